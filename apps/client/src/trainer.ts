@@ -1,0 +1,40 @@
+import type { Adapter } from "@lamina/protocol"
+import type { DataSource } from "@lamina/tuner"
+
+import type { Plan } from "@lamina/protocol"
+
+/** One round's work for this client, with everything it needs already on this machine. */
+export interface TrainingTask {
+  readonly runId: string
+  readonly round: number
+  /** What to train: modules, ranks, steps, seed. */
+  readonly plan: Plan
+  /** Folder with config.json, weights and tokenizer.json of the base, verified against the round header. */
+  readonly baseFolder: string
+  /** undefined before the first round ended. */
+  readonly globalAdapter: Adapter | undefined
+  readonly data: DataSource
+  /** A trainer may keep its checkpoint here; the folder is this round's own and is removed after the receipt. */
+  readonly workFolder: string
+}
+
+export interface TrainerContext {
+  readonly signal: AbortSignal
+  readonly onProgress: (progress: { step: number; steps: number; loss: number; tokensPerSecond: number }) => void
+}
+
+export interface TrainedUpdate {
+  readonly adapter: Adapter
+  /** Tokens and examples of this client's data set; the recipe says which one weighs. */
+  readonly dataTokens: number
+  readonly dataExamples: number
+  readonly metrics: Readonly<Record<string, number>>
+}
+
+/** Turns a task into an update. The default trains in worker threads with @lamina/tuner; anything with this shape may stand in. */
+export interface Trainer {
+  /** tokens/s and which kernels run, for the capability report; measured, not guessed. */
+  calibrate(): Promise<{ kernels: string; tokensPerSecond: number }>
+  train(task: TrainingTask, context: TrainerContext): Promise<TrainedUpdate>
+  close(): Promise<void>
+}

@@ -1,0 +1,27 @@
+/** Bounds every peer enforces before it allocates. Reasons: docs/protocol.md, "Limits". Bytes unless the name says otherwise. */
+export const LIMITS = {
+  /** One control frame over the socket (socket.io's `maxHttpBufferSize` is set just above it). */
+  frameBytesMax: 384 * 1024,
+  /** Merkle leaf and transfer chunk of an envelope. */
+  chunkBytes: 256 * 1024,
+  /** STREAM segment of an envelope. */
+  segmentBytes: 64 * 1024,
+  envelopeHeaderBytesMax: 16 * 1024,
+  /** 32,768 chunks of 256 KiB = 8 GiB. */
+  leavesMax: 32_768,
+  /** Chunks a client may have in flight at once. */
+  uploadWindow: 4,
+  modulesMax: 4_096,
+  rankMax: 1_024,
+  /** Rows or columns of one module. */
+  featuresMax: 1 << 20,
+  nameBytesMax: 200,
+  /** |x| of any value in an update (security.md 2f). */
+  valueMax: 1e3,
+  /** Tokens or examples one update may claim. */
+  weightMax: 1e12,
+  /** Nesting of a protobuf message. */
+  depthMax: 8,
+  /** Fields of one protobuf message, nested ones included: 600 KB of empty sub-messages would decode to 300,000 objects. */
+  fieldsMax: 100_000,
+} as const

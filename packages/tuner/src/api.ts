@@ -1,0 +1,147 @@
+import type { FrozenWeight, Precision } from "@lamina/kernels"
+import type { Adapter, ScalingRule } from "@lamina/protocol"
+
+/**
+ * The types other packages build on. Everything in a Base, a TrainingJob and an EvaluationJob is structured-cloneable: it travels to
+ * worker threads by postMessage, weights on SharedArrayBuffers (one copy per process).
+ */
+
+/** Storage of the frozen linears in memory. `stored`: as the file has them. */
+export type BasePrecision = "stored" | "f32" | "bf16" | "q8" | "q4"
+
+/** config.json of a checkpoint, parsed and checked (MODEL_CONFIG, MODEL_UNSUPPORTED). */
+export interface ModelConfig {
+  readonly architecture: "llama"
+  readonly hidden: number
+  readonly layers: number
+  readonly heads: number
+  readonly kvHeads: number
+  readonly headDim: number
+  readonly ffn: number
+  readonly vocabulary: number
+  readonly context: number
+  readonly rmsEps: number
+  readonly ropeTheta: number
+  readonly tiedHead: boolean
+}
+
+/** A frozen base in memory: weights by their safetensors name without `.weight`, norms as f32. */
+export interface Base {
+  /** Absolute folder it came from (config.json, weights, tokenizer.json). */
+  readonly folder: string
+  readonly config: ModelConfig
+  readonly precision: BasePrecision
+  readonly linears: Readonly<Record<string, FrozenWeight>>
+  readonly norms: Readonly<Record<string, Float32Array>>
+  /** Bytes the weights take in memory (packed). */
+  readonly bytes: number
+}
+
+/** One linear layer an adapter may attach to. */
+export interface ModuleShape {
+  readonly name: string
+  readonly outFeatures: number
+  readonly inFeatures: number
+}
+
+/** Documents of one client. `text`: each file one document, or split at `separator`; `jsonl`, `csv`: one document per row. */
+export type DataSource =
+  | { readonly kind: "text"; readonly paths: readonly string[]; readonly separator?: string }
+  | { readonly kind: "jsonl"; readonly paths: readonly string[]; readonly fields?: DataFields }
+  | { readonly kind: "csv"; readonly paths: readonly string[]; readonly fields?: DataFields }
+  | { readonly kind: "documents"; readonly documents: readonly string[] }
+
+/** Names of the columns: `text` alone, or `prompt` and `response` (loss on the response where the plan says so). */
+export interface DataFields {
+  readonly text?: string
+  readonly prompt?: string
+  readonly response?: string
+}
+
+export interface LoraModule extends ModuleShape {
+  readonly rank: number
+  readonly alpha: number
+}
+
+/** Local training: AdamW, schedule, clipping, accumulation, packing with segment masks (algorithms.md, "Local training"). */
+export interface TrainingSettings {
+  readonly steps: number
+  readonly batch: number
+  /** Tokens per row; documents are packed into rows. */
+  readonly context: number
+  readonly accumulate: number
+  readonly learningRate: number
+  readonly schedule: "constant" | "linear" | "cosine"
+  readonly warmupSteps: number
+  readonly clipNorm: number
+  readonly weightDecay: number
+  readonly lossOn: "all" | "response"
+  readonly dropout: number
+  /** uint32: initial A, data order and dropout all come from it. */
+  readonly seed: number
+  readonly compute: Precision
+}
+
+export interface TrainingJob {
+  readonly base: Base
+  readonly globalAdapter?: Adapter
+  readonly modules: readonly LoraModule[]
+  readonly scaling: ScalingRule
+  readonly settings: TrainingSettings
+  readonly data: DataSource
+  /** Start from this adapter instead of A ~ Kaiming uniform, B = 0. */
+  readonly initial?: Adapter
+  /** File the state is saved to every `everySteps` steps and resumed from (a checkpoint of another job is CHECKPOINT_MISMATCH). */
+  readonly checkpoint?: { readonly path: string; readonly everySteps: number }
+}
+
+export interface TrainingProgress {
+  readonly step: number
+  readonly steps: number
+  /** Mean loss of this step's tokens, natural log. */
+  readonly loss: number
+  readonly learningRate: number
+  readonly tokensPerSecond: number
+}
+
+export interface TrainingResult {
+  readonly adapter: Adapter
+  /** Tokens of the client's data set (one pass): what the recipe weighs by. */
+  readonly dataTokens: number
+  readonly dataExamples: number
+  readonly steps: number
+  readonly firstLoss: number
+  readonly lastLoss: number
+  readonly tokensPerSecond: number
+  readonly resumedFromStep: number
+}
+
+export interface EvaluationJob {
+  readonly base: Base
+  /** Applied in order, each with its own scale (a global adapter, a local one). */
+  readonly adapters?: readonly Adapter[]
+  readonly data: DataSource
+  /** Window in tokens; the default is the model's context length. */
+  readonly context?: number
+  readonly compute?: Precision
+}
+
+/** Token-weighted: natural log, mean over predicted tokens; perplexity = exp(loss). */
+export interface EvaluationResult {
+  readonly loss: number
+  readonly perplexity: number
+  readonly tokens: number
+}
+
+/** What every long call takes. An abort rejects with the signal's reason; it is not an error to log. */
+export interface JobOptions {
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: TrainingProgress) => void
+}
+
+/** Worker threads that train and evaluate; jobs queue for a free worker. Results do not depend on workers or threads. */
+export interface TunerPool {
+  train(job: TrainingJob, options?: JobOptions): Promise<TrainingResult>
+  evaluate(job: EvaluationJob, options?: JobOptions): Promise<EvaluationResult>
+  close(): Promise<void>
+}
