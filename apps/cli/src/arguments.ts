@@ -1,0 +1,22 @@
+import { InvalidArgumentError } from "commander"
+
+/** commander parsers: text of the command line -> number, with an error that says what was expected. */
+export function positiveInt(text: string): number {
+  const value = Number(text)
+  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError(`expected a whole number from 1, got "${text}"`)
+  return value
+}
+
+export function nonNegativeInt(text: string): number {
+  const value = Number(text)
+  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError(`expected a whole number from 0, got "${text}"`)
+  return value
+}
+
+/** "3,1,0.5" -> [3, 1, 0.5], all finite and not negative. */
+export function numberList(text: string): number[] {
+  const values = text.split(",").map((part) => (part.trim() === "" ? NaN : Number(part)))
+  if (values.some((value) => !Number.isFinite(value) || value < 0))
+    throw new InvalidArgumentError(`expected numbers from 0 separated by commas, got "${text}"`)
+  return values
+}

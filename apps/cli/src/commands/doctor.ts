@@ -1,0 +1,35 @@
+import { statfs } from "node:fs/promises"
+import { availableParallelism, cpus, totalmem } from "node:os"
+
+import { describeKernels } from "@lamina/kernels"
+
+import { printJson } from "../output/json.js"
+import { formatBytes } from "../output/table.js"
+
+/** `lamina doctor`: what this machine can do, what is missing and how to get it. Measures, does not guess. */
+export async function doctor(options: { json?: boolean }): Promise<void> {
+  const disk = await statfs(process.cwd())
+  const report = {
+    node: process.version,
+    platform: `${process.platform}-${process.arch}`,
+    cpu: cpus()[0]?.model ?? "unknown",
+    cores: availableParallelism(),
+    memoryBytes: totalmem(),
+    diskFreeBytes: disk.bavail * disk.bsize,
+    kernels: describeKernels(),
+  }
+  if (options.json) return printJson(report)
+  const { kernels } = report
+  const lines = [
+    `node       ${report.node} on ${report.platform}`,
+    `processor  ${report.cpu}, ${report.cores} cores`,
+    `memory     ${formatBytes(report.memoryBytes)}`,
+    `disk       ${formatBytes(report.diskFreeBytes)} free in this folder`,
+    kernels.native
+      ? `kernels    native, ${kernels.isa}; peak f32 ${Math.round(kernels.peak.f32)}, bf16 ${Math.round(kernels.peak.bf16)} GFLOP/s`
+      : `kernels    reference only (slow): ${kernels.problem}`,
+  ]
+  process.stdout.write(`${lines.join("\n")}\n`)
+  if (!kernels.native)
+    process.stdout.write("hint       install a C++20 compiler and make (Debian: apt install g++ make), then npm rebuild @lamina/kernels\n")
+}

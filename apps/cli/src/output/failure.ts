@@ -1,0 +1,32 @@
+import { CommanderError } from "commander"
+
+import { hasErrorCode } from "@lamina/protocol/errors"
+
+const USAGE_CODES = new Set(["USAGE", "RECIPE_INVALID"])
+
+/** 0 for help and version, 2 for a command line or recipe that is wrong, 1 for everything else. */
+export function exitCodeOf(error: unknown): 0 | 1 | 2 {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+  if (hasErrorCode(error) && USAGE_CODES.has(error.code)) return 2
+  return 1
+}
+
+/** One `lamina: error:` line per line of the message, then the hint; a bug is printed with its stack. */
+export function printError(error: unknown, stream: NodeJS.WritableStream): void {
+  if (error instanceof CommanderError) return // commander has printed it
+  if (isAbort(error)) {
+    stream.write("lamina: stopped\n")
+    return
+  }
+  if (!hasErrorCode(error)) {
+    stream.write(`lamina: error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+    return
+  }
+  for (const line of error.message.split("\n")) stream.write(`lamina: error: ${line} [${error.code}]\n`)
+  if (error.hint !== undefined) stream.write(`lamina: hint: ${error.hint}\n`)
+}
+
+/** True for the rejection of an AbortSignal: somebody pressed Ctrl-C. */
+export function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === "AbortError"
+}

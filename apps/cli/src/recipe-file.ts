@@ -1,0 +1,37 @@
+import { readFile } from "node:fs/promises"
+import { dirname, resolve } from "node:path"
+
+import { parse } from "yaml"
+
+import { LaminaError } from "@lamina/protocol/errors"
+import { parseRecipe } from "@lamina/protocol/recipe"
+import type { Recipe } from "@lamina/protocol/recipe"
+
+/** A recipe with its paths made absolute (they are written relative to the recipe's own folder). */
+export interface RecipeFile {
+  readonly path: string
+  readonly recipe: Recipe
+}
+
+/** Reads YAML or JSON. FILE_UNREADABLE, or RECIPE_INVALID with the line of a syntax error or the path of a wrong key. */
+export async function loadRecipe(path: string): Promise<RecipeFile> {
+  const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
+    throw new LaminaError("FILE_UNREADABLE", `cannot read the recipe ${path}: ${cause.code ?? cause.message}`, { cause })
+  })
+  let data: unknown
+  try {
+    data = parse(text)
+  } catch (cause) {
+    throw new LaminaError("RECIPE_INVALID", `${path} is not YAML: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+  }
+  return { path: resolve(path), recipe: withAbsolutePaths(parseRecipe(data), dirname(resolve(path))) }
+}
+
+function withAbsolutePaths(recipe: Recipe, folder: string): Recipe {
+  const clients = recipe.simulation?.clients.map((client) => ({
+    ...client,
+    data: resolve(folder, client.data),
+    ...(client.heldOut === undefined ? {} : { heldOut: resolve(folder, client.heldOut) }),
+  }))
+  return { ...recipe, base: resolve(folder, recipe.base), ...(clients ? { simulation: { clients } } : {}) }
+}

@@ -1,0 +1,38 @@
+/** Escapes text for HTML; every value of a report that came from outside passes here. */
+export function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`)
+}
+
+/** Rows as an HTML table; cells that start with a digit or a sign are set to the right. */
+export function htmlTable(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  const cell = (value: string | number): string =>
+    `<td${/^[-+]?\d/.test(String(value)) ? ' class="number"' : ""}>${escapeHtml(String(value))}</td>`
+  return `<table><thead><tr>${head.map((name) => `<th>${escapeHtml(name)}</th>`).join("")}</tr></thead><tbody>${rows
+    .map((row) => `<tr>${row.map(cell).join("")}</tr>`)
+    .join("")}</tbody></table>`
+}
+
+export interface ReportSection {
+  readonly title: string
+  /** Trusted HTML: made by htmlTable, lineChart or escapeHtml. */
+  readonly html: string
+}
+
+/** One self-contained page: no script, no font, no picture from elsewhere. */
+export function htmlPage(title: string, intro: string, sections: readonly ReportSection[]): string {
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escapeHtml(title)}</title><style>${STYLE}</style></head><body><main>
+<h1>${escapeHtml(title)}</h1><p>${escapeHtml(intro)}</p>
+${sections.map((section) => `<section><h2>${escapeHtml(section.title)}</h2>${section.html}</section>`).join("\n")}
+</main></body></html>
+`
+}
+
+const STYLE = `
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 0 }
+main { max-width: 900px; margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin-top: 2rem }
+table { border-collapse: collapse; width: 100% } th, td { padding: .3rem .6rem; border-bottom: 1px solid #ddd; text-align: left }
+td.number { text-align: right; font-variant-numeric: tabular-nums } svg { max-width: 100%; height: auto }
+`
