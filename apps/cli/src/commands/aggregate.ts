@@ -1,0 +1,35 @@
+import { basename, resolve } from "node:path"
+
+import { aggregateAdapters } from "@lamina/aggregation"
+import type { StrategyName } from "@lamina/aggregation"
+import { LaminaError } from "@lamina/protocol/errors"
+import { readPeftAdapter, writePeftAdapter } from "@lamina/tuner"
+
+import { printJson } from "../output/json.js"
+import { renderTable } from "../output/table.js"
+
+interface AggregateOptions {
+  readonly strategy: StrategyName
+  readonly weights?: readonly number[]
+  readonly out: string
+  readonly json?: boolean
+}
+
+/** `lamina aggregate`: dW = sum p_k s_k B_k A_k over PEFT folders, p_k = weight / sum; prints the error per module. */
+export async function aggregateCommand(folders: readonly string[], options: AggregateOptions): Promise<void> {
+  const weights = options.weights ?? folders.map(() => 1)
+  if (weights.length !== folders.length)
+    throw new LaminaError("USAGE", `--weights: expected ${folders.length} numbers, one per adapter, got ${weights.length}`)
+  if (weights.every((weight) => weight === 0)) throw new LaminaError("USAGE", "--weights: expected at least one above 0")
+  const adapters = await Promise.all(folders.map((folder) => readPeftAdapter(folder)))
+  const inputs = adapters.map((adapter, i) => ({ name: `${i}:${basename(folders[i] ?? "")}`, weight: weights[i] ?? 0, adapter }))
+  const { adapter, errors } = aggregateAdapters(options.strategy, inputs)
+  const out = resolve(options.out)
+  await writePeftAdapter(out, adapter, { baseName: "" })
+  const modules = errors.map(({ module, relativeError }, i) => {
+    return { module, rank: adapter.modules[i]?.rank ?? 0, relativeError }
+  })
+  if (options.json) return printJson({ strategy: options.strategy, adapter: out, modules })
+  const rows = modules.map(({ module, rank, relativeError }) => [module, rank, relativeError.toExponential(2)])
+  process.stdout.write(`${renderTable(["module", "rank", "relative error"], rows)}\nadapter  ${out}\n`)
+}

@@ -1,0 +1,65 @@
+import { hostname } from "node:os"
+
+import { LaminaClient, createTunerTrainer } from "@lamina/client"
+
+import { dataSource } from "../data-source.js"
+import { untilInterrupted } from "../interrupt.js"
+import { printJson } from "../output/json.js"
+import { federationView } from "../output/progress.js"
+import { openPool } from "../pool.js"
+import type { BackendChoice } from "../pool.js"
+
+interface JoinOptions {
+  readonly data: string[]
+  readonly name: string
+  readonly base?: string
+  readonly workDir?: string
+  readonly rank?: number
+  readonly precision?: "f32" | "q8" | "q4"
+  readonly threads?: number
+  readonly joinToken?: string
+  readonly backend: BackendChoice
+  readonly json?: boolean
+}
+
+/** `lamina join`: trains every round the coordinator offers, until the run ends or Ctrl-C. Run it again and it goes on. */
+export async function join(url: string, options: JoinOptions): Promise<void> {
+  const { base, workDir, rank, precision, joinToken } = options
+  const name = options.name === "" ? clientName(hostname()) : options.name
+  const data = dataSource(options.data)
+  const pool = await openPool({ backend: options.backend, ...(options.threads ? { threads: options.threads } : {}) })
+  const trainer = createTunerTrainer({ pool })
+  const given = { base, workDir, rank, precision, joinToken }
+  const client = new LaminaClient({
+    coordinator: url,
+    name,
+    data,
+    trainer,
+    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+  })
+  const view = showEvents(client, name)
+  try {
+    const result = await untilInterrupted((signal) => client.participate({ signal }))
+    if (options.json) printJson(result)
+  } finally {
+    view.close()
+    await pool.close()
+  }
+}
+
+function showEvents(client: LaminaClient, name: string): ReturnType<typeof federationView> {
+  const view = federationView(process.stderr)
+  client.on("connected", ({ coordinator }) => view.note(`connected to ${coordinator} as ${name}`))
+  client.on("reconnecting", ({ cause, inMs }) => view.note(`connection lost (${cause}); again in ${(inMs / 1000).toFixed(1)} s`))
+  client.on("waiting", ({ reason }) => view.note(`waiting: ${reason}`))
+  client.on("task", ({ round }) => view.roundOpened({ round, rounds: round, clients: [name] }))
+  client.on("progress", ({ step, steps, loss }) => view.training(name, { step, steps, loss }))
+  client.on("receipt", ({ status }) => view.receipt(name, status))
+  return view
+}
+
+/** A machine's name as a client name: lower-case letters, digits and dashes. */
+function clientName(host: string): string {
+  const name = host.toLowerCase().replace(/[^a-z0-9-]+/g, "-").replace(/^-+/, "").slice(0, 63)
+  return name === "" ? "client" : name
+}

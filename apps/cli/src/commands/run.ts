@@ -1,0 +1,39 @@
+import { readFile } from "node:fs/promises"
+
+import { LaminaError } from "@lamina/protocol/errors"
+import { moduleShapes, readModelConfig } from "@lamina/tuner"
+
+import { callCoordinator } from "../coordinator-http.js"
+import { printJson } from "../output/json.js"
+import { loadRecipe } from "../recipe-file.js"
+
+interface RunOptions {
+  readonly coordinator: string
+  readonly tokenFile: string
+  readonly json?: boolean
+}
+
+/** `lamina run`: hands a recipe to a coordinator that can read the base's folder. */
+export async function startRun(recipePath: string, options: RunOptions): Promise<void> {
+  const { recipe } = await loadRecipe(recipePath)
+  const modules = moduleShapes(await readModelConfig(recipe.base), recipe.lora.targetModules)
+  const response = await callCoordinator(new URL("/v1/runs", options.coordinator), {
+    method: "POST",
+    token: await readToken(options.tokenFile),
+    body: { recipe, base: { folder: recipe.base }, modules },
+  })
+  const run = (await response.json()) as { id: string; state: string }
+  if (options.json) printJson(run)
+  else process.stdout.write(`run ${run.id} ${run.state}; it starts when ${recipe.cohort.clients} clients are there\n`)
+}
+
+/** The admin token of a coordinator's data folder. FILE_UNREADABLE. */
+export async function readToken(path: string): Promise<string> {
+  const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
+    throw new LaminaError("FILE_UNREADABLE", `cannot read the admin token ${path}: ${cause.code ?? cause.message}`, {
+      cause,
+      hint: "it is admin.token in the coordinator's data folder; name it with --token-file",
+    })
+  })
+  return text.trim()
+}

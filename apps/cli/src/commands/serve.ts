@@ -1,0 +1,64 @@
+import { once } from "node:events"
+import { resolve } from "node:path"
+
+import { LaminaError } from "@lamina/protocol/errors"
+import { startCoordinator } from "@lamina/server"
+import type { RunningCoordinator } from "@lamina/server"
+import { moduleShapes, readModelConfig } from "@lamina/tuner"
+
+import { untilInterrupted } from "../interrupt.js"
+import { printJson } from "../output/json.js"
+import { loadRecipe } from "../recipe-file.js"
+
+interface ServeOptions {
+  readonly port: number
+  readonly host: string
+  readonly dataDir: string
+  readonly recipe?: string
+  readonly joinToken?: string
+  readonly logLevel: string
+  readonly json?: boolean
+}
+
+const LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"]
+
+/** `lamina serve`: until Ctrl-C or SIGTERM. With --json the first line of stdout says where it listens. */
+export async function serve(options: ServeOptions): Promise<void> {
+  if (!LEVELS.includes(options.logLevel))
+    throw new LaminaError("USAGE", `--log-level: expected one of ${LEVELS.join(", ")}, got "${options.logLevel}"`)
+  const dataDir = resolve(options.dataDir)
+  const { host, port, logLevel, joinToken } = options
+  const coordinator = await startCoordinator({ dataDir, host, port, logLevel, ...(joinToken ? { joinToken } : {}) })
+  try {
+    const run = options.recipe === undefined ? undefined : await ensureRun(coordinator, options.recipe)
+    announce(coordinator, { dataDir, run, json: options.json })
+    await untilInterrupted(async (signal) => {
+      if (!signal.aborted) await once(signal, "abort")
+    })
+  } finally {
+    await coordinator.close()
+  }
+}
+
+/** The run of the recipe's name, if the data folder has it, else a new one. */
+async function ensureRun(coordinator: RunningCoordinator, path: string): Promise<string> {
+  const { recipe } = await loadRecipe(path)
+  const existing = coordinator.runs().find((run) => run.name === recipe.name)
+  if (existing) return existing.id
+  const modules = moduleShapes(await readModelConfig(recipe.base), recipe.lora.targetModules)
+  return (await coordinator.createRun({ recipe, base: { folder: recipe.base }, modules })).id
+}
+
+function announce(
+  { url, federationId }: RunningCoordinator,
+  { dataDir, run, json }: { dataDir: string; run: string | undefined; json: boolean | undefined },
+): void {
+  if (json) return printJson({ url, federation: federationId, dataDir, ...(run === undefined ? {} : { run }) })
+  const lines = [
+    `coordinator  ${url}`,
+    `data         ${dataDir}`,
+    run === undefined ? `start a run  lamina run RECIPE --coordinator ${url} --token-file ${dataDir}/admin.token` : `run          ${run}`,
+    `join         lamina join ${url} --data FILE`,
+  ]
+  process.stdout.write(`${lines.join("\n")}\n`)
+}

@@ -1,0 +1,86 @@
+import cliProgress from "cli-progress"
+import type { SingleBar } from "cli-progress"
+
+/** Live progress of a federation on stderr: one bar per client on a terminal, one line per event in a pipe. */
+export interface FederationView {
+  roundOpened(round: { round: number; rounds: number; clients: readonly string[] }): void
+  training(client: string, progress: { step: number; steps: number; loss: number }): void
+  receipt(client: string, status: string): void
+  roundPublished(round: { round: number; summary: string }): void
+  note(text: string): void
+  close(): void
+}
+
+export function federationView(stream: NodeJS.WriteStream): FederationView {
+  return stream.isTTY ? new Bars(stream) : new Lines(stream)
+}
+
+class Lines implements FederationView {
+  constructor(private readonly stream: NodeJS.WritableStream) {}
+
+  roundOpened({ round, rounds, clients }: { round: number; rounds: number; clients: readonly string[] }): void {
+    this.stream.write(`round ${round}/${rounds}: ${clients.length} clients\n`)
+  }
+
+  training(client: string, { step, steps, loss }: { step: number; steps: number; loss: number }): void {
+    if (step === steps) this.stream.write(`  ${client}: trained ${steps} steps, loss ${loss.toFixed(3)}\n`)
+  }
+
+  receipt(client: string, status: string): void {
+    this.stream.write(`  ${client}: update ${status.toLowerCase()}\n`)
+  }
+
+  roundPublished({ round, summary }: { round: number; summary: string }): void {
+    this.stream.write(`round ${round} published${summary === "" ? "" : `: ${summary}`}\n`)
+  }
+
+  note(text: string): void {
+    this.stream.write(`${text}\n`)
+  }
+
+  close(): void {}
+}
+
+class Bars implements FederationView {
+  readonly #bars: cliProgress.MultiBar
+  readonly #byClient = new Map<string, SingleBar>()
+
+  constructor(stream: NodeJS.WriteStream) {
+    const format = "  {client} {bar} {step}/{steps}  loss {loss}  {status}"
+    this.#bars = new cliProgress.MultiBar(
+      { stream, format, clearOnComplete: false, hideCursor: true, barsize: 24, fps: 8, emptyOnZero: true },
+      cliProgress.Presets.rect,
+    )
+  }
+
+  roundOpened({ round, rounds, clients }: { round: number; rounds: number; clients: readonly string[] }): void {
+    this.note(`round ${round}/${rounds}: ${clients.length} clients`)
+    const width = Math.max(...clients.map((client) => client.length))
+    for (const client of clients) {
+      const state = { client: client.padEnd(width), step: 0, steps: "-", loss: "-", status: "waiting" }
+      const bar = this.#byClient.get(client)
+      if (bar) bar.update(0, state)
+      else this.#byClient.set(client, this.#bars.create(1, 0, state))
+    }
+  }
+
+  training(client: string, { step, steps, loss }: { step: number; steps: number; loss: number }): void {
+    this.#byClient.get(client)?.update(step / steps, { step, steps, loss: loss.toFixed(3), status: "training" })
+  }
+
+  receipt(client: string, status: string): void {
+    this.#byClient.get(client)?.update({ status: status.toLowerCase() })
+  }
+
+  roundPublished({ round, summary }: { round: number; summary: string }): void {
+    this.note(`round ${round} published${summary === "" ? "" : `: ${summary}`}`)
+  }
+
+  note(text: string): void {
+    this.#bars.log(`${text}\n`)
+  }
+
+  close(): void {
+    this.#bars.stop()
+  }
+}

@@ -1,0 +1,64 @@
+import { writeFile } from "node:fs/promises"
+
+import { perplexity } from "../simulate/held-out.js"
+import type { HistoryRow } from "../simulate/journal.js"
+import type { SimulationResult } from "../simulate/simulation.js"
+import { lineChart } from "./chart.js"
+import type { Series } from "./chart.js"
+import { escapeHtml, htmlPage, htmlTable } from "./html.js"
+import type { ReportSection } from "./html.js"
+
+/** Writes the report of one run: held-out curves, training curves, clients. Returns its path. */
+export async function writeRunReport(path: string, name: string, result: SimulationResult): Promise<string> {
+  const intro = `Run ${result.run}: ${result.clients.length} clients, ${result.rounds} rounds.`
+  await writeFile(path, htmlPage(`Lamina: ${name}`, intro, runSections(result)))
+  return path
+}
+
+/** Curves and tables of one run, to stand alone or beside others. */
+export function runSections(result: SimulationResult): ReportSection[] {
+  const sections: ReportSection[] = []
+  if (result.scores.length > 0) sections.push({ title: "Held-out perplexity by round", html: heldOutChart(result) })
+  sections.push({ title: "Training loss", html: trainingChart(result.history.rows, result) })
+  sections.push({ title: "Clients", html: clientTable(result) })
+  sections.push({ title: "Where it is", html: `<p>Global adapter (PEFT): <code>${escapeHtml(result.adapter)}</code></p>` })
+  return sections
+}
+
+function heldOutChart(result: SimulationResult): string {
+  const overall: Series = {
+    name: "all clients",
+    points: result.scores.map(({ round, scores }) => [round, perplexity(scores.overall)] as const),
+  }
+  const each = result.clients.map(({ name }) => ({
+    name,
+    dashed: true,
+    points: result.scores.flatMap(({ round, scores }) => {
+      const score = scores.perClient[name]
+      return score ? [[round, perplexity(score)] as const] : []
+    }),
+  }))
+  return lineChart({ title: "Held-out perplexity (round 0: the base)", x: "round", y: "perplexity", series: [overall, ...each] })
+}
+
+/** Steps of all rounds one after another, so that the sawtooth of fresh adapters shows. */
+function trainingChart(rows: readonly HistoryRow[], result: SimulationResult): string {
+  const steps = rows.filter((row) => row.kind === "step")
+  const perRound = Math.max(1, ...steps.map((row) => row.step))
+  const series = result.clients.map(({ name }) => {
+    const own = new Map(
+      steps.filter((row) => row.client === name).map((row) => [(row.round - 1) * perRound + row.step, row.loss]),
+    )
+    return { name, points: [...own].sort(([left], [right]) => left - right) }
+  })
+  return lineChart({ title: "Loss of each client's steps", x: "local step, all rounds", y: "loss (nats per token)", series })
+}
+
+function clientTable({ clients, scores }: SimulationResult): string {
+  const last = scores.at(-1)?.scores.perClient
+  const rows = clients.map(({ name, rank, precision, tokens }) => {
+    const score = last?.[name]
+    return [name, rank, precision, tokens, score ? perplexity(score).toFixed(2) : "-"]
+  })
+  return htmlTable(["client", "rank", "base in memory", "tokens", "held-out perplexity at the end"], rows)
+}

@@ -1,0 +1,49 @@
+import type { Adapter } from "@lamina/protocol"
+import { sharedBase } from "@lamina/tuner"
+import type { DataSource, TunerPool } from "@lamina/tuner"
+
+/** A client's held-out text, scored on the base as that client holds it in memory. */
+export interface HeldOutText {
+  readonly name: string
+  readonly data: DataSource
+  readonly precision: "f32" | "q8" | "q4"
+}
+
+/** loss: natural log, mean over predicted tokens. */
+export interface Score {
+  readonly loss: number
+  readonly tokens: number
+}
+
+export interface Scores {
+  readonly perClient: Readonly<Record<string, Score>>
+  readonly overall: Score
+}
+
+/** Scores every text under the adapters given for it (the same for all clients, or each its own). */
+export async function scoreHeldOut(
+  setting: { pool: TunerPool; baseFolder: string; context: number; signal: AbortSignal },
+  texts: readonly HeldOutText[],
+  adaptersOf: (name: string) => readonly Adapter[],
+): Promise<Scores> {
+  const scored = await Promise.all(
+    texts.map(async ({ name, data, precision }) => {
+      const base = await sharedBase(setting.baseFolder, precision)
+      const job = { base, adapters: adaptersOf(name), data, context: setting.context }
+      const { loss, tokens } = await setting.pool.evaluate(job, { signal: setting.signal })
+      return [name, { loss, tokens }] as const
+    }),
+  )
+  return { perClient: Object.fromEntries(scored), overall: pooled(scored.map(([, score]) => score)) }
+}
+
+/** Token-weighted mean loss of several texts. */
+export function pooled(scores: readonly Score[]): Score {
+  const tokens = scores.reduce((sum, score) => sum + score.tokens, 0)
+  const loss = scores.reduce((sum, score) => sum + score.loss * score.tokens, 0)
+  return { loss: tokens === 0 ? 0 : loss / tokens, tokens }
+}
+
+export function perplexity(score: Score): number {
+  return Math.exp(score.loss)
+}

@@ -1,0 +1,183 @@
+import { join } from "node:path"
+import { availableParallelism } from "node:os"
+
+import { LaminaClient, createTunerTrainer } from "@lamina/client"
+import { decodeAdapter } from "@lamina/protocol"
+import type { Adapter } from "@lamina/protocol"
+import { LaminaError } from "@lamina/protocol/errors"
+import type { Recipe } from "@lamina/protocol/recipe"
+import { startCoordinator } from "@lamina/server"
+import type { RunningCoordinator } from "@lamina/server"
+import { moduleShapes, readModelConfig, writePeftAdapter } from "@lamina/tuner"
+import type { TunerPool } from "@lamina/tuner"
+
+import type { FederationView } from "../output/progress.js"
+import { dataSource } from "../data-source.js"
+import { perplexity, scoreHeldOut } from "./held-out.js"
+import type { HeldOutText, Scores } from "./held-out.js"
+import { History } from "./journal.js"
+
+type SimulatedClient = NonNullable<Recipe["simulation"]>["clients"][number]
+
+export interface SimulationOptions {
+  readonly recipe: Recipe
+  /** Everything the run leaves: coordinator/, clients/, history.jsonl, adapter/. A second run with the same folder goes on. */
+  readonly out: string
+  readonly pool: TunerPool
+  readonly view: FederationView
+  readonly signal: AbortSignal
+}
+
+export interface SimulationResult {
+  readonly run: string
+  readonly rounds: number
+  readonly clients: readonly { name: string; rank: number; precision: string; tokens: number }[]
+  /** Held-out scores by round, round 0 first; empty when no client has held-out text. */
+  readonly scores: readonly { round: number; scores: Scores }[]
+  readonly history: History
+  readonly adapterHash: string
+  readonly globalAdapter: Adapter
+  /** PEFT folder of the global adapter. */
+  readonly adapter: string
+}
+
+/**
+ * A whole federation in this process: the production coordinator and the production clients over loopback sockets, one tuner pool, one copy
+ * of the base per precision. Throws RECIPE_INVALID without `simulation.clients`, and the run's failure if it fails.
+ */
+export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
+  const { recipe, out, view } = options
+  const clients = recipe.simulation?.clients
+  if (clients === undefined)
+    throw new LaminaError("RECIPE_INVALID", "simulation.clients: expected a list of clients to simulate, got none")
+  const coordinator = await startCoordinator({ dataDir: join(out, "coordinator"), port: 0, logLevel: "error" })
+  try {
+    const run = await findOrCreateRun(coordinator, { ...recipe, cohort: { ...recipe.cohort, clients: clients.length } })
+    view.note(`run ${run}, coordinator at ${coordinator.url}`)
+    return await new Simulation({ ...options, clients, coordinator, run }).finish()
+  } finally {
+    await coordinator.close()
+    view.close()
+  }
+}
+
+/** The run of this recipe's name if the folder has one (it was interrupted), else a new one. */
+async function findOrCreateRun(coordinator: RunningCoordinator, recipe: Recipe): Promise<string> {
+  const existing = coordinator.runs().find((run) => run.name === recipe.name)
+  if (existing) return existing.id
+  const modules = moduleShapes(await readModelConfig(recipe.base), recipe.lora.targetModules)
+  const run = await coordinator.createRun({ recipe, base: { folder: recipe.base }, modules })
+  return run.id
+}
+
+class Simulation {
+  readonly #history: History
+  readonly #texts: readonly HeldOutText[]
+  readonly #stop = new AbortController()
+  #scoring: Promise<void> = Promise.resolve()
+
+  constructor(
+    private readonly setting: SimulationOptions & {
+      readonly clients: readonly SimulatedClient[]
+      readonly coordinator: RunningCoordinator
+      readonly run: string
+    },
+  ) {
+    this.#history = new History(setting.out)
+    this.#texts = setting.clients.flatMap(({ name, heldOut, precision }) =>
+      heldOut === undefined ? [] : [{ name, data: dataSource([heldOut]), precision }],
+    )
+  }
+
+  async finish(): Promise<SimulationResult> {
+    const { coordinator, run, signal } = this.setting
+    const all = AbortSignal.any([signal, this.#stop.signal])
+    this.#watchRounds()
+    this.#scoreRound(0, [])
+    try {
+      await Promise.all(this.setting.clients.map((client) => this.#participate(client, all)))
+    } finally {
+      this.#stop.abort()
+    }
+    await this.#scoring
+    signal.throwIfAborted()
+    const state = coordinator.run(run)
+    if (state.state !== "done" || state.globalAdapterHash === undefined)
+      throw new LaminaError("RUN_STATE", `run ${run} ended as "${state.state}" after ${state.rounds.length} rounds`, {
+        ...(state.reason === undefined ? {} : { hint: state.reason }),
+      })
+    return this.#result(state.globalAdapterHash)
+  }
+
+  async #result(adapterHash: string): Promise<SimulationResult> {
+    const { coordinator, recipe, run, clients, out } = this.setting
+    const globalAdapter = decodeAdapter(await coordinator.adapter(adapterHash))
+    const adapter = join(out, "adapter")
+    await writePeftAdapter(adapter, globalAdapter, { baseName: recipe.base })
+    const weights = coordinator.run(run).weights
+    return {
+      run,
+      rounds: recipe.rounds,
+      clients: clients.map(({ name, rank, precision }) => {
+        return { name, rank: rank ?? recipe.lora.rank, precision, tokens: weights[name] ?? 0 }
+      }),
+      scores: this.#history.scores(),
+      history: this.#history,
+      adapterHash,
+      globalAdapter,
+      adapter,
+    }
+  }
+
+  #watchRounds(): void {
+    const { coordinator, view, recipe } = this.setting
+    coordinator.on("roundOpened", ({ round, clients }) => view.roundOpened({ round, rounds: recipe.rounds, clients }))
+    coordinator.on("roundPublished", ({ round, adapterHash }) => {
+      this.#scoring = this.#scoring.then(async () => {
+        const adapter = decodeAdapter(await coordinator.adapter(adapterHash))
+        const scores = await this.#scoreRound(round, [adapter])
+        view.roundPublished({ round, summary: scores ? `held-out perplexity ${perplexity(scores.overall).toFixed(2)}` : "" })
+      })
+    })
+  }
+
+  async #scoreRound(round: number, adapters: readonly Adapter[]): Promise<Scores | undefined> {
+    if (this.#texts.length === 0) return undefined
+    const known = this.#history.scores().find((scored) => scored.round === round)
+    if (known) return known.scores
+    const { pool, recipe, signal } = this.setting
+    const setting = { pool, baseFolder: recipe.base, context: recipe.training.context, signal }
+    const scores = await scoreHeldOut(setting, this.#texts, () => adapters)
+    this.#history.add({ kind: "scores", round, scores })
+    return scores
+  }
+
+  async #participate(client: SimulatedClient, signal: AbortSignal): Promise<void> {
+    const { coordinator, run, out, pool, recipe, view } = this.setting
+    const agent = new LaminaClient({
+      coordinator: coordinator.url,
+      name: client.name,
+      data: dataSource([client.data]),
+      base: recipe.base,
+      runId: run,
+      workDir: join(out, "clients", client.name),
+      precision: client.precision,
+      rank: client.rank ?? recipe.lora.rank,
+      trainer: createTunerTrainer({ pool }),
+    })
+    agent.on("progress", ({ round, step, steps, loss }) => {
+      view.training(client.name, { step, steps, loss })
+      this.#history.add({ kind: "step", round, client: client.name, step, loss })
+    })
+    agent.on("receipt", ({ round, status }) => {
+      view.receipt(client.name, status)
+      this.#history.add({ kind: "receipt", round, client: client.name, status })
+    })
+    await agent.participate({ signal })
+  }
+}
+
+/** Workers for a federation on this machine: one single-threaded worker per core, small jobs side by side. */
+export function simulationWorkers(): { workers: number; threads: number } {
+  return { workers: availableParallelism(), threads: 1 }
+}
