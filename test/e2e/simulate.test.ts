@@ -1,0 +1,51 @@
+import { existsSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+
+import { lamina, lastJson, root, temporaryFolder } from "./lamina-process.js"
+
+interface Result {
+  readonly adapterHash: string
+  readonly adapter: string
+  readonly report: string
+  readonly rounds: number
+  readonly clients: readonly { name: string; rank: number; tokens: number }[]
+  readonly heldOut: readonly { round: number; perplexity: number }[]
+}
+
+const recipe = join(root, "examples/two-clients.yaml")
+
+async function simulate(): Promise<Result> {
+  const finished = await lamina("simulate", recipe, "--out", temporaryFolder("simulate"), "--json")
+  expect(finished.stderr).not.toContain("error")
+  expect(finished.status).toBe(0)
+  return lastJson<Result>(finished)
+}
+
+test("the example federation lowers held-out perplexity, repeats byte for byte, and its adapter evaluates to the same figure", async () => {
+  const first = await simulate()
+  const second = await simulate()
+
+  expect(first.heldOut.map(({ round }) => round)).toEqual([0, 1, 2])
+  const [base, , last] = first.heldOut.map(({ perplexity }) => perplexity)
+  expect(last).toBeLessThan(Number(base))
+  expect(second.adapterHash).toBe(first.adapterHash)
+  expect(first.clients.map(({ name, rank }) => [name, rank])).toEqual([["north", 8], ["south", 4]])
+  expect(first.clients.every(({ tokens }) => tokens > 3_000)).toBe(true)
+
+  const page = readFileSync(first.report, "utf8")
+  expect(page.match(/<svg/g)?.length).toBe(2)
+  expect(page).not.toContain("<script")
+  expect(existsSync(join(first.adapter, "adapter_model.safetensors"))).toBe(true)
+
+  // The run scores north's text on the q8 base as stored, windows of 128 tokens: `lamina eval` must say the same of the exported adapter.
+  const evaluation = await lamina(
+    ...["eval", join(root, "models/tiny"), "--adapter", first.adapter, "--context", "128", "--json"],
+    ...["--data", join(root, "examples/data/held-out.txt")],
+  )
+  const { perplexity, loss } = lastJson<{ perplexity: number; loss: number }>(evaluation)
+  expect(perplexity).toBeCloseTo(Math.exp(loss), 9)
+  const north = JSON.parse(
+    readFileSync(join(first.adapter, "../history.jsonl"), "utf8").trimEnd().split("\n").filter((line) => line.includes('"scores"')).at(-1) ?? "",
+  ) as { scores: { perClient: { north: { loss: number } } } }
+  expect(loss).toBeCloseTo(north.scores.perClient.north.loss, 4)
+}, 240_000)
