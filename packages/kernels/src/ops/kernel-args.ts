@@ -1,18 +1,21 @@
 import type { FrozenFactors, FrozenWeight } from "../frozen.js"
 
 /**
- * The contract between an op and its implementations: tfjs kernel names with their inputs (tensors, f32, rank 2 unless said otherwise)
- * and attributes. `reference/` implements each in plain tfjs ops for every backend; `native/` overrides it for backend `native`.
- * Letters: T tokens (all sequences of a batch, one after another), M out features, N in features, R rank, H heads, D hidden, V vocabulary.
+ * The contract between an op and its implementations: tfjs kernel names with their inputs (tensors, f32, rank 2 unless
+ * said otherwise) and attributes. `reference/` implements each in plain tfjs ops for every backend; `native/` overrides
+ * it for backend `native`. Letters: T tokens (all sequences of a batch, one after another), M out features, N in
+ * features, R rank, H heads, D hidden, V vocabulary.
  */
 
-/** Arithmetic of the big products: f32 throughout, or bf16 inputs with f32 accumulation. Everything else is always f32. */
+/**
+ * Arithmetic of the big products: f32 throughout, or bf16 inputs with f32 accumulation. Everything else is always f32.
+ */
 export type Precision = "f32" | "bf16"
 
 /**
- * `QuantLoraLinear`: inputs x (T,N), a? (R,N), b? (M,R) -> y (T,M) = x·Wᵀ + bias + (x·A_Gᵀ)·B_Gᵀ + scale·(drop(x)·Aᵀ)·Bᵀ.
- * `QuantLoraLinearGrad`: inputs dy (T,M), x, a?, b? -> [dx (T,N), da, db]; dx is left out when `needsDx` is false, da and db when there is no
- * adapter (the array then holds only what is left, in this order).
+ * `QuantLoraLinear`: inputs x (T,N), a? (R,N), b? (M,R) -> y (T,M) = x·Wᵀ + bias + (x·A_Gᵀ)·B_Gᵀ +
+ * scale·(drop(x)·Aᵀ)·Bᵀ. `QuantLoraLinearGrad`: inputs dy (T,M), x, a?, b? -> [dx (T,N), da, db]; dx is left out when
+ * `needsDx` is false, da and db when there is no adapter (the array then holds only what is left, in this order).
  * Hu et al. 2021 (arXiv:2106.09685), equation 3; the frozen term is Lamina's global adapter.
  */
 export interface LinearAttrs {
@@ -23,7 +26,10 @@ export interface LinearAttrs {
   readonly scale: number
   /** Probability that an element of x is zeroed for the LoRA branch (the rest is scaled by 1 / (1 - p)); 0: none. */
   readonly dropout: number
-  /** uint32; element i of x is dropped iff `dropHash(seed, i) < p * 2^32` (see drop-hash.ts), the same on every backend. */
+  /**
+   * uint32; element i of x is dropped iff `dropHash(seed, i) < p * 2^32` (drop-hash.ts has it to the bit), the same on
+   * every backend.
+   */
   readonly dropoutSeed: number
   readonly precision: Precision
 }
@@ -31,15 +37,19 @@ export interface LinearGradAttrs extends LinearAttrs {
   readonly needsDx: boolean
 }
 
-/** `RmsNorm`: x (T,D) -> x / sqrt(mean(x²) + eps) * weight. `RmsNormGrad`: dy, x -> dx. Zhang & Sennrich 2019 (arXiv:1910.07467), eq. 4. */
+/**
+ * `RmsNorm`: x (T,D) -> x / sqrt(mean(x²) + eps) * weight. `RmsNormGrad`: dy, x -> dx. Zhang & Sennrich 2019
+ * (arXiv:1910.07467), eq. 4.
+ */
 export interface RmsNormAttrs {
   readonly weight: Float32Array
   readonly eps: number
 }
 
 /**
- * `Rope`: x (T, heads*headDim) -> the same shape; pairs (i, i + headDim/2) of each head turned by the angle of (position, i), as
- * transformers' Llama does. `inverse` turns back: it is the gradient. Su et al. 2021 (arXiv:2104.09864).
+ * `Rope`: x (T, heads*headDim) -> the same shape; pairs (i, i + headDim/2) of each head turned by the angle of
+ * (position, i), as transformers' Llama does. `inverse` turns back: it is the gradient. Su et al. 2021
+ * (arXiv:2104.09864).
  */
 export interface RopeAttrs {
   readonly headDim: number
@@ -52,9 +62,10 @@ export interface RopeAttrs {
 }
 
 /**
- * `CausalAttention`: q (T, H*headDim), k and v (T, Hk*headDim) -> (T, H*headDim); query head h reads key head floor(h * Hk / H).
- * A token sees itself and earlier tokens of its own segment. `CausalAttentionGrad`: dy, q, k, v -> [dq, dk, dv]; recomputes what it
- * needs, the (T,T) matrix never exists as a whole. Dao et al. 2022 (arXiv:2205.14135), algorithms 1 and 4.
+ * `CausalAttention`: q (T, H*headDim), k and v (T, Hk*headDim) -> (T, H*headDim); query head h reads key head floor(h *
+ * Hk / H). A token sees itself and earlier tokens of its own segment. `CausalAttentionGrad`: dy, q, k, v -> [dq, dk,
+ * dv]; recomputes what it needs, the (T,T) matrix never exists as a whole. Dao et al. 2022 (arXiv:2205.14135),
+ * algorithms 1 and 4.
  */
 export interface AttentionAttrs {
   readonly heads: number
@@ -66,19 +77,25 @@ export interface AttentionAttrs {
   readonly scale: number
 }
 
-/** `Swiglu`: gate (T,F), up (T,F) -> silu(gate) * up. `SwigluGrad`: dy, gate, up -> [dgate, dup]. Shazeer 2020 (arXiv:2002.05202). No attributes. */
+/**
+ * `Swiglu`: gate (T,F), up (T,F) -> silu(gate) * up. `SwigluGrad`: dy, gate, up -> [dgate, dup]. Shazeer 2020
+ * (arXiv:2002.05202). No attributes.
+ */
 export type SwigluAttrs = Record<string, never>
 
-/** `Embedding`: no inputs -> (T,D), row ids[t] of the frozen table. Ids are checked against V before any read (KERNEL_SHAPE). */
+/**
+ * `Embedding`: no inputs -> (T,D), row ids[t] of the frozen table. Ids are checked against V before any read
+ * (KERNEL_SHAPE).
+ */
 export interface EmbeddingAttrs {
   readonly ids: Int32Array
   readonly weight: FrozenWeight
 }
 
 /**
- * `LmHeadCrossEntropy`: x (T,D) -> [loss (scalar), dx (T,D)]. loss = mean over targets >= 0 of -log softmax(x·Wᵀ)[target]; target -1 is not
- * counted. dx is d loss / d x, computed on the way (chunk by chunk: logits of all tokens never exist at once); left out when `needsDx` is
- * false. No counted target: loss 0, dx 0.
+ * `LmHeadCrossEntropy`: x (T,D) -> [loss (scalar), dx (T,D)]. loss = mean over targets >= 0 of -log
+ * softmax(x·Wᵀ)[target]; target -1 is not counted. dx is d loss / d x, computed on the way (chunk by chunk: logits of
+ * all tokens never exist at once); left out when `needsDx` is false. No counted target: loss 0, dx 0.
  */
 export interface LmHeadAttrs {
   readonly weight: FrozenWeight
@@ -87,7 +104,10 @@ export interface LmHeadAttrs {
   readonly precision: Precision
 }
 
-/** One AdamW step, in place on plain arrays (D elements each). Loshchilov & Hutter 2019 (arXiv:1711.05101), algorithm 2, as torch.optim.AdamW. */
+/**
+ * `AdamW`: no inputs, no outputs, these arguments as attributes. One step, in place on plain arrays (D elements each).
+ * Loshchilov & Hutter 2019 (arXiv:1711.05101), algorithm 2, as torch.optim.AdamW.
+ */
 export interface AdamwArgs {
   readonly param: Float32Array
   readonly grad: Float32Array

@@ -1,0 +1,39 @@
+export { KernelError } from "./errors.js"
+export type { KernelErrorCode } from "./errors.js"
+export { initKernels } from "./init.js"
+export type { BackendName } from "./init.js"
+
+export { blocksPerRow, checkFrozen, dequantizeRow, frozenBytes, QUANT_BLOCK } from "./frozen.js"
+export type { FrozenFactors, FrozenWeight, WeightFormat } from "./frozen.js"
+export { allocateFrozen, dequantize, quantizationError, quantize, quantizeRow, requantize } from "./quantize.js"
+export type { DenseWeight } from "./quantize.js"
+export { decodeBf16, decodeF16, encodeBf16, encodeF16 } from "./float-bits.js"
+export { dropHash, dropMask } from "./drop-hash.js"
+
+export { registerReferenceKernels } from "./reference/register.js"
+export { adamw } from "./ops/adamw.js"
+export { causalAttention } from "./ops/causal-attention.js"
+export type { CausalAttentionArgs } from "./ops/causal-attention.js"
+export { embedding } from "./ops/embedding.js"
+export { releaseUnclaimedGradients } from "./ops/gradient-group.js"
+export { registerGradients } from "./ops/gradients.js"
+export { lmHeadCrossEntropy } from "./ops/lm-head-cross-entropy.js"
+export type { LmHeadArgs } from "./ops/lm-head-cross-entropy.js"
+export { quantLoraLinear } from "./ops/quant-lora-linear.js"
+export type { LoraTerm, QuantLoraLinearArgs } from "./ops/quant-lora-linear.js"
+export { rmsNorm } from "./ops/rms-norm.js"
+export { rope, ropeTable } from "./ops/rope.js"
+export type { RopeTable } from "./ops/rope.js"
+export { swiglu } from "./ops/swiglu.js"
+export type {
+  AdamwArgs,
+  AttentionAttrs,
+  EmbeddingAttrs,
+  LinearAttrs,
+  LinearGradAttrs,
+  LmHeadAttrs,
+  Precision,
+  RmsNormAttrs,
+  RopeAttrs,
+  SwigluAttrs,
+} from "./ops/kernel-args.js"

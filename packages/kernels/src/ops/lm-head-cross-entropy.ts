@@ -1,0 +1,39 @@
+import * as tf from "@tensorflow/tfjs-core"
+
+import { expectShape } from "../errors.js"
+import { checkFrozen } from "../frozen.js"
+import type { FrozenWeight } from "../frozen.js"
+import { checkIds } from "./check-ids.js"
+import type { LmHeadAttrs, Precision } from "./kernel-args.js"
+import { runMany } from "./run-kernel.js"
+
+export interface LmHeadArgs {
+  /** Output of the last norm, (T,D). */
+  readonly x: tf.Tensor2D
+  /** W (V,D). */
+  readonly weight: FrozenWeight
+  /** (T) id each token should predict; -1: not counted. */
+  readonly targets: Int32Array
+  /** Default f32. */
+  readonly precision?: Precision
+}
+
+/**
+ * Scalar mean, over targets >= 0, of -log softmax(x·Wᵀ)[target] (natural log); 0 when nothing is counted. The gradient
+ * of x is computed on the way while a tape records, and not at all outside of one. Throws KERNEL_SHAPE.
+ */
+export function lmHeadCrossEntropy({ x, weight, targets, precision = "f32" }: LmHeadArgs): tf.Scalar {
+  checkFrozen("lm head weight", weight)
+  expectShape("lm head x", [targets.length, weight.cols], x.shape)
+  checkIds("target", targets, { min: -1, vocabulary: weight.rows })
+  const attrs: LmHeadAttrs = { weight, targets, needsDx: tf.engine().isTapeOn(), precision }
+  const [loss, dx] = runMany("LmHeadCrossEntropy", { x }, attrs)
+  dx?.dispose() // the tape saved a handle of its own
+  return loss as tf.Scalar
+}
+
+export const lmHeadCrossEntropyGradient: tf.GradConfig = {
+  kernelName: "LmHeadCrossEntropy",
+  outputsToSave: [false, true],
+  gradFunc: (dys, saved) => ({ x: () => tf.mul((dys as tf.Tensor[])[0]!, saved[0]!) }),
+}
