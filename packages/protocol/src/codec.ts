@@ -1,0 +1,81 @@
+import { lamina } from "../gen/lamina.js"
+import { LaminaError } from "./errors.js"
+import { LIMITS } from "./limits.js"
+import { scanWire } from "./wire-scan.js"
+import type { WireShape } from "./wire-scan.js"
+
+/** One field of a message: how its value is checked and, for sub-messages, walked before anything is decoded. */
+export interface Field<T> {
+  read(value: unknown, where: string): T
+  readonly nested?: WireShape
+}
+
+/** Bytes <-> a message. Both directions check every field; decode throws nothing but FRAME_TOO_LARGE and FRAME_MALFORMED. */
+export interface Codec<T> {
+  encode(value: T): Uint8Array
+  /** `bytesMax`: LIMITS.frameBytesMax unless the message travels over HTTP. Decoded bytes are copies. */
+  decode(bytes: Uint8Array, options?: { bytesMax?: number }): T
+}
+
+export interface MessageCodec<T> extends Codec<T>, Field<T> {
+  readonly nested: WireShape
+}
+
+type Values<F> = { readonly [K in keyof F as F[K] extends Field<infer T> ? (undefined extends T ? never : K) : never]: Of<F[K]> } & {
+  readonly [K in keyof F as F[K] extends Field<infer T> ? (undefined extends T ? K : never) : never]?: Of<F[K]>
+}
+type Of<F> = F extends Field<infer T> ? T : never
+
+/** A codec for message `name` of proto/lamina.proto; `numbers` gives the field numbers of sub-messages. */
+export function message<F extends Record<string, Field<unknown>>>(
+  name: string,
+  fields: F,
+  numbers: { readonly [K in keyof F & string]?: number } = {} as { readonly [K in keyof F & string]?: number },
+): MessageCodec<Values<F>> {
+  const type = lamina.v1[name]
+  if (!type) throw new Error(`no message ${name} in gen/lamina.js`)
+  const nested = new Map<number, WireShape>()
+  for (const [key, number] of Object.entries<number | undefined>(numbers)) {
+    const shape = fields[key]?.nested
+    if (shape && number !== undefined) nested.set(number, shape)
+  }
+  const shape: WireShape = { nested }
+  const read = (value: unknown, where: string): Values<F> => {
+    if (typeof value !== "object" || value === null) throw malformed(where, "a message", value)
+    const record = value as Record<string, unknown>
+    const entries = Object.entries(fields).map(([key, field]) => [key, field.read(record[key], `${where}.${key}`)] as const)
+    return Object.fromEntries(entries.filter(([, item]) => item !== undefined)) as Values<F>
+  }
+  return {
+    nested: shape,
+    read,
+    encode: (value) => type.encode(read(value, name)).finish(),
+    decode: (bytes, { bytesMax = LIMITS.frameBytesMax } = {}) => {
+      if (bytes.byteLength > bytesMax)
+        throw new LaminaError("FRAME_TOO_LARGE", `${name}: expected at most ${bytesMax} bytes, got ${bytes.byteLength}`)
+      scanWire(bytes, shape)
+      return read(decoded(type, bytes, name), name)
+    },
+  }
+}
+
+function decoded(type: { decode(bytes: Uint8Array): object }, bytes: Uint8Array, name: string): object {
+  try {
+    return type.decode(bytes)
+  } catch (cause) {
+    throw new LaminaError("FRAME_MALFORMED", `${name}: does not parse as protobuf`, { cause })
+  }
+}
+
+/** FRAME_MALFORMED that names the field, what was expected and the kind of thing that came (never a payload). */
+export function malformed(where: string, expected: string, got: unknown): LaminaError {
+  const shown =
+    got instanceof Uint8Array
+      ? `${got.byteLength} bytes`
+      : typeof got === "string"
+        ? `text of ${got.length} characters`
+        : typeof got === "number"
+          ? String(got)
+          : typeof got
+  return new LaminaError("FRAME_MALFORMED", `${where}: expected ${expected}, got ${shown}`)
+}

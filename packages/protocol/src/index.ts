@@ -1,0 +1,39 @@
+export { compareNames, scaleOf } from "./adapter.js"
+export type { Adapter, AdapterModule, ScalingRule, Update } from "./adapter.js"
+export { checkUpdate } from "./check-update.js"
+export { ERRORS, LaminaError, errorCodeOfWire, hasErrorCode } from "./errors.js"
+export type { ErrorCode } from "./errors.js"
+export { LIMITS } from "./limits.js"
+export { messages } from "./messages.js"
+export type {
+  BaseFile,
+  BaseManifest,
+  Capability,
+  Challenge,
+  EnvelopeHeader,
+  Failure,
+  Hello,
+  ManifestModule,
+  Metric,
+  ModulePlan,
+  NextTask,
+  NextTaskReply,
+  OpenSession,
+  Plan,
+  Progress,
+  Receipt,
+  ReceiptBody,
+  Reply,
+  RoundHeader,
+  RunEnded,
+  Session,
+  TaskOffer,
+  UpdateManifest,
+  UploadCommit,
+  UploadOpen,
+  UploadTicket,
+  Wait,
+} from "./messages.js"
+export { decodeAdapter, decodeUpdate, encodeAdapter, encodeUpdate } from "./update.js"
+export type { UpdateContent } from "./update.js"
+export { scanWire } from "./wire-scan.js"

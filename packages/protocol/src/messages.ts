@@ -1,0 +1,222 @@
+import { message } from "./codec.js"
+import type { Codec } from "./codec.js"
+import { bytes, double, exactlyOne, integer, list, optional, text, uint32, word } from "./fields.js"
+import { LIMITS } from "./limits.js"
+
+/** Every message of proto/lamina.proto with the meaning of its fields checked. docs/protocol.md is the specification. */
+const hash = bytes({ length: 32 })
+/** Empty, or a hash. */
+const maybeHash = bytes({ max: 32 })
+const clientId = bytes({ length: 16 })
+const signature = bytes({ length: 64 })
+const runId = text({ min: 1, max: 64 })
+const name = text({ min: 1, max: LIMITS.nameBytesMax })
+const note = text({ max: 1_000 })
+const round = uint32({ min: 1 })
+const scaling = word(["lora", "rslora"])
+/** Base precision a client may be told to hold. */
+const precision = word(["f32", "q8", "q4"])
+const share = double({ min: 0, max: 1 })
+
+const Hello = message("Hello", { version: uint32(), software: text({ max: 100 }) })
+const Challenge = message("Challenge", { nonce: hash, federationId: hash, coordinatorKey: hash, software: text({ max: 100 }) })
+const Capability = message("Capability", {
+  memoryBytes: integer(),
+  cores: uint32(),
+  kernels: text({ max: 100 }),
+  tokensPerSecond: double({ min: 0 }),
+  platform: text({ max: 100 }),
+  node: text({ max: 100 }),
+  rankMax: uint32({ max: LIMITS.rankMax }),
+  precision: word(["", "f32", "q8", "q4"]),
+  examples: integer(),
+})
+const OpenSession = message(
+  "OpenSession",
+  {
+    publicKey: hash,
+    signature,
+    name: text({ min: 1, max: 64 }),
+    capability: Capability,
+    joinToken: text({ max: 200 }),
+  },
+  { capability: 4 },
+)
+const Session = message("Session", { clientId, token: text({ min: 1, max: 200 }), serverTimeMs: integer() })
+
+const NextTask = message("NextTask", { runId: text({ max: 64 }), afterRound: uint32() })
+const Wait = message("Wait", { retryAfterMs: uint32(), reason: note })
+const RunEnded = message("RunEnded", { runId, state: text({ min: 1, max: 32 }), globalAdapterHash: maybeHash })
+const TaskOffer = message("TaskOffer", {
+  header: bytes({ max: LIMITS.envelopeHeaderBytesMax }),
+  headerSignature: signature,
+  plan: bytes({ max: LIMITS.frameBytesMax }),
+  planSignature: signature,
+  runId,
+})
+const NextTaskReply = exactlyOne(
+  message(
+    "NextTaskReply",
+    { task: optional(TaskOffer), wait: optional(Wait), ended: optional(RunEnded) },
+    { task: 1, wait: 2, ended: 3 },
+  ),
+)
+const RoundHeader = message("RoundHeader", {
+  version: uint32(),
+  federationId: hash,
+  runId,
+  round,
+  mode: word(["open"]),
+  baseHash: hash,
+  globalAdapterHash: maybeHash,
+  recipeHash: hash,
+  cohortRoot: hash,
+  previousHeaderHash: hash,
+  weightRule: word(["tokens", "examples", "equal"]),
+  softDeadlineMs: integer(),
+  hardDeadlineMs: integer(),
+  recipientKey: bytes({ length: 1_216 }),
+  strategy: word(["flora", "fedit"]),
+  seed: uint32(),
+})
+const ModulePlan = message("ModulePlan", {
+  name,
+  outFeatures: uint32({ min: 1, max: LIMITS.featuresMax }),
+  inFeatures: uint32({ min: 1, max: LIMITS.featuresMax }),
+  rank: uint32({ min: 1, max: LIMITS.rankMax }),
+  alpha: double({ min: 0 }),
+})
+const Plan = message(
+  "Plan",
+  {
+    modules: list(ModulePlan, { min: 1, max: LIMITS.modulesMax }),
+    scaling,
+    dropout: share,
+    precision,
+    steps: uint32({ min: 1 }),
+    batch: uint32({ min: 1 }),
+    context: uint32({ min: 2 }),
+    accumulate: uint32({ min: 1 }),
+    learningRate: double({ min: 0 }),
+    schedule: word(["constant", "linear", "cosine"]),
+    warmupSteps: uint32(),
+    clipNorm: double({ min: 0 }),
+    weightDecay: double({ min: 0 }),
+    seed: uint32(),
+    lossOn: word(["all", "response"]),
+    downloadBytesMax: integer(),
+    proximal: double({ min: 0 }),
+  },
+  { modules: 1 },
+)
+const Progress = message("Progress", {
+  runId,
+  round,
+  phase: text({ max: 32 }),
+  step: uint32(),
+  steps: uint32(),
+  loss: double(),
+  tokensPerSecond: double({ min: 0 }),
+})
+const Ack = message("Ack", {})
+
+const BaseFile = message("BaseFile", { path: name, bytes: integer(), hash })
+const BaseManifest = message("BaseManifest", { name: text({ max: 200 }), files: list(BaseFile, { min: 1, max: 1_000 }) }, { files: 2 })
+
+const UploadOpen = message("UploadOpen", {
+  runId,
+  round,
+  header: bytes({ max: LIMITS.envelopeHeaderBytesMax }),
+  leaves: list(hash, { min: 1, max: LIMITS.leavesMax }),
+  signature,
+  envelopeBytes: integer({ min: 1 }),
+})
+const UploadTicket = message("UploadTicket", { uploadId: text({ min: 1, max: 100 }), have: bytes({ max: LIMITS.leavesMax / 8 }), window: uint32() })
+const UploadCommit = message("UploadCommit", { uploadId: text({ min: 1, max: 100 }), envelopeRoot: hash })
+const Receipt = message("Receipt", { body: bytes({ max: 1_000 }), signature })
+const ReceiptBody = message("ReceiptBody", {
+  status: word(["ACCEPTED", "DUPLICATE", "LATE", "CLOSED", "REJECTED"]),
+  code: uint32(),
+  sequence: integer(),
+  roundHeaderHash: hash,
+  envelopeRoot: hash,
+  clientId,
+})
+
+const Failure = message("Failure", { code: uint32(), message: note, retryAfterMs: uint32() })
+const Reply = exactlyOne(
+  message("Reply", { ok: optional(bytes({ max: LIMITS.frameBytesMax })), failure: optional(Failure) }, { failure: 2 }),
+)
+
+const EnvelopeHeader = message("EnvelopeHeader", {
+  version: uint32(),
+  suite: uint32(),
+  federationId: hash,
+  roundHeaderHash: hash,
+  clientId,
+  purpose: word(["update"]),
+  manifestHash: hash,
+  plaintextBytes: integer(),
+  segmentBytes: uint32({ min: 1 }),
+  segments: uint32(),
+  salt: bytes({ length: 24 }),
+  stanzaRoot: hash,
+  keyCommitment: bytes({ max: 32 }),
+  stanzas: uint32({ min: 1 }),
+})
+const ManifestTensor = message("ManifestTensor", { dtype: word(["f32"]), offset: integer(), bytes: integer() })
+const ManifestModule = message(
+  "ManifestModule",
+  {
+    name,
+    outFeatures: uint32({ min: 1, max: LIMITS.featuresMax }),
+    inFeatures: uint32({ min: 1, max: LIMITS.featuresMax }),
+    rank: uint32({ min: 1, max: LIMITS.featuresMax }),
+    alpha: double({ min: 0 }),
+    scaling,
+    a: ManifestTensor,
+    b: ManifestTensor,
+  },
+  { a: 7, b: 8 },
+)
+const Metric = message("Metric", { name: text({ min: 1, max: 100 }), value: double() })
+const UpdateManifest = message(
+  "UpdateManifest",
+  { weight: integer({ max: LIMITS.weightMax }), modules: list(ManifestModule, { min: 1, max: LIMITS.modulesMax }), metrics: list(Metric, { max: 100 }) },
+  { modules: 2, metrics: 3 },
+)
+
+export const messages = {
+  ...{ Hello, Challenge, Capability, OpenSession, Session, NextTask, NextTaskReply, Wait, RunEnded, TaskOffer, RoundHeader, ModulePlan, Plan },
+  ...{ Progress, Ack, BaseFile, BaseManifest, UploadOpen, UploadTicket, UploadCommit, Receipt, ReceiptBody, Failure, Reply },
+  ...{ EnvelopeHeader, ManifestTensor, ManifestModule, Metric, UpdateManifest },
+}
+
+type Message<C> = C extends Codec<infer T> ? T : never
+export type Hello = Message<typeof Hello>
+export type Challenge = Message<typeof Challenge>
+export type Capability = Message<typeof Capability>
+export type OpenSession = Message<typeof OpenSession>
+export type Session = Message<typeof Session>
+export type NextTask = Message<typeof NextTask>
+export type NextTaskReply = Message<typeof NextTaskReply>
+export type Wait = Message<typeof Wait>
+export type RunEnded = Message<typeof RunEnded>
+export type TaskOffer = Message<typeof TaskOffer>
+export type RoundHeader = Message<typeof RoundHeader>
+export type ModulePlan = Message<typeof ModulePlan>
+export type Plan = Message<typeof Plan>
+export type Progress = Message<typeof Progress>
+export type BaseFile = Message<typeof BaseFile>
+export type BaseManifest = Message<typeof BaseManifest>
+export type UploadOpen = Message<typeof UploadOpen>
+export type UploadTicket = Message<typeof UploadTicket>
+export type UploadCommit = Message<typeof UploadCommit>
+export type Receipt = Message<typeof Receipt>
+export type ReceiptBody = Message<typeof ReceiptBody>
+export type Failure = Message<typeof Failure>
+export type Reply = Message<typeof Reply>
+export type EnvelopeHeader = Message<typeof EnvelopeHeader>
+export type ManifestModule = Message<typeof ManifestModule>
+export type Metric = Message<typeof Metric>
+export type UpdateManifest = Message<typeof UpdateManifest>

@@ -1,0 +1,68 @@
+import { LaminaError } from "./errors.js"
+import { LIMITS } from "./limits.js"
+
+/**
+ * Walks protobuf bytes without building anything: counts fields, checks that every length stays inside. A message of empty sub-messages would
+ * otherwise decode to far more memory than it has bytes. Sub-messages are walked where `nested` says so, since bytes and strings look the same.
+ */
+export interface WireShape {
+  /** Field number -> shape of the sub-message in it. */
+  readonly nested: ReadonlyMap<number, WireShape>
+}
+
+/** Throws FRAME_MALFORMED (bad varint, length, wire type, depth) or FRAME_TOO_LARGE (more than LIMITS.fieldsMax fields). */
+export function scanWire(bytes: Uint8Array, shape: WireShape): void {
+  new Scanner(bytes).message(0, bytes.length, { shape, depth: 0 })
+}
+
+class Scanner {
+  #at = 0
+  #fields = 0
+
+  constructor(private readonly bytes: Uint8Array) {}
+
+  message(start: number, end: number, { shape, depth }: { shape: WireShape; depth: number }): void {
+    if (depth > LIMITS.depthMax) throw malformed(`messages nested deeper than ${LIMITS.depthMax}`)
+    this.#at = start
+    while (this.#at < end) {
+      if (++this.#fields > LIMITS.fieldsMax)
+        throw new LaminaError("FRAME_TOO_LARGE", `expected at most ${LIMITS.fieldsMax} fields in a message, got more`)
+      const tag = this.#varint(end)
+      this.#field({ number: Math.floor(tag / 8), wireType: tag % 8, end, shape, depth })
+    }
+    if (this.#at !== end) throw malformed("a field runs past the end of its message")
+  }
+
+  #field(field: { number: number; wireType: number; end: number; shape: WireShape; depth: number }): void {
+    const { number, wireType, end, shape, depth } = field
+    if (number < 1) throw malformed("field number 0")
+    if (wireType === 0) {
+      this.#varint(end)
+      return
+    }
+    const length = wireType === 2 ? this.#varint(end) : wireType === 1 ? 8 : wireType === 5 ? 4 : -1
+    if (length < 0) throw malformed(`wire type ${wireType}`)
+    const next = this.#at + length
+    if (next > end) throw malformed(`field ${number} has ${length} bytes where ${end - this.#at} are left`)
+    const nested = wireType === 2 ? shape.nested.get(number) : undefined
+    if (nested) this.message(this.#at, next, { shape: nested, depth: depth + 1 })
+    this.#at = next
+  }
+
+  /** Up to 10 bytes; values past 2^53 only matter as field values, which are not read here. */
+  #varint(end: number): number {
+    let value = 0
+    for (let i = 0; i < 10; i++) {
+      const byte = this.bytes[this.#at]
+      if (byte === undefined || this.#at >= end) throw malformed("a number runs past the end of its message")
+      this.#at++
+      value += (byte & 0x7f) * 2 ** (7 * i)
+      if (byte < 0x80) return value
+    }
+    throw malformed("a number of more than 10 bytes")
+  }
+}
+
+function malformed(what: string): LaminaError {
+  return new LaminaError("FRAME_MALFORMED", `protobuf: ${what}`)
+}
