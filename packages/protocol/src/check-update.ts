@@ -10,7 +10,10 @@ import type { UpdateContent } from "./update.js"
  */
 export function checkUpdate(update: UpdateContent, plan: Plan): void {
   if (!Number.isSafeInteger(update.weight) || update.weight < 1 || update.weight > LIMITS.weightMax)
-    throw new LaminaError("UPDATE_WEIGHT", `expected a whole number from 1 to ${LIMITS.weightMax}, got ${update.weight}`)
+    throw new LaminaError(
+      "UPDATE_WEIGHT",
+      `expected a whole number from 1 to ${LIMITS.weightMax}, got ${update.weight}`,
+    )
   const planned = new Map(plan.modules.map((module) => [module.name, module]))
   for (const module of update.adapter.modules) {
     const expected = planned.get(module.name)
@@ -29,13 +32,17 @@ function checkModule(module: AdapterModule, expected: Plan["modules"][number], s
       "UPDATE_SHAPE",
       `module ${name}: expected ${expected.outFeatures} x ${expected.inFeatures}, got ${outFeatures} x ${inFeatures}`,
     )
-  if (rank !== expected.rank) throw new LaminaError("UPDATE_RANK", `module ${name}: expected rank ${expected.rank}, got ${rank}`)
+  if (rank !== expected.rank)
+    throw new LaminaError("UPDATE_RANK", `module ${name}: expected rank ${expected.rank}, got ${rank}`)
   if (alpha !== expected.alpha || module.scaling !== scaling)
     throw new LaminaError(
       "UPDATE_RANK",
       `module ${name}: expected alpha ${expected.alpha} and ${scaling}, got ${alpha} and ${module.scaling}`,
     )
-  for (const [side, values] of [["a", module.a], ["b", module.b]] as const) {
+  for (const [side, values] of [
+    ["a", module.a],
+    ["b", module.b],
+  ] as const) {
     const at = firstUnacceptable(values)
     if (at >= 0)
       throw new LaminaError(

@@ -21,7 +21,9 @@ export interface MessageCodec<T> extends Codec<T>, Field<T> {
   readonly nested: WireShape
 }
 
-type Values<F> = { readonly [K in keyof F as F[K] extends Field<infer T> ? (undefined extends T ? never : K) : never]: Of<F[K]> } & {
+type Values<F> = {
+  readonly [K in keyof F as F[K] extends Field<infer T> ? (undefined extends T ? never : K) : never]: Of<F[K]>
+} & {
   readonly [K in keyof F as F[K] extends Field<infer T> ? (undefined extends T ? K : never) : never]?: Of<F[K]>
 }
 type Of<F> = F extends Field<infer T> ? T : never
@@ -43,7 +45,9 @@ export function message<F extends Record<string, Field<unknown>>>(
   const read = (value: unknown, where: string): Values<F> => {
     if (typeof value !== "object" || value === null) throw malformed(where, "a message", value)
     const record = value as Record<string, unknown>
-    const entries = Object.entries(fields).map(([key, field]) => [key, field.read(record[key], `${where}.${key}`)] as const)
+    const entries = Object.entries(fields).map(
+      ([key, field]) => [key, field.read(record[key], `${where}.${key}`)] as const,
+    )
     return Object.fromEntries(entries.filter(([, item]) => item !== undefined)) as Values<F>
   }
   return {

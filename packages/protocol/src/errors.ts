@@ -85,5 +85,7 @@ export function errorCodeOfWire(wire: number): ErrorCode {
 
 /** True for any error that carries a code of the table: LaminaError, KernelError, or one from another copy of this package. */
 export function hasErrorCode(error: unknown): error is Error & { code: ErrorCode; hint?: string } {
-  return error instanceof Error && "code" in error && typeof error.code === "string" && Object.hasOwn(ERRORS, error.code)
+  return (
+    error instanceof Error && "code" in error && typeof error.code === "string" && Object.hasOwn(ERRORS, error.code)
+  )
 }

@@ -4,7 +4,10 @@ import type { Field, MessageCodec } from "./codec.js"
 /** Checks for the kinds of fields the messages use. An absent proto3 field reads as its zero value. */
 
 /** Whole number within 0..max; uint64 arrives as a Long and must fit a double exactly. */
-export function integer({ min = 0, max = Number.MAX_SAFE_INTEGER }: { min?: number; max?: number } = {}): Field<number> {
+export function integer({
+  min = 0,
+  max = Number.MAX_SAFE_INTEGER,
+}: { min?: number; max?: number } = {}): Field<number> {
   return {
     read(value, where) {
       const number = plainNumber(value ?? 0)
@@ -15,7 +18,8 @@ export function integer({ min = 0, max = Number.MAX_SAFE_INTEGER }: { min?: numb
   }
 }
 
-export const uint32 = (options: { min?: number; max?: number } = {}): Field<number> => integer({ max: 0xffff_ffff, ...options })
+export const uint32 = (options: { min?: number; max?: number } = {}): Field<number> =>
+  integer({ max: 0xffff_ffff, ...options })
 
 export function double({ min = -Infinity, max = Infinity }: { min?: number; max?: number } = {}): Field<number> {
   return {
@@ -57,7 +61,8 @@ export function word<const W extends string>(words: readonly W[]): Field<W> {
   return {
     read(value, where) {
       const found = words.find((known) => known === (value ?? ""))
-      if (found === undefined) throw malformed(where, `one of ${words.map((known) => `"${known}"`).join(", ")}`, value ?? "")
+      if (found === undefined)
+        throw malformed(where, `one of ${words.map((known) => `"${known}"`).join(", ")}`, value ?? "")
       return found
     },
   }
@@ -87,7 +92,8 @@ export function optional<T>(field: Field<T>): Field<T | undefined> {
 export function exactlyOne<T extends object>(codec: MessageCodec<T>): MessageCodec<T> {
   const read = (value: unknown, where: string): T => {
     const checked = codec.read(value, where)
-    if (Object.keys(checked).length !== 1) throw malformed(where, "exactly one alternative", Object.keys(checked).length)
+    if (Object.keys(checked).length !== 1)
+      throw malformed(where, "exactly one alternative", Object.keys(checked).length)
     return checked
   }
   return {

@@ -19,7 +19,12 @@ const precision = word(["f32", "q8", "q4"])
 const share = double({ min: 0, max: 1 })
 
 const Hello = message("Hello", { version: uint32(), software: text({ max: 100 }) })
-const Challenge = message("Challenge", { nonce: hash, federationId: hash, coordinatorKey: hash, software: text({ max: 100 }) })
+const Challenge = message("Challenge", {
+  nonce: hash,
+  federationId: hash,
+  coordinatorKey: hash,
+  software: text({ max: 100 }),
+})
 const Capability = message("Capability", {
   memoryBytes: integer(),
   cores: uint32(),
@@ -121,7 +126,11 @@ const Progress = message("Progress", {
 const Ack = message("Ack", {})
 
 const BaseFile = message("BaseFile", { path: name, bytes: integer(), hash })
-const BaseManifest = message("BaseManifest", { name: text({ max: 200 }), files: list(BaseFile, { min: 1, max: 1_000 }) }, { files: 2 })
+const BaseManifest = message(
+  "BaseManifest",
+  { name: text({ max: 200 }), files: list(BaseFile, { min: 1, max: 1_000 }) },
+  { files: 2 },
+)
 
 const UploadOpen = message("UploadOpen", {
   runId,
@@ -131,7 +140,11 @@ const UploadOpen = message("UploadOpen", {
   signature,
   envelopeBytes: integer({ min: 1 }),
 })
-const UploadTicket = message("UploadTicket", { uploadId: text({ min: 1, max: 100 }), have: bytes({ max: LIMITS.leavesMax / 8 }), window: uint32() })
+const UploadTicket = message("UploadTicket", {
+  uploadId: text({ min: 1, max: 100 }),
+  have: bytes({ max: LIMITS.leavesMax / 8 }),
+  window: uint32(),
+})
 const UploadCommit = message("UploadCommit", { uploadId: text({ min: 1, max: 100 }), envelopeRoot: hash })
 const Receipt = message("Receipt", { body: bytes({ max: 1_000 }), signature })
 const ReceiptBody = message("ReceiptBody", {
@@ -182,13 +195,43 @@ const ManifestModule = message(
 const Metric = message("Metric", { name: text({ min: 1, max: 100 }), value: double() })
 const UpdateManifest = message(
   "UpdateManifest",
-  { weight: integer({ max: LIMITS.weightMax }), modules: list(ManifestModule, { min: 1, max: LIMITS.modulesMax }), metrics: list(Metric, { max: 100 }) },
+  {
+    weight: integer({ max: LIMITS.weightMax }),
+    modules: list(ManifestModule, { min: 1, max: LIMITS.modulesMax }),
+    metrics: list(Metric, { max: 100 }),
+  },
   { modules: 2, metrics: 3 },
 )
 
 export const messages = {
-  ...{ Hello, Challenge, Capability, OpenSession, Session, NextTask, NextTaskReply, Wait, RunEnded, TaskOffer, RoundHeader, ModulePlan, Plan },
-  ...{ Progress, Ack, BaseFile, BaseManifest, UploadOpen, UploadTicket, UploadCommit, Receipt, ReceiptBody, Failure, Reply },
+  ...{
+    Hello,
+    Challenge,
+    Capability,
+    OpenSession,
+    Session,
+    NextTask,
+    NextTaskReply,
+    Wait,
+    RunEnded,
+    TaskOffer,
+    RoundHeader,
+    ModulePlan,
+    Plan,
+  },
+  ...{
+    Progress,
+    Ack,
+    BaseFile,
+    BaseManifest,
+    UploadOpen,
+    UploadTicket,
+    UploadCommit,
+    Receipt,
+    ReceiptBody,
+    Failure,
+    Reply,
+  },
   ...{ EnvelopeHeader, ManifestTensor, ManifestModule, Metric, UpdateManifest },
 }
 

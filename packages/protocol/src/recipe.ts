@@ -77,14 +77,26 @@ export const Recipe = z
   })
   .superRefine((recipe, context) => {
     if (recipe.cohort.hardDeadlineMs < recipe.cohort.softDeadlineMs)
-      context.addIssue({ code: "custom", path: ["cohort", "hardDeadlineMs"], message: "expected at least softDeadlineMs" })
+      context.addIssue({
+        code: "custom",
+        path: ["cohort", "hardDeadlineMs"],
+        message: "expected at least softDeadlineMs",
+      })
     const names = recipe.simulation?.clients.map((client) => client.name) ?? []
     for (const [i, name] of names.entries())
       if (names.indexOf(name) !== i)
-        context.addIssue({ code: "custom", path: ["simulation", "clients", i, "name"], message: `expected unique names, got "${name}" twice` })
+        context.addIssue({
+          code: "custom",
+          path: ["simulation", "clients", i, "name"],
+          message: `expected unique names, got "${name}" twice`,
+        })
     const ranks = new Set(recipe.simulation?.clients.map((client) => client.rank ?? recipe.lora.rank))
     if (recipe.strategy === "fedit" && ranks.size > 1)
-      context.addIssue({ code: "custom", path: ["strategy"], message: `"fedit" averages A and B and needs equal ranks, got ${[...ranks].join(", ")}; choose "flora"` })
+      context.addIssue({
+        code: "custom",
+        path: ["strategy"],
+        message: `"fedit" averages A and B and needs equal ranks, got ${[...ranks].join(", ")}; choose "flora"`,
+      })
   })
 export type Recipe = z.infer<typeof Recipe>
 export type RecipeInput = z.input<typeof Recipe>
@@ -95,7 +107,8 @@ export function parseRecipe(data: unknown): Recipe {
   if (result.success) return result.data
   const lines = result.error.issues.map((issue) => {
     const path = issue.path.length > 0 ? issue.path.join(".") : "recipe"
-    const got = issue.input === undefined || typeof issue.input === "object" ? "" : ` (got ${JSON.stringify(issue.input)})`
+    const got =
+      issue.input === undefined || typeof issue.input === "object" ? "" : ` (got ${JSON.stringify(issue.input)})`
     return `${path}: ${issue.message}${got}`
   })
   throw new LaminaError("RECIPE_INVALID", lines.join("\n"), { hint: "docs/recipes.md lists every key with its bounds" })

@@ -69,7 +69,9 @@ function parseManifest(bytes: Uint8Array): ReturnType<typeof messages.UpdateMani
   try {
     return messages.UpdateManifest.decode(bytes, { bytesMax: MANIFEST_BYTES_MAX })
   } catch (cause) {
-    throw new LaminaError("UPDATE_MALFORMED", `update: ${cause instanceof Error ? cause.message : "manifest"}`, { cause })
+    throw new LaminaError("UPDATE_MALFORMED", `update: ${cause instanceof Error ? cause.message : "manifest"}`, {
+      cause,
+    })
   }
 }
 
@@ -79,14 +81,22 @@ function checkLayout(bytes: Uint8Array, modules: readonly ManifestModule[], star
   let previous = ""
   for (const module of modules) {
     const { name, rank, inFeatures, outFeatures, a, b } = module
-    if (compareNames(name, previous) <= 0) throw new LaminaError("UPDATE_MODULE", `module ${name}: expected once and after ${previous}`)
+    if (compareNames(name, previous) <= 0)
+      throw new LaminaError("UPDATE_MODULE", `module ${name}: expected once and after ${previous}`)
     if (rank > Math.max(LIMITS.rankMax, Math.min(inFeatures, outFeatures)))
       throw new LaminaError("UPDATE_RANK", `module ${name}: rank ${rank} is over the limit`)
     previous = name
-    for (const [side, tensor, count] of [["a", a, rank * inFeatures], ["b", b, outFeatures * rank]] as const) {
+    for (const [side, tensor, count] of [
+      ["a", a, rank * inFeatures],
+      ["b", b, outFeatures * rank],
+    ] as const) {
       if (tensor.bytes !== count * 4)
-        throw new LaminaError("UPDATE_SHAPE", `module ${name}.${side}: expected ${count * 4} bytes, got ${tensor.bytes}`)
-      if (start + tensor.offset !== aligned(end)) throw malformed(`module ${name}.${side}: unexpected offset ${tensor.offset}`)
+        throw new LaminaError(
+          "UPDATE_SHAPE",
+          `module ${name}.${side}: expected ${count * 4} bytes, got ${tensor.bytes}`,
+        )
+      if (start + tensor.offset !== aligned(end))
+        throw malformed(`module ${name}.${side}: unexpected offset ${tensor.offset}`)
       requireZeros(bytes, end, start + tensor.offset)
       end = start + tensor.offset + tensor.bytes
       if (end > bytes.byteLength) throw malformed(`module ${name}.${side} ends at ${end} of ${bytes.byteLength} bytes`)

@@ -1,0 +1,36 @@
+import { LIMITS } from "@lamina/protocol"
+
+import { hash } from "./hash.js"
+
+const LEAF = Uint8Array.of(0)
+const NODE = Uint8Array.of(1)
+
+/** H(0x00 ‖ chunk). */
+export function leafHash(chunk: Uint8Array): Uint8Array {
+  return hash(LEAF, chunk)
+}
+
+/** H(0x01 ‖ left ‖ right) upwards; a last odd hash of a level goes up as it is. At least one leaf. */
+export function rootOf(leaves: readonly Uint8Array[]): Uint8Array {
+  let level = [...leaves]
+  while (level.length > 1) {
+    const next: Uint8Array[] = []
+    for (let i = 0; i < level.length; i += 2) {
+      const left = level[i] as Uint8Array
+      const right = level[i + 1]
+      next.push(right ? hash(NODE, left, right) : left)
+    }
+    level = next
+  }
+  const [root] = level
+  if (!root) throw new RangeError("a tree needs at least one leaf")
+  return root
+}
+
+/** Leaves of bytes cut into chunks of LIMITS.chunkBytes; empty bytes are one empty chunk. */
+export function leavesOf(bytes: Uint8Array): Uint8Array[] {
+  const leaves: Uint8Array[] = []
+  for (let at = 0; at === 0 || at < bytes.byteLength; at += LIMITS.chunkBytes)
+    leaves.push(leafHash(bytes.subarray(at, at + LIMITS.chunkBytes)))
+  return leaves
+}

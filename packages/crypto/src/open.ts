@@ -1,0 +1,113 @@
+import { LIMITS, LaminaError } from "@lamina/protocol"
+import type { EnvelopeHeader, UploadOpen } from "@lamina/protocol"
+
+import { TAG_BYTES, decryptInto } from "./aead.js"
+import {
+  ENVELOPE_SUITE,
+  ENVELOPE_VERSION,
+  MAGIC,
+  SIGNATURE_LABEL,
+  be64,
+  keysOf,
+  layoutOf,
+  manifestHashOf,
+  parseHeader,
+  segmentNonce,
+} from "./envelope-layout.js"
+import { concat, equalBytes, hash } from "./hash.js"
+import { verify } from "./identity.js"
+import { leafHash, rootOf } from "./merkle.js"
+import { STANZA_BYTES, unwrapKey } from "./recipient.js"
+
+/** Where an envelope must come from. */
+export interface Expected {
+  readonly federationId: Uint8Array
+  readonly roundHeaderHash: Uint8Array
+  readonly clientId: Uint8Array
+}
+
+/**
+ * What can be known of an upload before its first chunk: header, sizes, round, sender and signature fit together. Returns the Merkle root that names
+ * the envelope. Throws ROUND_MISMATCH for another round's header, ENVELOPE_REJECTED for everything else alike.
+ */
+export function checkOpen(
+  open: Pick<UploadOpen, "header" | "leaves" | "signature" | "envelopeBytes">,
+  senderPublicKey: Uint8Array,
+  expected: Expected,
+): { readonly root: Uint8Array; readonly header: EnvelopeHeader } {
+  const header = acceptHeader(open.header, expected)
+  const { envelopeBytes } = layoutOf(open.header.byteLength, header.plaintextBytes)
+  const chunks = Math.ceil(envelopeBytes / LIMITS.chunkBytes)
+  if (envelopeBytes !== open.envelopeBytes || chunks !== open.leaves.length) throw rejected()
+  const root = rootOf(open.leaves)
+  const parts = [expected.roundHeaderHash, hash(open.header), root, be64(envelopeBytes)]
+  if (!verify(senderPublicKey, open.signature, SIGNATURE_LABEL, ...parts)) throw rejected()
+  return { root, header }
+}
+
+/** The plaintext of a whole envelope whose leaves were checked. ROUND_MISMATCH, else ENVELOPE_REJECTED for every failure alike. */
+export function openEnvelope(
+  envelope: Uint8Array,
+  { recipientSecretKey, expected }: { recipientSecretKey: Uint8Array; expected: Expected },
+): Uint8Array {
+  const headerBytes = headerOf(envelope)
+  const header = acceptHeader(headerBytes, expected)
+  const layout = layoutOf(headerBytes.byteLength, header.plaintextBytes)
+  if (envelope.byteLength !== layout.envelopeBytes) throw rejected()
+  const stanza = envelope.subarray(layout.stanzaAt, layout.stanzaAt + STANZA_BYTES)
+  if (!equalBytes(rootOf([leafHash(stanza)]), header.stanzaRoot)) throw rejected()
+  const context = concat(header.roundHeaderHash, header.clientId)
+  const contentKey = unwrapKey({ secretKey: recipientSecretKey, context }, stanza)
+  if (!contentKey) throw rejected()
+  const { payload, commitment } = keysOf(contentKey, header)
+  if (!equalBytes(commitment, header.keyCommitment)) throw rejected()
+  const plaintext = openSegments(envelope.subarray(layout.segmentsAt), { key: payload, aad: hash(headerBytes) }, header)
+  if (!equalBytes(manifestHashOf(plaintext), header.manifestHash)) throw rejected()
+  return plaintext
+}
+
+/** The header bytes of an envelope, by its magic and length. ENVELOPE_REJECTED. */
+export function headerOf(envelope: Uint8Array): Uint8Array {
+  const start = MAGIC.byteLength + 4
+  if (envelope.byteLength < start || !equalBytes(envelope.subarray(0, MAGIC.byteLength), MAGIC)) throw rejected()
+  const length = new DataView(envelope.buffer, envelope.byteOffset).getUint32(MAGIC.byteLength, true)
+  if (length > LIMITS.envelopeHeaderBytesMax || start + length > envelope.byteLength) throw rejected()
+  return envelope.subarray(start, start + length)
+}
+
+function acceptHeader(bytes: Uint8Array, expected: Expected): EnvelopeHeader {
+  const header = parseHeader(bytes)
+  if (!header) throw rejected()
+  if (!equalBytes(header.roundHeaderHash, expected.roundHeaderHash))
+    throw new LaminaError("ROUND_MISMATCH", "the envelope is for another round")
+  const fits =
+    header.version === ENVELOPE_VERSION &&
+    header.suite === ENVELOPE_SUITE &&
+    header.stanzas === 1 &&
+    header.segmentBytes === LIMITS.segmentBytes &&
+    header.plaintextBytes <= LIMITS.leavesMax * LIMITS.chunkBytes &&
+    header.segments === layoutOf(0, header.plaintextBytes).segments &&
+    equalBytes(header.federationId, expected.federationId) &&
+    equalBytes(header.clientId, expected.clientId)
+  if (!fits) throw rejected()
+  return header
+}
+
+function openSegments(
+  sealed: Uint8Array,
+  { key, aad }: { key: Uint8Array; aad: Uint8Array },
+  header: EnvelopeHeader,
+): Uint8Array {
+  const plaintext = new Uint8Array(header.plaintextBytes)
+  for (let i = 0; i < header.segments; i++) {
+    const out = plaintext.subarray(i * LIMITS.segmentBytes, (i + 1) * LIMITS.segmentBytes)
+    const at = i * (LIMITS.segmentBytes + TAG_BYTES)
+    const piece = sealed.subarray(at, at + out.byteLength + TAG_BYTES)
+    if (!decryptInto(out, { key, nonce: segmentNonce(i, header.segments - 1), aad }, piece)) throw rejected()
+  }
+  return plaintext
+}
+
+function rejected(): LaminaError {
+  return new LaminaError("ENVELOPE_REJECTED", "envelope rejected")
+}

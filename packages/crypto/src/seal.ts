@@ -1,0 +1,113 @@
+import { randomBytes } from "node:crypto"
+
+import { LIMITS, messages } from "@lamina/protocol"
+import type { EnvelopeHeader } from "@lamina/protocol"
+
+import { TAG_BYTES, encryptInto } from "./aead.js"
+import {
+  ENVELOPE_SUITE,
+  ENVELOPE_VERSION,
+  MAGIC,
+  SIGNATURE_LABEL,
+  be64,
+  keysOf,
+  layoutOf,
+  manifestHashOf,
+  segmentNonce,
+} from "./envelope-layout.js"
+import { concat, hash } from "./hash.js"
+import { sign } from "./identity.js"
+import type { Identity } from "./identity.js"
+import { leafHash, leavesOf, rootOf } from "./merkle.js"
+import { wrapKey } from "./recipient.js"
+
+export interface SealInput {
+  readonly identity: Identity
+  readonly federationId: Uint8Array
+  /** RH, 32 bytes. */
+  readonly roundHeaderHash: Uint8Array
+  /** X-Wing public key of the round. */
+  readonly recipientKey: Uint8Array
+  readonly plaintext: Uint8Array
+}
+
+/** Secrets of one envelope: fresh for every envelope, given only by test vectors. */
+export interface SealSecrets {
+  readonly contentKey: Uint8Array
+  readonly salt: Uint8Array
+  readonly kemSeed?: Uint8Array
+}
+
+/** What UploadOpen needs of an envelope. */
+export interface SealedParts {
+  readonly header: Uint8Array
+  readonly leaves: readonly Uint8Array[]
+  readonly root: Uint8Array
+  readonly signature: Uint8Array
+  /** Length of the envelope. */
+  readonly bytes: number
+}
+
+/** Seals in memory: the envelope and its parts. The plaintext is not changed. */
+export function sealToBytes(
+  input: SealInput,
+  secrets: SealSecrets = freshSecrets(),
+): SealedParts & { readonly envelope: Uint8Array } {
+  const { identity, federationId, roundHeaderHash, plaintext } = input
+  const context = concat(roundHeaderHash, identity.clientId)
+  const kem = secrets.kemSeed ? { kemSeed: secrets.kemSeed } : {}
+  const stanza = wrapKey({ recipientKey: input.recipientKey, context, ...kem }, secrets.contentKey)
+  const bare: EnvelopeHeader = {
+    version: ENVELOPE_VERSION,
+    suite: ENVELOPE_SUITE,
+    federationId,
+    roundHeaderHash,
+    clientId: identity.clientId,
+    purpose: "update",
+    manifestHash: manifestHashOf(plaintext),
+    plaintextBytes: plaintext.byteLength,
+    segmentBytes: LIMITS.segmentBytes,
+    segments: layoutOf(0, plaintext.byteLength).segments,
+    salt: secrets.salt,
+    stanzaRoot: rootOf([leafHash(stanza)]),
+    keyCommitment: new Uint8Array(0),
+    stanzas: 1,
+  }
+  const { payload, commitment } = keysOf(secrets.contentKey, bare)
+  const header = messages.EnvelopeHeader.encode({ ...bare, keyCommitment: commitment })
+  const envelope = assemble({ header, stanza, plaintext, payload })
+  const leaves = leavesOf(envelope)
+  const root = rootOf(leaves)
+  const signature = sign(identity, SIGNATURE_LABEL, roundHeaderHash, hash(header), root, be64(envelope.byteLength))
+  return { header, leaves, root, signature, bytes: envelope.byteLength, envelope }
+}
+
+function freshSecrets(): SealSecrets {
+  return { contentKey: randomBytes(32), salt: randomBytes(24) }
+}
+
+function assemble(parts: {
+  header: Uint8Array
+  stanza: Uint8Array
+  plaintext: Uint8Array
+  payload: Uint8Array
+}): Uint8Array {
+  const { header, stanza, plaintext, payload } = parts
+  const { segments, stanzaAt, segmentsAt, envelopeBytes } = layoutOf(header.byteLength, plaintext.byteLength)
+  const out = new Uint8Array(envelopeBytes)
+  out.set(MAGIC)
+  new DataView(out.buffer).setUint32(MAGIC.byteLength, header.byteLength, true)
+  out.set(header, MAGIC.byteLength + 4)
+  out.set(stanza, stanzaAt)
+  const aad = hash(header)
+  for (let i = 0; i < segments; i++) {
+    const piece = plaintext.subarray(i * LIMITS.segmentBytes, (i + 1) * LIMITS.segmentBytes)
+    const at = segmentsAt + i * (LIMITS.segmentBytes + TAG_BYTES)
+    encryptInto(
+      out.subarray(at, at + piece.byteLength + TAG_BYTES),
+      { key: payload, nonce: segmentNonce(i, segments - 1), aad },
+      piece,
+    )
+  }
+  return out
+}
