@@ -25,10 +25,9 @@ export function ensureInstalled({ quiet = false } = {}) {
   run("npm", args, quiet ? { stdio: ["ignore", 2, 2] } : {})
 }
 
-/** The native addon (skipped with a warning where there is no compiler), generated code beside dist, then `tsc -b`. */
+/** The native addon (skipped with a warning where there is no compiler), then `tsc -b`. */
 export function build({ quiet = false } = {}) {
   const stdio = quiet ? ["ignore", 2, 2] : "inherit"
   runNode("packages/kernels/scripts/build-native.mjs", [], { stdio })
-  runNode("packages/protocol/scripts/copy-gen.mjs", [], { stdio })
   runNode("node_modules/typescript/bin/tsc", ["-b"], { stdio })
 }

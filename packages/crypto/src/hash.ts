@@ -9,7 +9,7 @@ export const HASH_BYTES = 32
 /** BLAKE2b-256 of the parts, one after another. */
 export function hash(...parts: readonly Uint8Array[]): Uint8Array {
   const [first, ...rest] = parts
-  if (rest.length === 0) return sodium.crypto_generichash(HASH_BYTES, first ?? new Uint8Array(0))
+  if (rest.length === 0) return sodium.crypto_generichash(HASH_BYTES, first ?? new Uint8Array(0), null)
   const hasher = new Hasher()
   for (const part of parts) hasher.update(part)
   return hasher.digest()

@@ -27,7 +27,8 @@ export async function sealEnvelope(input: SealInput, spoolPath: string): Promise
     await mkdir(dirname(spoolPath), { recursive: true })
     const file = await open(part, "w", 0o600)
     try {
-      await file.writev([envelope, parts.signature])
+      await file.writeFile(envelope) // writeFile goes on after a short write, writev does not
+      await file.writeFile(parts.signature)
       await file.sync()
     } finally {
       await file.close()
