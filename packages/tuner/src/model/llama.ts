@@ -36,7 +36,10 @@ export interface TokenRows {
 }
 
 /** The model over `base` with the frozen `adapters` on top, for sequences of at most `positions` tokens. ADAPTER_MISMATCH. */
-export function createLlama(base: Base, options: { adapters: readonly Adapter[]; precision: Precision; positions: number }): Llama {
+export function createLlama(
+  base: Base,
+  options: { adapters: readonly Adapter[]; precision: Precision; positions: number },
+): Llama {
   const { config } = base
   const global = foldAdapters(base, options.adapters)
   const embed = linearOf(base, "model.embed_tokens")

@@ -15,11 +15,18 @@ const STREAM_A = 0
  * 2015, arXiv:1502.01852) and B = 0, as PEFT does. A depends on seed, module name and its own shape only. Modules come sorted by name.
  * ADAPTER_MISMATCH: see checkModules.
  */
-export function initialAdapter(base: Base, job: { modules: readonly LoraModule[]; scaling: ScalingRule; seed: number }): Adapter {
+export function initialAdapter(
+  base: Base,
+  job: { modules: readonly LoraModule[]; scaling: ScalingRule; seed: number },
+): Adapter {
   checkModules(base, job.modules)
   const modules = job.modules.map(({ name, outFeatures, inFeatures, rank, alpha }) => ({
     ...{ name, outFeatures, inFeatures, rank, alpha, scaling: job.scaling },
-    a: uniformArray([job.seed, nameHash(name)], { stream: STREAM_A, length: rank * inFeatures, bound: 1 / Math.sqrt(inFeatures) }),
+    a: uniformArray([job.seed, nameHash(name)], {
+      stream: STREAM_A,
+      length: rank * inFeatures,
+      bound: 1 / Math.sqrt(inFeatures),
+    }),
     b: new Float32Array(outFeatures * rank),
   }))
   return { modules: modules.sort((left, right) => compareNames(left.name, right.name)) }
@@ -28,15 +35,25 @@ export function initialAdapter(base: Base, job: { modules: readonly LoraModule[]
 /**
  * A copy of `adapter` to train further; its modules must be exactly `modules`, rank, alpha and rule included (ADAPTER_MISMATCH).
  */
-export function continuedAdapter(base: Base, job: { modules: readonly LoraModule[]; scaling: ScalingRule; adapter: Adapter }): Adapter {
+export function continuedAdapter(
+  base: Base,
+  job: { modules: readonly LoraModule[]; scaling: ScalingRule; adapter: Adapter },
+): Adapter {
   checkModules(base, job.modules)
   const wanted = new Map(job.modules.map((module) => [module.name, module]))
   const got = job.adapter.modules
   for (const module of got) {
     checkFactors(base, module)
     const plan = wanted.get(module.name)
-    if (plan === undefined || plan.rank !== module.rank || plan.alpha !== module.alpha || module.scaling !== job.scaling)
-      throw mismatch(`initial adapter, module ${module.name}: expected ${plan === undefined ? "not in the job" : describe({ ...plan, scaling: job.scaling })}, got ${describe(module)}`)
+    if (
+      plan === undefined ||
+      plan.rank !== module.rank ||
+      plan.alpha !== module.alpha ||
+      module.scaling !== job.scaling
+    )
+      throw mismatch(
+        `initial adapter, module ${module.name}: expected ${plan === undefined ? "not in the job" : describe({ ...plan, scaling: job.scaling })}, got ${describe(module)}`,
+      )
   }
   if (got.length !== wanted.size) throw mismatch(`initial adapter: expected ${wanted.size} modules, got ${got.length}`)
   const modules = got.map((module) => ({ ...module, a: module.a.slice(), b: module.b.slice() }))
@@ -66,7 +83,8 @@ function stack(modules: readonly AdapterModule[]): FrozenFactors {
     a.set(module.a, first * inFeatures)
     const scale = scaleOf(module)
     for (let row = 0; row < outFeatures; row++)
-      for (let r = 0; r < module.rank; r++) b[row * rank + first + r] = scale * (module.b[row * module.rank + r] as number)
+      for (let r = 0; r < module.rank; r++)
+        b[row * rank + first + r] = scale * (module.b[row * module.rank + r] as number)
     first += module.rank
   }
   return { rank, a, b }
@@ -83,14 +101,18 @@ function checkFactors(base: Base, module: AdapterModule): void {
   checkShape(base, module)
   const { name, outFeatures, inFeatures, rank, a, b } = module
   if (a.length !== rank * inFeatures || b.length !== outFeatures * rank)
-    throw mismatch(`module ${name}: expected A of ${rank * inFeatures} and B of ${outFeatures * rank} values, got ${a.length} and ${b.length}`)
+    throw mismatch(
+      `module ${name}: expected A of ${rank * inFeatures} and B of ${outFeatures * rank} values, got ${a.length} and ${b.length}`,
+    )
 }
 
 function checkShape(base: Base, { name, outFeatures, inFeatures, rank, alpha }: LoraModule): void {
   const weight = Object.hasOwn(base.linears, name) ? base.linears[name] : undefined
   if (weight === undefined || !moduleSlot(name)) throw mismatch(`module ${name}: the base has no such linear layer`)
   if (weight.rows !== outFeatures || weight.cols !== inFeatures)
-    throw mismatch(`module ${name}: expected ${weight.rows} x ${weight.cols} (out x in) as in the base, got ${outFeatures} x ${inFeatures}`)
+    throw mismatch(
+      `module ${name}: expected ${weight.rows} x ${weight.cols} (out x in) as in the base, got ${outFeatures} x ${inFeatures}`,
+    )
   if (!Number.isInteger(rank) || rank < 1 || !(alpha > 0) || !Number.isFinite(alpha))
     throw mismatch(`module ${name}: expected a whole rank of at least 1 and a positive alpha, got ${rank} and ${alpha}`)
 }

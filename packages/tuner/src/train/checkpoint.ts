@@ -69,7 +69,8 @@ export async function loadCheckpoint(
   const arrays = trained.flatMap(({ param, m, v }) => [param, m, v])
   const bytes = arrays.reduce((sum, array) => sum + array.byteLength, 0)
   if (payload.length !== bytes) throw mismatch(path, `expected ${bytes} bytes of state, got ${payload.length}`)
-  if (createHash("sha256").update(payload).digest("hex") !== header.sha256) throw mismatch(path, "damaged: the SHA-256 does not match")
+  if (createHash("sha256").update(payload).digest("hex") !== header.sha256)
+    throw mismatch(path, "damaged: the SHA-256 does not match")
   let offset = 0
   for (const array of arrays) {
     bytesOf(array).set(payload.subarray(offset, offset + array.byteLength))

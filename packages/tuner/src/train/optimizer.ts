@@ -1,8 +1,6 @@
 import { adamw } from "@lamina/kernels"
 import type { Adapter } from "@lamina/protocol"
 
-import type { TrainingSettings } from "../api.js"
-
 /** One trained array with AdamW's two moments; all three are changed in place. */
 export interface Trained {
   readonly param: Float32Array
@@ -13,7 +11,11 @@ export interface Trained {
 /** A and B of every module in the adapter's order, A first, with zero moments. `param` is the adapter's own memory. */
 export function createTrained(adapter: Adapter): Trained[] {
   return adapter.modules.flatMap((module) =>
-    [module.a, module.b].map((param) => ({ param, m: new Float32Array(param.length), v: new Float32Array(param.length) })),
+    [module.a, module.b].map((param) => ({
+      param,
+      m: new Float32Array(param.length),
+      v: new Float32Array(param.length),
+    })),
   )
 }
 
@@ -36,11 +38,18 @@ export function clipFactor(norm: number, clipNorm: number): number {
 export function optimizerStep(
   trained: readonly Trained[],
   gradients: readonly Float32Array[],
-  args: { settings: TrainingSettings; learningRate: number; gradScale: number; step: number },
+  args: { weightDecay: number; learningRate: number; gradScale: number; step: number },
 ): void {
   for (const [i, { param, m, v }] of trained.entries())
     adamw({
-      ...{ param, m, v, grad: gradients[i] as Float32Array, learningRate: args.learningRate, gradScale: args.gradScale },
-      ...{ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: args.settings.weightDecay, step: args.step },
+      ...{
+        param,
+        m,
+        v,
+        grad: gradients[i] as Float32Array,
+        learningRate: args.learningRate,
+        gradScale: args.gradScale,
+      },
+      ...{ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: args.weightDecay, step: args.step },
     })
 }

@@ -16,7 +16,9 @@ test("warm-up rises linearly from zero and reaches the rate at step warmupSteps"
 
 test("linear falls to zero at the step after the last", () => {
   // two steps of warm-up, then 0.8 · (10 - step) / 8
-  expect(rates("linear", 2)).toEqual([0, 0.4, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1].map((rate) => expect.closeTo(rate, 12)))
+  expect(rates("linear", 2)).toEqual(
+    [0, 0.4, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1].map((rate) => expect.closeTo(rate, 12)),
+  )
 })
 
 test("cosine is half a cosine after the warm-up", () => {

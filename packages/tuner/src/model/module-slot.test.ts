@@ -1,0 +1,14 @@
+import { moduleSlot } from "./module-slot.js"
+
+test("moduleSlot knows the seven linear layers of a block and nothing else", () => {
+  expect(moduleSlot("model.layers.0.self_attn.q_proj")).toEqual({ layer: 0, linear: "q" })
+  expect(moduleSlot("model.layers.12.mlp.down_proj")).toEqual({ layer: 12, linear: "down" })
+  const others = [
+    "lm_head",
+    "model.embed_tokens",
+    "model.layers.01.mlp.up_proj",
+    "model.layers.0.mlp",
+    "x.model.layers.0.mlp.up_proj",
+  ]
+  expect(others.map(moduleSlot)).toEqual(others.map(() => undefined))
+})

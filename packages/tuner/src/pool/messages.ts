@@ -1,0 +1,27 @@
+import type { EvaluationJob, EvaluationResult, TrainingJob, TrainingProgress, TrainingResult } from "../api.js"
+import type { Failure } from "./failure.js"
+
+/** What a worker is started with. */
+export interface WorkerSetup {
+  readonly backend: PoolBackend
+  /** Threads of the native kernels in this process. */
+  readonly threads: number
+}
+
+/** `native`: the C++ addon; `cpu`: the reference kernels in JavaScript. */
+export type PoolBackend = "native" | "cpu"
+
+/** A piece of work for one worker; a Base travels by its SharedArrayBuffers. */
+export type Work =
+  { readonly kind: "train"; readonly job: TrainingJob } | { readonly kind: "evaluate"; readonly job: EvaluationJob }
+export type WorkResult = TrainingResult | EvaluationResult
+
+/** Pool -> worker. One piece of work at a time; `abort` means the current one. */
+export type ToWorker = Work | { readonly kind: "abort" }
+
+/** Worker -> pool. Exactly one of done, failed, aborted ends a piece of work. */
+export type FromWorker =
+  | { readonly kind: "progress"; readonly progress: TrainingProgress }
+  | { readonly kind: "done"; readonly result: WorkResult }
+  | { readonly kind: "failed"; readonly failure: Failure }
+  | { readonly kind: "aborted" }

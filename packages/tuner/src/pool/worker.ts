@@ -1,0 +1,40 @@
+import { parentPort, workerData } from "node:worker_threads"
+import type { MessagePort } from "node:worker_threads"
+
+import { initKernels } from "@lamina/kernels"
+
+import { evaluate } from "../evaluate/evaluate.js"
+import { train } from "../train/train.js"
+import { failureOf } from "./failure.js"
+import type { FromWorker, ToWorker, Work, WorkerSetup, WorkResult } from "./messages.js"
+
+/** Entry of a pool's worker thread: one piece of work at a time, its progress and its end as messages (messages.ts). */
+const port = parentPort as MessagePort
+const setup = workerData as WorkerSetup
+let kernels: Promise<void> | undefined
+let current = new AbortController()
+
+function send(message: FromWorker): void {
+  port.postMessage(message)
+}
+
+async function perform(work: Work, signal: AbortSignal): Promise<WorkResult> {
+  await (kernels ??= initKernels(setup))
+  if (work.kind === "evaluate") return evaluate(work.job, { signal })
+  return train(work.job, { signal, onProgress: (progress) => send({ kind: "progress", progress }) })
+}
+
+async function run(work: Work): Promise<void> {
+  current = new AbortController()
+  const { signal } = current
+  try {
+    send({ kind: "done", result: await perform(work, signal) })
+  } catch (error) {
+    send(signal.aborted ? { kind: "aborted" } : { kind: "failed", failure: failureOf(error) })
+  }
+}
+
+port.on("message", (message: ToWorker) => {
+  if (message.kind === "abort") current.abort()
+  else void run(message)
+})
