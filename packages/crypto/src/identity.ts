@@ -1,5 +1,4 @@
-import { open, readFile, rename, rm } from "node:fs/promises"
-import { mkdir } from "node:fs/promises"
+import { mkdir, open, readFile, rename, rm } from "node:fs/promises"
 import { createPrivateKey, createPublicKey, randomBytes, sign as nodeSign, verify as nodeVerify } from "node:crypto"
 import type { KeyObject } from "node:crypto"
 import { dirname } from "node:path"
