@@ -10,6 +10,8 @@ export const ERRORS = {
   SESSION_REJECTED: { wire: 1004, retry: "never" },
   SESSION_EXPIRED: { wire: 1005, retry: "now" },
   RATE_LIMITED: { wire: 1006, retry: "later" },
+  COORDINATOR_CHANGED: { wire: 1007, retry: "never" },
+  SIGNATURE_INVALID: { wire: 1008, retry: "never" },
   // 2xxx: federations, runs, rounds
   NOT_FOUND: { wire: 2001, retry: "never" },
   RUN_STATE: { wire: 2002, retry: "never" },
@@ -19,6 +21,7 @@ export const ERRORS = {
   NOT_SELECTED: { wire: 2006, retry: "next-round" },
   QUORUM_MISSED: { wire: 2007, retry: "next-round" },
   RECIPE_INVALID: { wire: 2008, retry: "never" },
+  PLAN_UNSUPPORTED: { wire: 2009, retry: "next-round" },
   // 3xxx: envelopes, uploads, updates
   ENVELOPE_REJECTED: { wire: 3001, retry: "never" },
   UPLOAD_CONFLICT: { wire: 3002, retry: "never" },
