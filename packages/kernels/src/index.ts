@@ -1,7 +1,11 @@
 export { KernelError } from "./errors.js"
 export type { KernelErrorCode } from "./errors.js"
 export { initKernels } from "./init.js"
-export type { BackendName } from "./init.js"
+export type { BackendName, KernelSetup } from "./init.js"
+export { nativeAvailable, nativeProblem } from "./native/addon.js"
+export { describeKernels } from "./native/describe.js"
+export { nativeIsa } from "./native/isa.js"
+export type { KernelDescription, KernelPeak } from "./native/describe.js"
 
 export { blocksPerRow, checkFrozen, dequantizeRow, frozenBytes, QUANT_BLOCK } from "./frozen.js"
 export type { FrozenFactors, FrozenWeight, WeightFormat } from "./frozen.js"

@@ -1,0 +1,334 @@
+// The N-API face of the kernels: plain functions of numbers and typed arrays, each answering a status (arguments.hpp). It holds no
+// state of its own, so any number of worker threads may load it. The TypeScript side of this list is src/native/addon.ts.
+#include <node_api.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "arguments.hpp"
+#include "attention.hpp"
+#include "isa.hpp"
+#include "linear.hpp"
+#include "lm_head.hpp"
+#include "peak.hpp"
+#include "pool.hpp"
+
+namespace lamina {
+namespace {
+
+constexpr long kElements = 16384;  // one task of an element-wise op: 64 KiB per array
+
+double product(long a, long b) { return static_cast<double>(a) * static_cast<double>(b); }
+
+template <class F>
+void by_elements(long count, F&& body) {
+  parallel((count + kElements - 1) / kElements, [&](long task, int) {
+    const long first = task * kElements;
+    body(first, std::min(kElements, count - first));
+  });
+}
+
+template <class F>
+void by_rows(long rows, long width, F&& body) {
+  const long chunk = std::max<long>(1, kElements / std::max<long>(1, width));
+  parallel((rows + chunk - 1) / chunk, [&](long task, int) {
+    const long first = task * chunk;
+    body(first, std::min(chunk, rows - first));
+  });
+}
+
+// tokens, precision bf16?, weight, bias, global (rank, a, b), lora (rank, a, b), scale, dropout, seed
+Linear read_linear(Arguments& args) {
+  Linear op;
+  op.tokens = args.size();
+  op.bf16 = args.boolean();
+  op.weight = args.weight();
+  const WeightView& w = op.weight;
+  op.bias = args.floats_or_null(static_cast<double>(w.rows));
+  for (Factors* f : {&op.global, &op.lora}) {
+    f->rank = args.size();
+    f->a = args.floats_or_null(product(f->rank, w.cols));
+    f->b = args.floats_or_null(product(w.rows, f->rank));
+    if (f->rank > 0 && (!f->a || !f->b)) args.fail(Status::wrong_type);
+  }
+  op.scale = static_cast<float>(args.number());
+  op.dropout = args.number();
+  if (!(op.dropout >= 0.0 && op.dropout < 1.0)) args.fail(Status::bad_value);
+  op.seed = static_cast<uint32_t>(args.integer(0, 4294967295.0));
+  return op;
+}
+
+napi_value linear(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const Linear op = read_linear(args);
+  const float* x = args.floats(product(op.tokens, op.weight.cols));
+  float* y = args.floats(product(op.tokens, op.weight.rows));
+  return args.ok() ? args.answer(linear_forward(op, x, y)) : args.answer();
+}
+
+napi_value linear_grad(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const Linear op = read_linear(args);
+  const WeightView& w = op.weight;
+  const float* dy = args.floats(product(op.tokens, w.rows));
+  const float* x = args.floats(product(op.tokens, w.cols));
+  float* dx = args.floats_or_null(product(op.tokens, w.cols));
+  float* da = args.floats_or_null(product(op.lora.rank, w.cols));
+  float* db = args.floats_or_null(product(w.rows, op.lora.rank));
+  if (!da != !db) args.fail(Status::wrong_type);
+  return args.ok() ? args.answer(linear_backward(op, dy, x, dx, da, db)) : args.answer();
+}
+
+napi_value rms_norm(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const long rows = args.size(), d = args.size();
+  const float* x = args.floats(product(rows, d));
+  const float* weight = args.floats(static_cast<double>(d));
+  const float eps = static_cast<float>(args.number());
+  float* y = args.floats(product(rows, d));
+  if (args.ok()) by_rows(rows, d, [&](long first, long count) { isa().kernels->rms_norm(x + first * d, weight, eps, y + first * d, count, d); });
+  return args.answer();
+}
+
+napi_value rms_norm_grad(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const long rows = args.size(), d = args.size();
+  const float* dy = args.floats(product(rows, d));
+  const float* x = args.floats(product(rows, d));
+  const float* weight = args.floats(static_cast<double>(d));
+  const float eps = static_cast<float>(args.number());
+  float* dx = args.floats(product(rows, d));
+  if (args.ok())
+    by_rows(rows, d, [&](long first, long count) { isa().kernels->rms_norm_grad(dy + first * d, x + first * d, weight, eps, dx + first * d, count, d); });
+  return args.answer();
+}
+
+napi_value rope(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const long rows = args.size(), heads = args.size(), head_dim = args.size(), table = args.size();
+  if (head_dim % 2 != 0) args.fail(Status::bad_value);
+  const double all = product(rows, heads * head_dim);
+  const float* x = args.floats(all);
+  const int32_t* positions = args.ints(static_cast<double>(rows));
+  const float* cos = args.floats(product(table, head_dim / 2));
+  const float* sin = args.floats(product(table, head_dim / 2));
+  const bool inverse = args.boolean();
+  float* y = args.floats(all);
+  if (!args.ok()) return args.answer();
+  for (long t = 0; t < rows; t++)
+    if (positions[t] < 0 || positions[t] >= table) return args.answer(Status::bad_value);
+  const long width = heads * head_dim;
+  by_rows(rows, width, [&](long first, long count) {
+    isa().kernels->rope(x + first * width, y + first * width, count, heads, head_dim, positions + first, cos, sin, inverse);
+  });
+  return args.answer();
+}
+
+struct AttentionArguments {
+  AttentionShape shape;
+  const int32_t* offsets;
+  long segments;
+  double queries, keys;
+
+  explicit AttentionArguments(Arguments& args) {
+    shape.tokens = args.size();
+    shape.heads = args.integer(1, 65536);
+    shape.kv_heads = args.integer(1, 65536);
+    shape.head_dim = args.integer(1, 65536);
+    shape.scale = static_cast<float>(args.number());
+    size_t count;
+    offsets = args.int_list(count);
+    if (count < 1) args.fail(Status::length_mismatch);
+    segments = static_cast<long>(count) - 1;
+    queries = product(shape.tokens, shape.heads * shape.head_dim);
+    keys = product(shape.tokens, shape.kv_heads * shape.head_dim);
+  }
+};
+
+napi_value attention(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const AttentionArguments a(args);
+  const float* q = args.floats(a.queries);
+  const float* k = args.floats(a.keys);
+  const float* v = args.floats(a.keys);
+  float* y = args.floats(a.queries);
+  return args.ok() ? args.answer(attention_forward(a.shape, a.offsets, a.segments, q, k, v, y)) : args.answer();
+}
+
+napi_value attention_grad(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const AttentionArguments a(args);
+  const float* dy = args.floats(a.queries);
+  const float* q = args.floats(a.queries);
+  const float* k = args.floats(a.keys);
+  const float* v = args.floats(a.keys);
+  float* dq = args.floats(a.queries);
+  float* dk = args.floats(a.keys);
+  float* dv = args.floats(a.keys);
+  return args.ok() ? args.answer(attention_backward(a.shape, a.offsets, a.segments, dy, q, k, v, dq, dk, dv)) : args.answer();
+}
+
+napi_value swiglu(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  size_t count;
+  const float* gate = args.float_list(count);
+  const float* up = args.floats(static_cast<double>(count));
+  float* y = args.floats(static_cast<double>(count));
+  if (args.ok()) by_elements(static_cast<long>(count), [&](long first, long n) { isa().kernels->swiglu(gate + first, up + first, y + first, n); });
+  return args.answer();
+}
+
+napi_value swiglu_grad(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  size_t count;
+  const float* dy = args.float_list(count);
+  const double n = static_cast<double>(count);
+  const float* gate = args.floats(n);
+  const float* up = args.floats(n);
+  float* dgate = args.floats(n);
+  float* dup = args.floats(n);
+  if (args.ok())
+    by_elements(static_cast<long>(count), [&](long i, long some) { isa().kernels->swiglu_grad(dy + i, gate + i, up + i, dgate + i, dup + i, some); });
+  return args.answer();
+}
+
+napi_value add(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  size_t count;
+  const float* a = args.float_list(count);
+  const float* b = args.floats(static_cast<double>(count));
+  float* y = args.floats(static_cast<double>(count));
+  if (args.ok()) by_elements(static_cast<long>(count), [&](long i, long n) { isa().kernels->add(a + i, b + i, y + i, n); });
+  return args.answer();
+}
+
+napi_value embedding(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const WeightView w = args.weight();
+  size_t count;
+  const int32_t* ids = args.int_list(count);
+  const long tokens = static_cast<long>(count);
+  float* y = args.floats(product(tokens, w.cols));
+  if (!args.ok()) return args.answer();
+  for (long t = 0; t < tokens; t++)
+    if (ids[t] < 0 || ids[t] >= w.rows) return args.answer(Status::bad_value);
+  by_rows(tokens, w.cols, [&](long first, long n) {
+    for (long t = first; t < first + n; t++) isa().kernels->row(w, ids[t], y + t * w.cols);
+  });
+  return args.answer();
+}
+
+napi_value lm_head_cross_entropy(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const long tokens = args.size();
+  const bool bf16 = args.boolean();
+  const WeightView w = args.weight();
+  const float* x = args.floats(product(tokens, w.cols));
+  const int32_t* targets = args.ints(static_cast<double>(tokens));
+  float* loss = args.floats(1);
+  float* dx = args.floats_or_null(product(tokens, w.cols));
+  return args.ok() ? args.answer(lm_head(w, x, targets, tokens, bf16, loss, dx)) : args.answer();
+}
+
+// param, grad, m, v, learningRate, beta1, beta2, eps, weightDecay, step, gradScale
+napi_value adamw(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  size_t count;
+  float* param = args.float_list(count);
+  const double n = static_cast<double>(count);
+  const float* grad = args.floats(n);
+  float* m = args.floats(n);
+  float* v = args.floats(n);
+  const double rate = args.number(), beta1 = args.number(), beta2 = args.number(), eps = args.number(), decay = args.number();
+  const double step = static_cast<double>(args.integer(1, 9007199254740991.0)), grad_scale = args.number();
+  const AdamwStep s{static_cast<float>(1.0 - rate * decay), static_cast<float>(beta1), static_cast<float>(beta2),
+                    static_cast<float>(rate / (1.0 - std::pow(beta1, step))), static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(beta2, step))),
+                    static_cast<float>(eps), static_cast<float>(grad_scale)};
+  if (args.ok())
+    by_elements(static_cast<long>(count), [&](long i, long some) { isa().kernels->adamw(param + i, grad + i, m + i, v + i, some, s); });
+  return args.answer();
+}
+
+napi_value set_threads_of_caller(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const long count = args.integer(1, 1024);
+  if (args.ok()) set_threads(static_cast<int>(count));
+  return args.answer();
+}
+
+napi_value int_value(napi_env env, int value) {
+  napi_value result = nullptr;
+  napi_create_int32(env, value, &result);
+  return result;
+}
+napi_value string_value(napi_env env, const char* text) {
+  napi_value result = nullptr;
+  napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &result);
+  return result;
+}
+
+napi_value threads_of_caller(napi_env env, napi_callback_info) { return int_value(env, threads()); }
+napi_value processor_count(napi_env env, napi_callback_info) { return int_value(env, processors()); }
+napi_value isa_name(napi_env env, napi_callback_info) { return string_value(env, isa().name); }
+napi_value bf16_name(napi_env env, napi_callback_info) { return string_value(env, isa().bf16->name); }
+
+napi_value choose_isa(napi_env env, napi_callback_info info) {
+  char name[32] = {};
+  size_t count = 1, length = 0;
+  napi_value argument;
+  bool found = false;
+  if (napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr) == napi_ok && count == 1 &&
+      napi_get_value_string_utf8(env, argument, name, sizeof name, &length) == napi_ok)
+    found = set_isa(name);
+  napi_value result = nullptr;
+  napi_get_boolean(env, found, &result);
+  return result;
+}
+
+napi_value isa_names(napi_env env, napi_callback_info) {
+  int count;
+  const char* const* names = usable_isas(count);
+  napi_value list = nullptr;
+  napi_create_array_with_length(env, static_cast<size_t>(count), &list);
+  for (int i = 0; i < count; i++) napi_set_element(env, list, static_cast<uint32_t>(i), string_value(env, names[i]));
+  return list;
+}
+
+napi_value peak(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const long count = args.integer(1, 1024);
+  const Peak measured = measure_peak(args.ok() ? static_cast<int>(count) : 1);
+  napi_value result = nullptr;
+  napi_create_object(env, &result);
+  const auto set = [&](const char* name, double value) {
+    napi_value number = nullptr;
+    napi_create_double(env, value, &number);
+    napi_set_named_property(env, result, name, number);
+  };
+  set("f32Fma", measured.f32_fma);
+  set("bf16Dot", measured.bf16_dot);
+  set("bf16Amx", measured.bf16_amx);
+  return result;
+}
+
+}  // namespace
+}  // namespace lamina
+
+NAPI_MODULE_INIT() {
+  using namespace lamina;
+  const struct {
+    const char* name;
+    napi_callback function;
+  } list[] = {{"linear", linear}, {"linearGrad", linear_grad}, {"rmsNorm", rms_norm}, {"rmsNormGrad", rms_norm_grad}, {"rope", rope},
+              {"attention", attention}, {"attentionGrad", attention_grad}, {"swiglu", swiglu}, {"swigluGrad", swiglu_grad}, {"add", add},
+              {"embedding", embedding}, {"lmHead", lm_head_cross_entropy}, {"adamw", adamw}, {"setThreads", set_threads_of_caller},
+              {"threads", threads_of_caller}, {"processors", processor_count}, {"isa", isa_name}, {"bf16Family", bf16_name},
+              {"setIsa", choose_isa}, {"isas", isa_names}, {"measurePeak", peak}};
+  for (const auto& entry : list) {
+    napi_value function = nullptr;
+    if (napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.function, nullptr, &function) != napi_ok ||
+        napi_set_named_property(env, exports, entry.name, function) != napi_ok)
+      return nullptr;
+  }
+  return exports;
+}

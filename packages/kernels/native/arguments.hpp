@@ -1,0 +1,125 @@
+#pragma once
+#include <node_api.h>
+
+#include <cmath>
+#include <cstdint>
+
+#include "status.hpp"
+#include "weight.hpp"
+
+namespace lamina {
+
+// Reads the arguments of one call in order and checks type and length of every array before its memory is touched. After the first
+// wrong argument the rest reads as zero and null; `answer` tells JavaScript which one it was: status + 256 * position.
+class Arguments {
+ public:
+  static constexpr size_t kMax = 40;
+
+  Arguments(napi_env env, napi_callback_info info) : env_(env) {
+    if (napi_get_cb_info(env, info, &count_, values_, nullptr, nullptr) != napi_ok || count_ > kMax) fail(Status::wrong_type);
+  }
+
+  bool ok() const { return status_ == Status::ok; }
+
+  double number() {
+    double value = 0;
+    const napi_value v = next();
+    if (ok() && napi_get_value_double(env_, v, &value) != napi_ok) fail(Status::wrong_type);
+    return ok() ? value : 0;
+  }
+
+  // A whole number in [low, high].
+  long integer(double low, double high) {
+    const double value = number();
+    if (ok() && (value != std::floor(value) || value < low || value > high)) fail(Status::bad_value);
+    return ok() ? static_cast<long>(value) : 0;
+  }
+  long size() { return integer(0, 2147483647.0); }
+
+  bool boolean() {
+    bool value = false;
+    const napi_value v = next();
+    if (ok() && napi_get_value_bool(env_, v, &value) != napi_ok) fail(Status::wrong_type);
+    return ok() && value;
+  }
+
+  float* floats(double count) { return static_cast<float*>(array(napi_float32_array, count, false)); }
+  float* floats_or_null(double count) { return static_cast<float*>(array(napi_float32_array, count, true)); }
+  int32_t* ints(double count) { return static_cast<int32_t*>(array(napi_int32_array, count, false)); }
+  // Any number of integers; `count` is set.
+  int32_t* int_list(size_t& count) { return static_cast<int32_t*>(any_array(napi_int32_array, count)); }
+  float* float_list(size_t& count) { return static_cast<float*>(any_array(napi_float32_array, count)); }
+
+  // format, rows, cols, codes, scales or undefined, mins or undefined
+  WeightView weight() {
+    WeightView w;
+    w.format = static_cast<Format>(integer(0, 3));
+    w.rows = size();
+    w.cols = size();
+    const double rows = static_cast<double>(w.rows), blocks = static_cast<double>(w.blocks());
+    const double all = rows * static_cast<double>(w.cols);
+    switch (w.format) {
+      case Format::f32: w.codes = array(napi_float32_array, all, false); break;
+      case Format::bf16: w.codes = array(napi_uint16_array, all, false); break;
+      case Format::q8: w.codes = array(napi_int8_array, all, false); break;
+      case Format::q4: w.codes = array(napi_uint8_array, rows * blocks * 16, false); break;
+    }
+    const bool scaled = w.format == Format::q8 || w.format == Format::q4;
+    if (scaled) w.scales = static_cast<uint16_t*>(array(napi_uint16_array, rows * blocks, false));
+    else next();
+    if (w.format == Format::q4) w.mins = static_cast<uint16_t*>(array(napi_uint16_array, rows * blocks, false));
+    else next();
+    return w;
+  }
+
+  void fail(Status status) {
+    if (ok()) status_ = status, wrong_ = at_;
+  }
+
+  napi_value answer(Status of_op = Status::ok) const {
+    const int32_t code = ok() ? static_cast<int32_t>(of_op) : static_cast<int32_t>(status_) + 256 * static_cast<int32_t>(wrong_);
+    napi_value result = nullptr;
+    napi_create_int32(env_, code, &result);
+    return result;
+  }
+
+ private:
+  napi_value next() { return at_ < count_ ? values_[at_++] : (fail(Status::wrong_type), nullptr); }
+
+  void* any_array(napi_typedarray_type wanted, size_t& count) {
+    const napi_value v = next();
+    count = 0;
+    if (!ok()) return nullptr;
+    napi_typedarray_type type;
+    void* data = nullptr;
+    bool is_array = false;
+    napi_is_typedarray(env_, v, &is_array);
+    if (!is_array || napi_get_typedarray_info(env_, v, &type, &count, &data, nullptr, nullptr) != napi_ok || type != wanted) {
+      fail(Status::wrong_type);
+      count = 0;
+      return nullptr;
+    }
+    return data;
+  }
+
+  void* array(napi_typedarray_type wanted, double expected, bool nullable) {
+    if (nullable && ok() && at_ < count_) {
+      napi_valuetype type;
+      if (napi_typeof(env_, values_[at_], &type) == napi_ok && (type == napi_undefined || type == napi_null)) {
+        at_++;
+        return nullptr;
+      }
+    }
+    size_t count = 0;
+    void* data = any_array(wanted, count);
+    if (ok() && static_cast<double>(count) != expected) fail(Status::length_mismatch);
+    return ok() ? data : nullptr;
+  }
+
+  napi_env env_;
+  napi_value values_[kMax] = {};
+  size_t count_ = kMax, at_ = 0, wrong_ = 0;
+  Status status_ = Status::ok;
+};
+
+}  // namespace lamina

@@ -1,0 +1,26 @@
+#pragma once
+#include "kernels.hpp"
+
+namespace lamina {
+
+// The instruction set in use: kernels, and how the products of precision bf16 are computed. Chosen once per process by cpuid (and
+// a short calibration: some processors multiply bf16 slower than f32), or named by LAMINA_ISA or set_isa.
+struct Isa {
+  const char* name;           // "amx", "avx512bf16", "avx512", "avx2" or "portable"
+  const KernelSet* kernels;
+  const GemmFamily* bf16;     // family of precision "bf16"; the f32 one where that is faster or bf16 is missing
+};
+
+const Isa& isa();
+
+// false when this machine has no such instruction set; nothing changes then. For every thread of the process.
+bool set_isa(const char* name);
+
+// Names this machine can run, best first, `count` of them.
+const char* const* usable_isas(int& count);
+
+// Families of the separately compiled bf16 units; nullptr where the processor or the operating system lacks them.
+const GemmFamily* bf16_dot_family();
+const GemmFamily* amx_family();
+
+}  // namespace lamina

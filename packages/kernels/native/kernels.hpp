@@ -1,0 +1,98 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "weight.hpp"
+
+// What each instruction set provides: serial functions on plain pointers, no allocation, no threads, no checks (the callers in
+// this folder check and share the work out). Letters as in kernel-args.ts. `ld` is the distance between rows in elements.
+
+namespace lamina {
+
+// One way to multiply packed blocks. A (rows, K) is packed in blocks of `mr` rows, B (K, columns) in panels of `nr` columns.
+// Sums over k run in one fixed order per output element, whatever the block it falls into.
+struct GemmFamily {
+  const char* name;
+  int mr;        // rows of a packed A block
+  int nr;        // columns of a packed B panel
+  int k_unit;    // K is padded with zeros to a multiple of this
+  int kc;        // depth of one packed B panel
+  size_t a_bytes_per_k;  // bytes of one k of an A block
+  size_t b_bytes_per_k;  // bytes of one k of a B panel
+  size_t a_slack;        // bytes that packing may write past an A block
+
+  void (*pack_a)(const float* a, long lda, int rows, long k, void* block);
+  // transposed: B[k][n] = W[n][k] (forward, n indexes rows of W); else B[k][n] = W[k][n]. n and k are multiples of nr and 32.
+  void (*pack_b)(const WeightView& w, bool transposed, long n, long k, int depth, void* panel);
+  // C (rows, cols) += or = A block rows x panels; blocks lie a_stride bytes apart, panels b_stride.
+  struct Compute {
+    const char* a;
+    size_t a_stride;
+    const char* b;
+    size_t b_stride;
+    float* c;
+    long ldc;
+    long rows;
+    long cols;
+    int depth;
+    bool accumulate;
+  };
+  void (*compute)(const Compute& args);
+};
+
+struct AttentionShape {
+  long tokens, heads, kv_heads, head_dim;
+  float scale;
+};
+
+struct Dropout {
+  uint32_t seed;
+  uint64_t threshold;  // dropped iff hash < threshold, up to 2^32
+  float keep;          // factor of what is kept
+};
+
+struct AdamwStep {
+  float decay, beta1, beta2, step_size, inverse_root_bias2, eps, grad_scale;
+};
+
+struct KernelSet {
+  const char* name;
+  int lanes;
+  GemmFamily f32;
+  GemmFamily f32_narrow;  // 8-row blocks, for the f32 terms beside a family with 32-row blocks
+
+  // out[t][r] = scale * sum_k x[t][k] a[r][k]
+  void (*dot_rows)(const float* x, long ldx, long rows, const float* a, long lda, long r_count, long k, float scale, float* out, long ldo);
+  // c[i][j] = scale * sum_t a[t][i] b[t][j], i < rows, j < cols; c written as c[i * ldi + j * ldj] where one of the two is 1
+  void (*token_sum)(const float* a, long lda, long rows, const float* b, long ldb, long cols, long tokens, float scale, float* c, long ldi, long ldj);
+
+  void (*drop)(const float* x, float* y, long first, long count, const Dropout& dropout);
+  // y += factor * mask * x
+  void (*add_dropped)(const float* x, float* y, long first, long count, const Dropout& dropout);
+
+  void (*rms_norm)(const float* x, const float* weight, float eps, float* y, long rows, long d);
+  void (*rms_norm_grad)(const float* dy, const float* x, const float* weight, float eps, float* dx, long rows, long d);
+  void (*rope)(const float* x, float* y, long rows, long heads, long head_dim, const int32_t* positions, const float* cos, const float* sin, bool inverse);
+  void (*swiglu)(const float* gate, const float* up, float* y, long count);
+  void (*swiglu_grad)(const float* dy, const float* gate, const float* up, float* dgate, float* dup, long count);
+  void (*add)(const float* a, const float* b, float* y, long count);
+  void (*row)(const WeightView& w, long row, float* y);
+  void (*adamw)(float* param, const float* grad, float* m, float* v, long count, const AdamwStep& step);
+
+  // Softmax statistics of a row of logits: the largest, and sum exp(x - largest).
+  void (*row_max_sum)(const float* x, long count, float* largest, float* sum);
+  // x = factor * exp(x - shift)
+  void (*exp_scaled)(float* x, long count, float shift, float factor);
+
+  // Key-major copies of k or v: out[(d * ld) + token] for one key head.
+  void (*transpose_head)(const float* x, long ldx, long tokens, long head_dim, float* out, long ldo);
+  size_t (*attention_scratch)(const AttentionShape& shape, long longest);  // floats per running task
+  long attention_block;                                                    // queries of one task
+  // y rows of queries first..first+count of one segment and head. kt as transpose_head makes it, at the segment's first token.
+  void (*attention)(const AttentionShape& shape, const float* q, const float* kt, long ldt, const float* v, float* y, long first, long count, float* work);
+  // The same block backwards: writes dq, adds into dk and dv (rows of head_dim, from the segment's first token).
+  void (*attention_grad)(const AttentionShape& shape, const float* dy, const float* q, const float* k, const float* kt, const float* vt, long ldt,
+                         float* dq, float* dk, float* dv, long first, long count, float* work);
+};
+
+}  // namespace lamina

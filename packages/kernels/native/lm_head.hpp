@@ -1,0 +1,12 @@
+#pragma once
+#include <cstdint>
+
+#include "status.hpp"
+#include "weight.hpp"
+
+namespace lamina {
+
+// loss = mean over targets >= 0 of -log softmax(x W^T)[target]; dx = d loss / d x, or null. Targets are checked before any read.
+Status lm_head(const WeightView& w, const float* x, const int32_t* targets, long tokens, bool bf16, float* loss, float* dx);
+
+}  // namespace lamina

@@ -1,0 +1,132 @@
+// Row-wise and element-wise ops.
+
+inline float sum_of_squares(const float* x, long d) {
+  vf s0{}, s1{};
+  long i = 0;
+  for (; i + 2 * L <= d; i += 2 * L) {
+    const vf a = load(x + i), b = load(x + i + L);
+    s0 += a * a;
+    s1 += b * b;
+  }
+  for (; i < d; i += L) {
+    const vf a = load_part(x + i, d - i);
+    s0 += a * a;
+  }
+  return sum_of(s0 + s1);
+}
+
+void rms_norm(const float* x, const float* weight, float eps, float* y, long rows, long d) {
+  for (long t = 0; t < rows; t++, x += d, y += d) {
+    const float factor = 1.0f / __builtin_sqrtf(sum_of_squares(x, d) / static_cast<float>(d) + eps);
+    for (long i = 0; i < d; i += L) store_part(y + i, load_part(x + i, d - i) * factor * load_part(weight + i, d - i), d - i);
+  }
+}
+
+// dx = f w dy - x f^3 mean(dy w x), f = 1 / sqrt(mean(x^2) + eps).
+void rms_norm_grad(const float* dy, const float* x, const float* weight, float eps, float* dx, long rows, long d) {
+  for (long t = 0; t < rows; t++, dy += d, x += d, dx += d) {
+    const float factor = 1.0f / __builtin_sqrtf(sum_of_squares(x, d) / static_cast<float>(d) + eps);
+    vf dot{};
+    for (long i = 0; i < d; i += L) dot += load_part(dy + i, d - i) * load_part(weight + i, d - i) * load_part(x + i, d - i);
+    const float pull = sum_of(dot) / static_cast<float>(d) * factor * factor * factor;
+    for (long i = 0; i < d; i += L)
+      store_part(dx + i, load_part(dy + i, d - i) * load_part(weight + i, d - i) * factor - load_part(x + i, d - i) * pull, d - i);
+  }
+}
+
+void rope(const float* x, float* y, long rows, long heads, long head_dim, const int32_t* positions, const float* cos, const float* sin, bool inverse) {
+  const long half = head_dim / 2;
+  const float sign = inverse ? -1.0f : 1.0f;
+  for (long t = 0; t < rows; t++) {
+    const float* c = cos + positions[t] * half;
+    const float* s = sin + positions[t] * half;
+    for (long h = 0; h < heads; h++, x += head_dim, y += head_dim)
+      for (long i = 0; i < half; i += L) {
+        const long left = half - i;
+        const vf a = load_part(x + i, left), b = load_part(x + half + i, left);
+        const vf ci = load_part(c + i, left), si = load_part(s + i, left) * sign;
+        store_part(y + i, a * ci - b * si, left);
+        store_part(y + half + i, b * ci + a * si, left);
+      }
+  }
+}
+
+inline vf sigmoid(vf g) { return 1.0f / (1.0f + exp_of(-g)); }
+
+void swiglu(const float* gate, const float* up, float* y, long count) {
+  for (long i = 0; i < count; i += L) {
+    const vf g = load_part(gate + i, count - i);
+    store_part(y + i, g * sigmoid(g) * load_part(up + i, count - i), count - i);
+  }
+}
+
+// d silu(g) / dg = s (1 + g (1 - s)), s = sigmoid(g).
+void swiglu_grad(const float* dy, const float* gate, const float* up, float* dgate, float* dup, long count) {
+  for (long i = 0; i < count; i += L) {
+    const long left = count - i;
+    const vf g = load_part(gate + i, left), d = load_part(dy + i, left), u = load_part(up + i, left);
+    const vf s = sigmoid(g);
+    store_part(dgate + i, d * u * (s * (1.0f + g * (1.0f - s))), left);
+    store_part(dup + i, d * (g * s), left);
+  }
+}
+
+void add(const float* a, const float* b, float* y, long count) {
+  for (long i = 0; i < count; i += L) store_part(y + i, load_part(a + i, count - i) + load_part(b + i, count - i), count - i);
+}
+
+inline vf root(vf v) {
+#if LAMINA_LANES == 16
+  return reinterpret_cast<vf>(_mm512_sqrt_ps(reinterpret_cast<__m512>(v)));
+#elif LAMINA_LANES == 8
+  return reinterpret_cast<vf>(_mm256_sqrt_ps(reinterpret_cast<__m256>(v)));
+#else
+  for (int i = 0; i < L; i++) v[i] = __builtin_sqrtf(v[i]);
+  return v;
+#endif
+}
+
+void adamw(float* param, const float* grad, float* m, float* v, long count, const AdamwStep& step) {
+  for (long i = 0; i < count; i += L) {
+    const long left = count - i;
+    const vf g = load_part(grad + i, left) * step.grad_scale;
+    const vf mi = load_part(m + i, left) * step.beta1 + g * (1.0f - step.beta1);
+    const vf vi_ = load_part(v + i, left) * step.beta2 + g * g * (1.0f - step.beta2);
+    const vf denominator = root(vi_) * step.inverse_root_bias2 + step.eps;
+    store_part(m + i, mi, left);
+    store_part(v + i, vi_, left);
+    store_part(param + i, load_part(param + i, left) * step.decay - step.step_size * mi / denominator, left);
+  }
+}
+
+void row_max_sum(const float* x, long count, float* largest, float* sum) {
+  const vf lowest = splat(-3.4028235e38f);
+  vf top = lowest;
+  long i = 0;
+  for (; i + L <= count; i += L) top = maximum(load(x + i), top);
+  float m = max_of(top);
+  for (; i < count; i++) m = x[i] > m ? x[i] : m;
+  vf total{};
+  for (i = 0; i + L <= count; i += L) total += exp_of(load(x + i) - m);
+  if (i < count) total += keep_first(exp_of(load_part(x + i, count - i) - m), count - i);
+  *largest = m;
+  *sum = sum_of(total);
+}
+
+void exp_scaled(float* x, long count, float shift, float factor) {
+  for (long i = 0; i < count; i += L) store_part(x + i, exp_of(load_part(x + i, count - i) - shift) * factor, count - i);
+}
+
+template <Format F>
+void dequant_row(const WeightView& w, long row, float* y) {
+  for (long col = 0; col < w.cols; col += L) store_part(y + col, dequant<F>(w, row, col), w.cols - col);
+}
+
+void row(const WeightView& w, long index, float* y) {
+  switch (w.format) {
+    case Format::f32: return dequant_row<Format::f32>(w, index, y);
+    case Format::bf16: return dequant_row<Format::bf16>(w, index, y);
+    case Format::q8: return dequant_row<Format::q8>(w, index, y);
+    case Format::q4: return dequant_row<Format::q4>(w, index, y);
+  }
+}

@@ -1,0 +1,128 @@
+// f32 products: C (rows, cols) = sum_k a[k][row] b[k][col] in register tiles of MR x 2 vectors, a and b streamed along k.
+
+// a[k * lda + i], i < R; b[k * ldb + j], j < NR; c (R, NR) row-major. The order of additions per element is k = 0, 1, ...
+template <int R>
+inline void tile(long depth, const float* a, long lda, const float* b, long ldb, float* c, long ldc, bool accumulate) {
+  vf left[R], right[R];
+#pragma GCC unroll 16
+  for (int i = 0; i < R; i++) {
+    left[i] = accumulate ? load(c + i * ldc) : vf{};
+    right[i] = accumulate ? load(c + i * ldc + L) : vf{};
+  }
+  for (long k = 0; k < depth; k++, a += lda, b += ldb) {
+    const vf b0 = load(b), b1 = load(b + L);
+#pragma GCC unroll 16
+    for (int i = 0; i < R; i++) {
+      left[i] += b0 * a[i];
+      right[i] += b1 * a[i];
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < R; i++) {
+    store(c + i * ldc, left[i]);
+    store(c + i * ldc + L, right[i]);
+  }
+}
+
+typedef void (*TileFn)(long, const float*, long, const float*, long, float*, long, bool);
+
+constexpr int MR = LAMINA_LANES == 16 ? 14 : LAMINA_LANES == 8 ? 6 : 4;
+
+#if LAMINA_LANES == 16
+constexpr TileFn kTiles[MR + 1] = {nullptr, tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>, tile<7>, tile<8>, tile<9>, tile<10>, tile<11>, tile<12>, tile<13>, tile<14>};
+#elif LAMINA_LANES == 8
+constexpr TileFn kTiles[MR + 1] = {nullptr, tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>};
+#else
+constexpr TileFn kTiles[MR + 1] = {nullptr, tile<1>, tile<2>, tile<3>, tile<4>};
+#endif
+
+// Any R <= MR rows and any number of columns <= NR; narrow tiles go through a full one beside C. b must be readable for NR columns.
+inline void tile_any(int rows, long cols, long depth, const float* a, long lda, const float* b, long ldb, float* c, long ldc, bool accumulate) {
+  if (cols >= NR) {
+    kTiles[rows](depth, a, lda, b, ldb, c, ldc, accumulate);
+    return;
+  }
+  alignas(64) float part[MR * NR];
+  for (int i = 0; i < rows; i++)
+    for (long j = 0; j < NR; j++) part[i * NR + j] = accumulate && j < cols ? c[i * ldc + j] : 0.0f;
+  kTiles[rows](depth, a, lda, b, ldb, part, NR, accumulate);
+  for (int i = 0; i < rows; i++) memcpy(c + i * ldc, part + i * NR, static_cast<size_t>(cols) * sizeof(float));
+}
+
+// Packed as [k][R]; each store of L floats overlaps the next k, so a block needs L floats of slack.
+template <int R>
+void pack_a_f32(const float* a, long lda, int rows, long depth, void* block) {
+  static_assert(R <= L || R == 8, "one group of L rows");
+  float* out = static_cast<float*>(block);
+  for (int base = 0; base < R; base += L) {
+    for (long k = 0; k < depth; k += L) {
+      vf r[L];
+#pragma GCC unroll 16
+      for (int i = 0; i < L; i++) r[i] = base + i < rows && base + i < R ? load_part(a + (base + i) * lda + k, depth - k) : vf{};
+      transpose(r);
+      const long count = min_of(L, depth - k);
+      for (long j = 0; j < count; j++) {
+        if (R <= L) store(out + (k + j) * R, r[j]);
+        else store_part(out + (k + j) * R + base, r[j], R - base);
+      }
+    }
+  }
+}
+
+template <Format F>
+void pack_b_rows(const WeightView& w, long n, long k, int depth, float* out) {
+  for (int half = 0; half < 2; half++) {
+    for (int kk = 0; kk < depth; kk += L) {
+      vf r[L];
+      const long first = n + half * L;
+#pragma GCC unroll 16
+      for (int i = 0; i < L; i++) r[i] = first + i < w.rows ? dequant<F>(w, first + i, k + kk) : vf{};
+      transpose(r);
+      const long count = min_of(L, depth - kk);
+      for (long j = 0; j < count; j++) store(out + (kk + j) * NR + half * L, r[j]);
+    }
+  }
+}
+
+template <Format F>
+void pack_b_cols(const WeightView& w, long n, long k, int depth, float* out) {
+  for (int kk = 0; kk < depth; kk++) {
+    store(out + kk * NR, dequant<F>(w, k + kk, n));
+    store(out + kk * NR + L, dequant<F>(w, k + kk, n + L));
+  }
+}
+
+template <Format F>
+inline void pack_b_format(const WeightView& w, bool transposed, long n, long k, int depth, float* out) {
+  if (transposed) pack_b_rows<F>(w, n, k, depth, out);
+  else pack_b_cols<F>(w, n, k, depth, out);
+}
+
+void pack_b_f32(const WeightView& w, bool transposed, long n, long k, int depth, void* panel) {
+  float* out = static_cast<float*>(panel);
+  switch (w.format) {
+    case Format::f32: return pack_b_format<Format::f32>(w, transposed, n, k, depth, out);
+    case Format::bf16: return pack_b_format<Format::bf16>(w, transposed, n, k, depth, out);
+    case Format::q8: return pack_b_format<Format::q8>(w, transposed, n, k, depth, out);
+    case Format::q4: return pack_b_format<Format::q4>(w, transposed, n, k, depth, out);
+  }
+}
+
+template <int R>
+void compute_f32(const GemmFamily::Compute& g) {
+  for (long row = 0; row < g.rows; row += R) {
+    const float* a = reinterpret_cast<const float*>(g.a + static_cast<size_t>(row / R) * g.a_stride);
+    const long rows = min_of(R, g.rows - row);
+    for (long col = 0; col < g.cols; col += NR) {
+      const float* b = reinterpret_cast<const float*>(g.b + static_cast<size_t>(col / NR) * g.b_stride);
+      // A block of more rows than one register tile is worked in slices.
+      for (long i = 0; i < rows; i += MR)
+        tile_any(static_cast<int>(min_of(MR, rows - i)), g.cols - col, g.depth, a + i, R, b, NR, g.c + (row + i) * g.ldc + col, g.ldc, g.accumulate);
+    }
+  }
+}
+
+template <int R>
+constexpr GemmFamily f32_family() {
+  return {"f32", R, NR, 1, 256, R * sizeof(float), NR * sizeof(float), L * sizeof(float), pack_a_f32<R>, pack_b_f32, compute_f32<R>};
+}

@@ -1,0 +1,31 @@
+// Included once per instruction set with LAMINA_ISA_NAME, LAMINA_ISA_FUNCTION and LAMINA_LANES defined.
+#include <cstdint>
+#include <cstring>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "../kernels.hpp"
+
+namespace lamina {
+namespace {
+
+#include "vec.inl"
+#include "dequant.inl"
+#include "gemm_f32.inl"
+#include "skinny.inl"
+#include "elementwise.inl"
+#include "attention.inl"
+
+}  // namespace
+
+const KernelSet& LAMINA_ISA_FUNCTION();
+
+const KernelSet& LAMINA_ISA_FUNCTION() {
+  static constexpr KernelSet set = {
+      LAMINA_ISA_NAME, L, f32_family<MR>(), f32_family<8>(), dot_rows, token_sum, drop, add_dropped, rms_norm, rms_norm_grad, rope, swiglu,
+      swiglu_grad, add, row, adamw, row_max_sum, exp_scaled, transpose_head, attention_scratch, NR, attention, attention_grad};
+  return set;
+}
+
+}  // namespace lamina

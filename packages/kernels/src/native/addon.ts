@@ -1,0 +1,110 @@
+import { createRequire } from "node:module"
+
+import { KernelError } from "../errors.js"
+
+/** format (FORMAT), rows, cols, codes, scales, mins: a FrozenWeight spread out. */
+export type WeightArguments = readonly [
+  format: number,
+  rows: number,
+  cols: number,
+  codes: ArrayBufferView,
+  scales: Uint16Array | undefined,
+  mins: Uint16Array | undefined,
+]
+
+type Optional = Float32Array | undefined
+type Factors = readonly [rank: number, a: Optional, b: Optional]
+
+/** tokens, bf16?, weight, bias, global, adapter, scale, dropout, seed. */
+export type LinearArguments = readonly [
+  number,
+  boolean,
+  ...WeightArguments,
+  Optional,
+  ...Factors,
+  ...Factors,
+  number,
+  number,
+  number,
+]
+type Array32 = Float32Array
+
+/** tokens, heads, kvHeads, headDim, scale, offsets. */
+export type AttentionArguments = readonly [number, number, number, number, number, Int32Array]
+
+/**
+ * The functions of the C++ addon (native/addon.cpp). Kernels answer a status (status.ts) and check type and length of every array
+ * before they touch it; outputs come last and are overwritten as a whole.
+ */
+export interface Addon {
+  linear(...args: [...LinearArguments, x: Array32, y: Array32]): number
+  linearGrad(...args: [...LinearArguments, dy: Array32, x: Array32, dx: Optional, da: Optional, db: Optional]): number
+  rmsNorm(rows: number, d: number, x: Array32, weight: Array32, ...rest: [eps: number, y: Array32]): number
+  rmsNormGrad(rows: number, d: number, dy: Array32, x: Array32, ...rest: [weight: Array32, eps: number, dx: Array32]): number
+  /** rows, heads, headDim, rows of the table, x, positions, cos, sin, inverse, y. */
+  rope(...args: [number, number, number, number, Array32, Int32Array, Array32, Array32, boolean, Array32]): number
+  attention(...args: [...AttentionArguments, q: Array32, k: Array32, v: Array32, y: Array32]): number
+  attentionGrad(
+    ...args: [...AttentionArguments, dy: Array32, q: Array32, k: Array32, v: Array32, dq: Array32, dk: Array32, dv: Array32]
+  ): number
+  swiglu(gate: Array32, up: Array32, y: Array32): number
+  swigluGrad(dy: Array32, gate: Array32, up: Array32, dgate: Array32, dup: Array32): number
+  add(a: Array32, b: Array32, y: Array32): number
+  embedding(...args: [...WeightArguments, ids: Int32Array, y: Array32]): number
+  lmHead(
+    ...args: [number, boolean, ...WeightArguments, x: Array32, targets: Int32Array, loss: Array32, dx: Optional]
+  ): number
+  /** param, grad, m, v, learningRate, beta1, beta2, eps, weightDecay, step, gradScale. */
+  adamw(
+    ...args: [Array32, Array32, Array32, Array32, number, number, number, number, number, number, number]
+  ): number
+  /** For calls from this JavaScript thread; 1 runs inline. */
+  setThreads(count: number): number
+  threads(): number
+  processors(): number
+  /** Instruction set in use: amx, avx512bf16, avx512, avx2 or portable. */
+  isa(): string
+  /** Arithmetic behind precision "bf16": bf16-amx, bf16-dot, or f32 where that is faster. */
+  bf16Family(): string
+  /** Process-wide; false when this machine lacks it. */
+  setIsa(name: string): boolean
+  isas(): string[]
+  /** GFLOP/s measured now on that many threads; 0: the unit is missing. */
+  measurePeak(threads: number): { f32Fma: number; bf16Dot: number; bf16Amx: number }
+}
+
+type Loaded = { readonly addon: Addon } | { readonly problem: string }
+let loaded: Loaded | undefined
+
+function load(): Loaded {
+  try {
+    const require = createRequire(import.meta.url)
+    return { addon: require("../../build/Release/lamina_kernels.node") as Addon }
+  } catch (error) {
+    const code = (error as { code?: string }).code
+    const missing = code === "MODULE_NOT_FOUND"
+    return {
+      problem: missing
+        ? "the addon was not built (node scripts/build-native.mjs in @lamina/kernels says why)"
+        : `the addon does not load: ${(error as Error).message.split("\n")[0]}`,
+    }
+  }
+}
+
+/** The addon; throws KERNEL_UNAVAILABLE with the reason where it cannot be loaded. */
+export function addon(): Addon {
+  loaded ??= load()
+  if ("problem" in loaded) throw new KernelError("KERNEL_UNAVAILABLE", `backend "native": ${loaded.problem}`)
+  return loaded.addon
+}
+
+/** Whether the C++ addon loads here. */
+export function nativeAvailable(): boolean {
+  return nativeProblem() === undefined
+}
+
+/** Why the C++ addon does not load here; undefined when it does. */
+export function nativeProblem(): string | undefined {
+  loaded ??= load()
+  return "problem" in loaded ? loaded.problem : undefined
+}

@@ -1,0 +1,43 @@
+import type { TensorInfo } from "@tensorflow/tfjs-core"
+
+import type { AttentionAttrs } from "../../ops/kernel-args.js"
+import type { AttentionArguments } from "../addon.js"
+import { checkStatus } from "../status.js"
+import type { NativeCall } from "./kernel.js"
+
+interface Inputs {
+  readonly q: TensorInfo
+  readonly k: TensorInfo
+  readonly v: TensorInfo
+}
+
+function attentionArguments({ q }: Inputs, attrs: AttentionAttrs): AttentionArguments {
+  return [q.shape[0]!, attrs.heads, attrs.kvHeads, attrs.headDim, attrs.scale, attrs.offsets]
+}
+
+/** Kernel `CausalAttention` in C++ (native/attention.cpp). */
+export function causalAttentionNative({
+  inputs,
+  attrs,
+  backend,
+  addon,
+}: NativeCall<Inputs, AttentionAttrs>): TensorInfo {
+  const [q, k, v] = [backend.floats(inputs.q), backend.floats(inputs.k), backend.floats(inputs.v)]
+  const y = backend.take(q.length)
+  checkStatus("CausalAttention", addon.attention(...attentionArguments(inputs, attrs), q, k, v, y))
+  return backend.output(y, inputs.q.shape)
+}
+
+/** Kernel `CausalAttentionGrad` in C++ -> [dq, dk, dv]. */
+export function causalAttentionGradNative({
+  inputs,
+  attrs,
+  backend,
+  addon,
+}: NativeCall<Inputs & { readonly dy: TensorInfo }, AttentionAttrs>): TensorInfo[] {
+  const [q, k, v] = [backend.floats(inputs.q), backend.floats(inputs.k), backend.floats(inputs.v)]
+  const [dq, dk, dv] = [backend.take(q.length), backend.take(k.length), backend.take(v.length)]
+  const args = attentionArguments(inputs, attrs)
+  checkStatus("CausalAttentionGrad", addon.attentionGrad(...args, backend.floats(inputs.dy), q, k, v, dq, dk, dv))
+  return [backend.output(dq, inputs.q.shape), backend.output(dk, inputs.k.shape), backend.output(dv, inputs.v.shape)]
+}

@@ -1,0 +1,25 @@
+import type { TensorInfo } from "@tensorflow/tfjs-core"
+
+import type { FrozenWeight, WeightFormat } from "../../frozen.js"
+import type { Addon, WeightArguments } from "../addon.js"
+import type { NativeBackend } from "../backend.js"
+
+/** What a kernel of backend `native` is called with; inputs and attributes are those of kernel-args.ts. */
+export interface NativeCall<Inputs, Attrs> {
+  readonly inputs: Inputs
+  readonly attrs: Attrs
+  readonly backend: NativeBackend
+  readonly addon: Addon
+}
+
+export type NativeKernel = (call: NativeCall<never, never>) => TensorInfo | TensorInfo[]
+
+/** The enum of native/weight.hpp. */
+const FORMAT: Record<WeightFormat, number> = { f32: 0, bf16: 1, q8: 2, q4: 3 }
+
+/** A frozen weight as the addon takes it. */
+export function weightArguments(weight: FrozenWeight): WeightArguments {
+  const { format, rows, cols, codes } = weight
+  const scales = format === "q8" || format === "q4" ? weight.scales : undefined
+  return [FORMAT[format], rows, cols, codes, scales, format === "q4" ? weight.mins : undefined]
+}

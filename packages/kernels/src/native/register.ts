@@ -1,0 +1,53 @@
+import * as tf from "@tensorflow/tfjs-core"
+
+import { addon } from "./addon.js"
+import { NativeBackend } from "./backend.js"
+import { adamwNative } from "./kernels/adamw.js"
+import { addNative, addNNative } from "./kernels/add.js"
+import { causalAttentionGradNative, causalAttentionNative } from "./kernels/causal-attention.js"
+import { embeddingNative } from "./kernels/embedding.js"
+import { identityNative, reshapeNative } from "./kernels/identity.js"
+import type { NativeKernel } from "./kernels/kernel.js"
+import { lmHeadCrossEntropyNative } from "./kernels/lm-head-cross-entropy.js"
+import { quantLoraLinearGradNative, quantLoraLinearNative } from "./kernels/quant-lora-linear.js"
+import { rmsNormGradNative, rmsNormNative } from "./kernels/rms-norm.js"
+import { ropeNative } from "./kernels/rope.js"
+import { swigluGradNative, swigluNative } from "./kernels/swiglu.js"
+
+const KERNELS: Record<string, NativeKernel> = {
+  QuantLoraLinear: quantLoraLinearNative,
+  QuantLoraLinearGrad: quantLoraLinearGradNative,
+  RmsNorm: rmsNormNative,
+  RmsNormGrad: rmsNormGradNative,
+  Rope: ropeNative,
+  CausalAttention: causalAttentionNative,
+  CausalAttentionGrad: causalAttentionGradNative,
+  Swiglu: swigluNative,
+  SwigluGrad: swigluGradNative,
+  Embedding: embeddingNative,
+  LmHeadCrossEntropy: lmHeadCrossEntropyNative,
+  AdamW: adamwNative,
+  Add: addNative,
+  AddN: addNNative,
+  Identity: identityNative,
+  Reshape: reshapeNative,
+}
+
+/**
+ * Registers tfjs backend `native`, once: every kernel of kernel-args.ts and residual sums in C++, the cpu backend's kernels for the rest
+ * (they must be registered). Throws KERNEL_UNAVAILABLE where the addon does not load.
+ */
+export function registerNativeBackend(): void {
+  const native = addon()
+  if (tf.findBackendFactory("native")) return
+  tf.registerBackend("native", () => new NativeBackend())
+  for (const [kernelName, kernel] of Object.entries(KERNELS))
+    tf.registerKernel({
+      kernelName,
+      backendName: "native",
+      kernelFunc: ({ inputs, backend, attrs }) =>
+        kernel({ inputs: inputs as never, attrs: attrs as never, backend: backend as NativeBackend, addon: native }),
+    })
+  for (const config of tf.getKernelsForBackend("cpu"))
+    if (!tf.getKernel(config.kernelName, "native")) tf.registerKernel({ ...config, backendName: "native" })
+}
