@@ -105,11 +105,53 @@ export type RecipeInput = z.input<typeof Recipe>
 export function parseRecipe(data: unknown): Recipe {
   const result = Recipe.safeParse(data, { reportInput: true })
   if (result.success) return result.data
-  const lines = result.error.issues.map((issue) => {
-    const path = issue.path.length > 0 ? issue.path.join(".") : "recipe"
-    const got =
-      issue.input === undefined || typeof issue.input === "object" ? "" : ` (got ${JSON.stringify(issue.input)})`
-    return `${path}: ${issue.message}${got}`
-  })
-  throw new LaminaError("RECIPE_INVALID", lines.join("\n"), { hint: "docs/recipes.md lists every key with its bounds" })
+  const message = result.error.issues.map(describeIssue).join("\n")
+  throw new LaminaError("RECIPE_INVALID", message, { hint: "docs/recipes.md lists every key with its bounds" })
+}
+
+function describeIssue(issue: z.core.$ZodIssue): string {
+  const path = issue.path.length > 0 ? issue.path.join(".") : "recipe"
+  if (issue.code === "unrecognized_keys") {
+    const known = knownKeys(issue.path)
+    const unknown = issue.keys.map((key) => `"${key}"`).join(", ")
+    return `${path}: expected the keys ${known.join(", ")}, got ${unknown}`
+  }
+  if (issue.code === "custom") return `${path}: ${issue.message}`
+  return `${path}: ${issue.message} (got ${describeInput(issue.input)})`
+}
+
+function describeInput(input: unknown): string {
+  if (input === undefined) return "nothing"
+  if (typeof input !== "object" || input === null) return JSON.stringify(input) ?? typeof input
+  return Array.isArray(input) ? `a list of ${input.length}` : "an object"
+}
+
+/** JSON Schema of what a recipe file may say, for editors. */
+export function recipeJsonSchema(): unknown {
+  return z.toJSONSchema(Recipe, { io: "input" })
+}
+
+interface SchemaNode {
+  readonly properties?: Readonly<Record<string, SchemaNode>>
+  readonly items?: SchemaNode
+  readonly default?: unknown
+}
+
+function knownKeys(path: readonly PropertyKey[]): string[] {
+  let node: SchemaNode | undefined = recipeJsonSchema() as SchemaNode
+  for (const step of path) node = typeof step === "number" ? node?.items : node?.properties?.[String(step)]
+  return Object.keys(node?.properties ?? {})
+}
+
+/** Every key as a dotted path (`simulation.clients[].rank`) with its default as JSON, undefined where it must be given or is optional. */
+export function recipeKeys(): { path: string; fallback: string | undefined }[] {
+  const walk = (node: SchemaNode, path: string): { path: string; fallback: string | undefined }[] => {
+    if (node.properties)
+      return Object.entries(node.properties).flatMap(([key, child]) =>
+        walk(child, path === "" ? key : `${path}.${key}`),
+      )
+    if (node.items?.properties) return walk(node.items, `${path}[]`)
+    return [{ path, fallback: node.default === undefined ? undefined : JSON.stringify(node.default) }]
+  }
+  return walk(recipeJsonSchema() as SchemaNode, "")
 }
