@@ -1,0 +1,129 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+
+import type { DataSource, LoraModule, TrainingSettings, TunerPool } from "@lamina/tuner"
+import { loadBase } from "@lamina/tuner"
+
+/**
+ * Tokens/s of LoRA training on one small model that is the same everywhere, so that machines can be compared. Llama, hidden 256, 4 layers,
+ * ffn 512, held as f32; rank 8 on q and v; 3 steps of 2 x 128 tokens. Weights are a fixed sequence: what they predict does not matter.
+ */
+const SHAPE = { hidden: 256, layers: 4, ffn: 512, heads: 4, context: 128 } as const
+const SETTINGS: TrainingSettings = {
+  ...{
+    steps: 3,
+    batch: 2,
+    context: SHAPE.context,
+    accumulate: 1,
+    learningRate: 1e-3,
+    schedule: "constant",
+    warmupSteps: 0,
+  },
+  ...{ clipNorm: 1, weightDecay: 0, lossOn: "all", dropout: 0, seed: 0, compute: "f32" },
+}
+const LETTERS = "abcdefghijklmnopqrstuvwxyz"
+const VOCABULARY = LETTERS.length + 1
+
+/** Measures once; takes a second or two and a few megabytes of the system's folder for passing files. */
+export async function measureTokensPerSecond(pool: TunerPool): Promise<number> {
+  const folder = await mkdtemp(join(tmpdir(), "lamina-calibration-"))
+  try {
+    await writeModel(folder)
+    const base = await loadBase(folder, { precision: "f32" })
+    const modules = Array.from({ length: SHAPE.layers }, (_, i) => attention(i)).flat()
+    const documents = Array.from({ length: 64 }, (_, i) => LETTERS.slice(i % 26) + LETTERS.slice(0, i % 26))
+    const data: DataSource = { kind: "documents", documents }
+    const result = await pool.train({ base, modules, scaling: "lora", settings: SETTINGS, data })
+    return result.tokensPerSecond
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+function attention(layer: number): LoraModule[] {
+  const { hidden } = SHAPE
+  return ["q_proj", "v_proj"].map((name) => {
+    return {
+      name: `model.layers.${layer}.self_attn.${name}`,
+      outFeatures: hidden,
+      inFeatures: hidden,
+      rank: 8,
+      alpha: 16,
+    }
+  })
+}
+
+async function writeModel(folder: string): Promise<void> {
+  const { hidden, layers, ffn, heads, context } = SHAPE
+  const config = {
+    ...{ architectures: ["LlamaForCausalLM"], model_type: "llama", hidden_act: "silu", tie_word_embeddings: true },
+    ...{
+      hidden_size: hidden,
+      num_hidden_layers: layers,
+      intermediate_size: ffn,
+      vocab_size: VOCABULARY,
+      rms_norm_eps: 1e-5,
+    },
+    ...{ num_attention_heads: heads, num_key_value_heads: heads, head_dim: hidden / heads, rope_theta: 10_000 },
+    ...{ max_position_embeddings: context, eos_token_id: 0, attention_bias: false, mlp_bias: false },
+  }
+  const vocab = Object.fromEntries([["<|end|>", 0], ...[...LETTERS].map((letter, i) => [letter, i + 1])])
+  const end = {
+    id: 0,
+    content: "<|end|>",
+    special: true,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+  }
+  const level = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true }
+  const tokenizer = {
+    ...{
+      version: "1.0",
+      normalizer: null,
+      post_processor: null,
+      pre_tokenizer: level,
+      decoder: level,
+      added_tokens: [end],
+    },
+    model: { type: "BPE", vocab, merges: [] },
+  }
+  await writeFile(join(folder, "config.json"), JSON.stringify(config))
+  await writeFile(join(folder, "tokenizer.json"), JSON.stringify(tokenizer))
+  await writeFile(join(folder, "model.safetensors"), safetensors(tensorShapes()))
+}
+
+function tensorShapes(): Record<string, number[]> {
+  const { hidden, layers, ffn } = SHAPE
+  const shapes: Record<string, number[]> = {
+    "model.embed_tokens.weight": [VOCABULARY, hidden],
+    "model.norm.weight": [hidden],
+  }
+  for (let i = 0; i < layers; i++) {
+    const layer = `model.layers.${i}`
+    for (const norm of ["input_layernorm", "post_attention_layernorm"]) shapes[`${layer}.${norm}.weight`] = [hidden]
+    for (const name of ["q_proj", "k_proj", "v_proj", "o_proj"])
+      shapes[`${layer}.self_attn.${name}.weight`] = [hidden, hidden]
+    for (const name of ["gate_proj", "up_proj"]) shapes[`${layer}.mlp.${name}.weight`] = [ffn, hidden]
+    shapes[`${layer}.mlp.down_proj.weight`] = [hidden, ffn]
+  }
+  return shapes
+}
+
+/** u64le header length, JSON header, f32 data; every value small and none zero. */
+function safetensors(shapes: Readonly<Record<string, readonly number[]>>): Uint8Array {
+  let offset = 0
+  const header: Record<string, unknown> = {}
+  for (const [name, shape] of Object.entries(shapes)) {
+    const bytes = 4 * shape.reduce((product, size) => product * size, 1)
+    header[name] = { dtype: "F32", shape, data_offsets: [offset, offset + bytes] }
+    offset += bytes
+  }
+  const values = Float32Array.from({ length: offset / 4 }, (_, i) => (((i * 7919) % 1009) + 1) / 20_000)
+  const json = Buffer.from(JSON.stringify(header).padEnd(Math.ceil(JSON.stringify(header).length / 8) * 8))
+  const length = Buffer.alloc(8)
+  length.writeBigUInt64LE(BigInt(json.byteLength))
+  return Buffer.concat([length, json, new Uint8Array(values.buffer)])
+}

@@ -1,0 +1,99 @@
+import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises"
+import { dirname, join } from "node:path"
+
+import { LaminaError } from "@lamina/protocol"
+
+/** Files that are there whole or not at all, also after a power cut. */
+
+/** Errors of a disk that has no room for us: full, over quota, over the process's file size limit. */
+const NO_ROOM = new Set(["ENOSPC", "EDQUOT", "EFBIG"])
+
+export function systemCode(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined
+}
+
+/** A failed write -> STORAGE_FULL where the disk had no room, FILE_UNWRITABLE for other system errors; the rest unchanged. */
+export function writeFailure(error: unknown, path: string): unknown {
+  const code = systemCode(error)
+  if (error instanceof LaminaError || code === undefined) return error
+  if (NO_ROOM.has(code))
+    return new LaminaError("STORAGE_FULL", `no room to write ${path} (${code})`, {
+      cause: error,
+      hint: "free space on that disk; the client tries again by itself",
+    })
+  if (/^E[A-Z0-9]+$/.test(code))
+    return new LaminaError("FILE_UNWRITABLE", `cannot write ${path} (${code})`, { cause: error })
+  return error
+}
+
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path)
+    return true
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return false
+    throw error
+  }
+}
+
+/** undefined when there is no such file. */
+export async function readIfThere(path: string): Promise<Uint8Array | undefined> {
+  try {
+    return new Uint8Array(await readFile(path))
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return undefined
+    throw new LaminaError("FILE_UNREADABLE", `cannot read ${path} (${systemCode(error) ?? "unknown"})`, {
+      cause: error,
+    })
+  }
+}
+
+/** A rename is durable when its folder is. Windows has no such call and needs none. */
+export async function syncFolder(path: string): Promise<void> {
+  if (process.platform === "win32") return
+  const folder = await open(path, "r")
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}
+
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw writeFailure(error, path)
+  }
+}
+
+/** Replaces `path` by `bytes`: beside it, fsync, rename, fsync of the folder. Throws STORAGE_FULL, FILE_UNWRITABLE and leaves nothing. */
+export async function writeDurable(path: string, bytes: Uint8Array): Promise<void> {
+  const part = `${path}.${process.pid}.part`
+  try {
+    await makeFolder(dirname(path))
+    const file = await open(part, "w", 0o600)
+    try {
+      await file.writeFile(bytes)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await publish(part, path)
+  } catch (error) {
+    await rm(part, { force: true })
+    throw writeFailure(error, path)
+  }
+}
+
+/** The durable rename of a file that is complete and synced. */
+export async function publish(part: string, path: string): Promise<void> {
+  await rename(part, path)
+  await syncFolder(dirname(path))
+}
+
+/** Removes a folder and what is in it, and makes the removal durable. */
+export async function removeFolder(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true })
+  await syncFolder(join(path, ".."))
+}

@@ -1,0 +1,114 @@
+import { link, readFile, rename, rm, writeFile } from "node:fs/promises"
+import { randomUUID } from "node:crypto"
+import { dirname } from "node:path"
+
+import { delay } from "./timing.js"
+import { makeFolder, systemCode, writeFailure } from "./durable.js"
+
+/**
+ * One owner of a path among the processes and the clients of a machine, told by a file `<path>` with the owner's process id and
+ * start time. A killed owner leaves the file behind; who finds it and no such process takes it over.
+ */
+export interface Lock {
+  release(): Promise<void>
+}
+
+/** Paths locked by this very process: a process id cannot tell two clients in one process apart. */
+const held = new Set<string>()
+
+/** The lock, or undefined while another lives who holds it. */
+export async function tryLock(path: string): Promise<Lock | undefined> {
+  if (held.has(path)) return undefined
+  held.add(path)
+  try {
+    if (!(await claim(path))) {
+      held.delete(path)
+      return undefined
+    }
+  } catch (error) {
+    held.delete(path)
+    throw writeFailure(error, path)
+  }
+  return {
+    release: async () => {
+      await rm(path, { force: true })
+      held.delete(path)
+    },
+  }
+}
+
+/** Waits for the lock, asking every quarter of a second. */
+export async function waitForLock(path: string, signal: AbortSignal): Promise<Lock> {
+  for (;;) {
+    const lock = await tryLock(path)
+    if (lock) return lock
+    await delay(250, signal)
+  }
+}
+
+async function claim(path: string): Promise<boolean> {
+  await makeFolder(dirname(path))
+  const mine = `${path}.${randomUUID()}`
+  await writeFile(mine, await describe(process.pid), { mode: 0o600 })
+  try {
+    if (await linked(mine, path)) return true
+    if (await ownerLives(path)) return false
+    // moved away first: of two who find it stale only one moves it, and neither removes a lock taken since
+    const stale = `${mine}.stale`
+    try {
+      await rename(path, stale)
+    } catch (error) {
+      if (systemCode(error) !== "ENOENT") throw error
+      return await linked(mine, path)
+    }
+    if (await ownerLives(stale)) {
+      await linked(stale, path)
+      await rm(stale, { force: true })
+      return false
+    }
+    await rm(stale, { force: true })
+    return await linked(mine, path)
+  } finally {
+    await rm(mine, { force: true })
+  }
+}
+
+/** `link` fails when the name is taken: the file appears with its content or not at all. */
+async function linked(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to)
+    return true
+  } catch (error) {
+    if (systemCode(error) === "EEXIST") return false
+    throw error
+  }
+}
+
+async function ownerLives(path: string): Promise<boolean> {
+  let text: string
+  try {
+    text = await readFile(path, "utf8")
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return false
+    throw error
+  }
+  const pid = Number(text.split(" ")[0])
+  if (!Number.isInteger(pid) || pid <= 0) return false
+  try {
+    process.kill(pid, 0)
+  } catch (error) {
+    if (systemCode(error) === "ESRCH") return false
+  }
+  // a process of ours that lives holds its locks in `held`; in the file it is a lock from before this process
+  return pid !== process.pid && (await describe(pid)) === text
+}
+
+/** Process id and, where the system tells, its start time: an id is used again after a reboot. */
+async function describe(pid: number): Promise<string> {
+  try {
+    const fields = (await readFile(`/proc/${pid}/stat`, "utf8")).split(") ").at(-1)?.split(" ")
+    return `${pid} ${fields?.[19] ?? ""}`
+  } catch {
+    return `${pid} `
+  }
+}

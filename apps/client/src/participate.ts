@@ -1,0 +1,84 @@
+import { toHex } from "@lamina/crypto"
+import { hasErrorCode } from "@lamina/protocol"
+import type { NextTaskReply } from "@lamina/protocol"
+
+import type { RoundOutcome } from "./events.js"
+import type { Parts } from "./round.js"
+import { takeRound } from "./round.js"
+import { resend } from "./submit/submit.js"
+
+/** What a client took part in. `left`: its `signal` aborted first. */
+export interface ParticipationResult {
+  readonly reason: "run-ended" | "left"
+  /** The run it took part in, where there was one. */
+  readonly runId?: string
+  /** How the run ended by the coordinator's word: `done`, `failed`, `cancelled`. */
+  readonly state?: string
+  /** Hex content hash of the last global adapter of the run. */
+  readonly globalAdapterHash?: string
+  /** Every round that reached an end for this client, in order. */
+  readonly rounds: readonly RoundOutcome[]
+}
+
+/** The database of the coordinator is the truth and its hints may be lost: asked again every 15 s, spread by a fifth. */
+const POLL_MS = 15_000
+const POLL_SPREAD = 0.2
+/** A coordinator that says "at once" is asked at once a few times a second at most. */
+const WAIT_MS_MIN = 100
+
+/**
+ * Train every round the coordinator offers until the run ends; `signal` in `parts` ends it by rejection. Updates that an earlier process
+ * left in the spool go first, as they are.
+ */
+export async function takePart(parts: Parts, rounds: RoundOutcome[], wantedRunId = ""): Promise<ParticipationResult> {
+  const done = (outcome: RoundOutcome): void => {
+    rounds.push(outcome)
+    parts.emit("round", outcome)
+  }
+  for (const name of await parts.spool.list()) {
+    // a crash between journal and removal: answered already
+    if (parts.journal.find(name.runId, name.round)) await parts.spool.remove(name)
+    else {
+      const outcome = await resend(parts, name)
+      if (outcome) done(outcome)
+    }
+  }
+  const lastTried = new Map<string, number>()
+  for (let runId = wantedRunId; ;) {
+    const mark = parts.session.hintMark()
+    const afterRound = Math.max(parts.journal.lastRound(runId), lastTried.get(runId) ?? 0)
+    const reply = await nextTask(parts, { runId, afterRound })
+    if (reply.ended) {
+      const { runId: endedRunId, state, globalAdapterHash } = reply.ended
+      await parts.spool.removeWork(endedRunId)
+      return { reason: "run-ended", runId: endedRunId, state, globalAdapterHash: toHex(globalAdapterHash), rounds }
+    }
+    const outcome = reply.task && (await takeRound(parts, reply.task))
+    if (reply.task) runId = reply.task.runId
+    if (outcome) {
+      done(outcome)
+      lastTried.set(outcome.runId, outcome.round)
+    } else await rest(parts, mark, reply.wait ?? { reason: "this round is submitted", retryAfterMs: 0 })
+  }
+}
+
+type Waiting = NonNullable<NextTaskReply["wait"]>
+
+/** The coordinator's answer; a refusal that passes with the round counts as "wait". */
+async function nextTask(parts: Parts, request: { runId: string; afterRound: number }): Promise<NextTaskReply> {
+  try {
+    return await parts.session.request("round.next", request)
+  } catch (error) {
+    const passing =
+      hasErrorCode(error) && ["NOT_SELECTED", "ROUND_CLOSED", "ROUND_EMPTY", "QUORUM_MISSED"].includes(error.code)
+    if (!passing) throw error
+    return { wait: { retryAfterMs: 0, reason: error.message } }
+  }
+}
+
+async function rest(parts: Parts, mark: number, { reason, retryAfterMs }: Waiting): Promise<void> {
+  const pollMs = POLL_MS * (1 + POLL_SPREAD * (2 * parts.random() - 1))
+  const ms = Math.max(WAIT_MS_MIN, Math.min(pollMs, retryAfterMs > 0 ? retryAfterMs : pollMs))
+  parts.emit("waiting", { reason, retryAfterMs: Math.round(ms) })
+  await parts.session.hintOr(mark, ms)
+}

@@ -1,0 +1,85 @@
+import type { Identity } from "@lamina/crypto"
+import { equalBytes, sign, toHex } from "@lamina/crypto"
+import type { Capability } from "@lamina/protocol"
+import { LaminaError } from "@lamina/protocol"
+
+import { abortable } from "../timing.js"
+import type { CoordinatorIdentity } from "./known-coordinator.js"
+import type { Link, LinkOptions } from "./link.js"
+import { connectLink } from "./link.js"
+import type { RequestName, Requests } from "./requests.js"
+
+/** Protocol version of this build, in Hello and in every round header. */
+export const PROTOCOL_VERSION = 1
+
+/** A link on which the coordinator knows who we are. */
+export interface OpenLink extends Link, CoordinatorIdentity {
+  readonly clientId: Uint8Array
+  readonly clientIdHex: string
+  readonly federationIdHex: string
+  /** Bearer token of the bulk transfers. */
+  readonly token: string
+  /** Coordinator's clock minus ours, in milliseconds: deadlines are by its clock. */
+  readonly clockAheadMs: number
+}
+
+export interface HandshakeOptions extends LinkOptions {
+  readonly identity: Identity
+  readonly name: string
+  readonly joinToken: string
+  readonly software: string
+  readonly capability: () => Promise<Capability>
+  /** Refuses a coordinator that is not the one met before. */
+  readonly pin: (met: CoordinatorIdentity) => Promise<void>
+}
+
+/** Connects and opens a session: challenge, key check, signature over the nonce. A failure closes the connection. */
+export async function openLink(options: HandshakeOptions, signal: AbortSignal): Promise<OpenLink> {
+  const capability = await abortable(options.capability(), signal) // measured before the coordinator's clock on us starts
+  const link = await connectLink(options, signal)
+  try {
+    return await abortable(open(link, options, capability), signal)
+  } catch (error) {
+    link.close()
+    throw error
+  }
+}
+
+async function open(link: Link, options: HandshakeOptions, capability: Capability): Promise<OpenLink> {
+  const { identity, name, joinToken, software } = options
+  const challenge = await answered(link, "session.challenge", { version: PROTOCOL_VERSION, software })
+  const { nonce, federationId, coordinatorKey } = challenge
+  await options.pin({ coordinatorKey, federationId })
+  const session = await answered(link, "session.open", {
+    publicKey: identity.publicKey,
+    signature: sign(identity, "lamina/v1/session", federationId, nonce, identity.publicKey),
+    name,
+    capability,
+    joinToken,
+  })
+  if (!equalBytes(session.clientId, identity.clientId))
+    throw new LaminaError(
+      "FRAME_MALFORMED",
+      `session: expected client id ${toHex(identity.clientId)}, got ${toHex(session.clientId)}`,
+    )
+  return {
+    ...link,
+    coordinatorKey,
+    federationId,
+    federationIdHex: toHex(federationId),
+    clientId: session.clientId,
+    clientIdHex: toHex(session.clientId),
+    token: session.token,
+    clockAheadMs: session.serverTimeMs - Date.now(),
+  }
+}
+
+async function answered<K extends RequestName>(
+  link: Link,
+  name: K,
+  request: Requests[K]["request"],
+): Promise<Requests[K]["answer"]> {
+  const answer = await link.request(name, request)
+  if ("refusal" in answer) throw answer.refusal
+  return answer.ok
+}

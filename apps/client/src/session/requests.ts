@@ -1,0 +1,93 @@
+import { errorCodeOfWire, LaminaError, LIMITS, messages } from "@lamina/protocol"
+import type {
+  Challenge,
+  ErrorCode,
+  Hello,
+  NextTask,
+  NextTaskReply,
+  OpenSession,
+  Progress,
+  Receipt,
+  Session,
+  UploadCommit,
+  UploadOpen,
+  UploadTicket,
+} from "@lamina/protocol"
+
+/** Request and answer of every event a client may emit (docs/protocol.md, "Socket"). */
+export interface Requests {
+  "session.challenge": { request: Hello; answer: Challenge }
+  "session.open": { request: OpenSession; answer: Session }
+  "round.next": { request: NextTask; answer: NextTaskReply }
+  "round.progress": { request: Progress; answer: Record<string, never> }
+  "upload.open": { request: UploadOpen; answer: UploadTicket }
+  "upload.commit": { request: UploadCommit; answer: Receipt }
+}
+export type RequestName = keyof Requests
+
+type Codecs = {
+  [K in RequestName]: {
+    encode(request: Requests[K]["request"]): Uint8Array
+    decode(bytes: Uint8Array): Requests[K]["answer"]
+  }
+}
+
+const CODECS: Codecs = {
+  "session.challenge": { encode: (m) => messages.Hello.encode(m), decode: (b) => messages.Challenge.decode(b) },
+  "session.open": { encode: (m) => messages.OpenSession.encode(m), decode: (b) => messages.Session.decode(b) },
+  "round.next": { encode: (m) => messages.NextTask.encode(m), decode: (b) => messages.NextTaskReply.decode(b) },
+  "round.progress": { encode: (m) => messages.Progress.encode(m), decode: (b) => messages.Ack.decode(b) },
+  "upload.open": { encode: (m) => messages.UploadOpen.encode(m), decode: (b) => messages.UploadTicket.decode(b) },
+  "upload.commit": { encode: (m) => messages.UploadCommit.encode(m), decode: (b) => messages.Receipt.decode(b) },
+}
+
+/** FRAME_TOO_LARGE for a request no coordinator would take (an upload of more leaves than one frame carries). */
+export function encodeRequest<K extends RequestName>(name: K, request: Requests[K]["request"]): Uint8Array {
+  const frame = CODECS[name].encode(request)
+  return withinLimit(frame, `${name} request`)
+}
+
+/** The coordinator's own no, over the socket or HTTP, told apart from what goes wrong on this side; `retryAfterMs` is its advice. */
+export class Refusal extends LaminaError {
+  readonly retryAfterMs: number
+
+  constructor(code: ErrorCode, message: string, retryAfterMs: number) {
+    super(code, message)
+    this.retryAfterMs = retryAfterMs
+  }
+}
+
+export type Answer<T> = { readonly ok: T } | { readonly refusal: Refusal }
+
+/** The bytes of an acknowledgement -> Answer. Throws FRAME_TOO_LARGE, FRAME_MALFORMED for anything but one valid Reply. */
+export function decodeAnswer<K extends RequestName>(name: K, reply: unknown): Answer<Requests[K]["answer"]> {
+  const frame = bytesOf(reply)
+  if (!frame) throw new LaminaError("FRAME_MALFORMED", `${name}: expected the bytes of a Reply, got ${kindOf(reply)}`)
+  const { ok, failure } = messages.Reply.decode(withinLimit(frame, `${name} reply`))
+  if (ok !== undefined) return { ok: CODECS[name].decode(ok) }
+  if (failure === undefined)
+    throw new LaminaError("FRAME_MALFORMED", `${name}: expected ok or failure, got an empty Reply`)
+  const code = errorCodeOfWire(failure.code)
+  return {
+    refusal: new Refusal(code, failure.message || `the coordinator answered ${code} to ${name}`, failure.retryAfterMs),
+  }
+}
+
+function withinLimit(frame: Uint8Array, what: string): Uint8Array {
+  if (frame.byteLength > LIMITS.frameBytesMax)
+    throw new LaminaError(
+      "FRAME_TOO_LARGE",
+      `${what}: expected at most ${LIMITS.frameBytesMax} bytes, got ${frame.byteLength}`,
+    )
+  return frame
+}
+
+/** socket.io hands over a Buffer or an ArrayBuffer, depending on the transport. */
+function bytesOf(reply: unknown): Uint8Array | undefined {
+  if (reply instanceof ArrayBuffer) return new Uint8Array(reply)
+  return ArrayBuffer.isView(reply) ? new Uint8Array(reply.buffer, reply.byteOffset, reply.byteLength) : undefined
+}
+
+function kindOf(value: unknown): string {
+  return value === null ? "null" : Array.isArray(value) ? "an array" : `a value of type ${typeof value}`
+}

@@ -1,0 +1,88 @@
+import { toHex } from "@lamina/crypto"
+import type { Receipt, UploadTicket } from "@lamina/protocol"
+import { LaminaError, LIMITS } from "@lamina/protocol"
+
+import type { Emit, RoundName } from "../events.js"
+import type { Http } from "../fetch/http.js"
+import type { Session } from "../session/session.js"
+import type { Random } from "../timing.js"
+import { backoffMs } from "../timing.js"
+import type { SpooledUpdate } from "./spool.js"
+
+export interface UploadOptions {
+  readonly session: Session
+  readonly http: Http
+  readonly random: Random
+  readonly emit: Emit
+  readonly signal: AbortSignal
+}
+
+/** Refusals after which the upload is opened again: it lacks chunks, was evicted, or has no room at this moment. */
+const OPEN_AGAIN = new Set(["UPLOAD_INCOMPLETE", "CHUNK_MISMATCH", "NOT_FOUND"])
+/** An upload that the coordinator knows nothing of so many times in a row will not be known the next time. */
+const OPENED_MAX = 20
+
+/**
+ * Brings a spooled envelope to the coordinator: asks what it has, sends the rest, commits. Each step may be repeated from any point: after
+ * lost connections, a restart of either side, an evicted upload. Returns the receipt as it came. Throws the coordinator's refusal
+ * (ROUND_CLOSED, UPLOAD_CONFLICT, ENVELOPE_REJECTED, ...) and BLOB_CORRUPT when the spool on this disk is damaged.
+ */
+export async function upload(options: UploadOptions, name: RoundName, spooled: SpooledUpdate): Promise<Receipt> {
+  const { session, emit, random } = options
+  let bytesSent = 0
+  for (let opened = 0; ; opened++) {
+    const ticket = await session.request("upload.open", {
+      ...name,
+      header: spooled.header,
+      leaves: spooled.leaves,
+      signature: spooled.signature,
+      envelopeBytes: spooled.bytes,
+    })
+    try {
+      bytesSent += await sendMissing(options, name, { spooled, ticket })
+      emit("uploaded", { ...name, envelopeRoot: toHex(spooled.root), bytes: spooled.bytes, bytesSent })
+      return await session.request("upload.commit", { uploadId: ticket.uploadId, envelopeRoot: spooled.root })
+    } catch (error) {
+      if (!(error instanceof LaminaError) || !OPEN_AGAIN.has(error.code) || opened >= OPENED_MAX) throw error
+      await session.pause("upload", error, backoffMs(opened, random))
+    }
+  }
+}
+
+interface Sending {
+  readonly spooled: SpooledUpdate
+  readonly ticket: UploadTicket
+}
+
+/** All chunks the ticket lacks, `window` at a time; returns the bytes sent. */
+async function sendMissing(options: UploadOptions, name: RoundName, { spooled, ticket }: Sending): Promise<number> {
+  const chunksTotal = spooled.leaves.length
+  const missing = missingChunks(ticket.have, chunksTotal)
+  if (missing.length > 0 && ticket.window < 1)
+    throw new LaminaError("UPLOAD_INCOMPLETE", "the coordinator takes no chunks at this moment")
+  let chunks = chunksTotal - missing.length
+  let bytesSent = 0
+  const sender = async (): Promise<void> => {
+    for (let i = missing.shift(); i !== undefined; i = missing.shift()) {
+      const body = await spooled.chunk(i)
+      const path = `/v1/uploads/${encodeURIComponent(ticket.uploadId)}/chunks/${i}`
+      await options.http.request({ method: "PUT", path, body }, (answer) => answer.body.dump())
+      chunks += 1
+      bytesSent += body.byteLength
+      options.emit("uploading", { ...name, chunks, chunksTotal })
+    }
+  }
+  const senders = Array.from({ length: Math.min(ticket.window, LIMITS.uploadWindow, missing.length) }, sender)
+  try {
+    await Promise.all(senders)
+  } finally {
+    missing.length = 0 // one failed: the others end after the chunk they are at
+    await Promise.allSettled(senders)
+  }
+  return bytesSent
+}
+
+/** Indices of the chunks whose bit is not set; bit i of the map is bit i & 7 of byte i >> 3, and a short map lacks the rest. */
+export function missingChunks(have: Uint8Array, count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i).filter((i) => (((have[i >> 3] ?? 0) >> (i & 7)) & 1) === 0)
+}

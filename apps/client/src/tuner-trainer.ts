@@ -1,0 +1,95 @@
+import { availableParallelism } from "node:os"
+import { join } from "node:path"
+
+import type { TrainingJob, TrainingSettings, TunerPool } from "@lamina/tuner"
+
+import type { TrainedUpdate, Trainer, TrainerContext, TrainingTask } from "./trainer.js"
+
+export interface TunerTrainerOptions {
+  /** Workers shared with others (many clients of one process); whoever made the pool closes it. */
+  readonly pool?: TunerPool
+  /** Jobs side by side in a pool of its own. Default 1: a client trains one round at a time. */
+  readonly workers?: number
+  /** Threads of the native kernels. Default: one per core. */
+  readonly threads?: number
+}
+
+/** Half a minute of work is what a kill may cost, on a machine that needs a few seconds for a step. */
+const CHECKPOINT_STEPS = 5
+
+/** Pool -> its one measurement. */
+const measured = new WeakMap<TunerPool, Promise<number>>()
+/** Pools of their own with the same kernels on the same machine measure alike: once per process. */
+let measuredAlone: Promise<number> | undefined
+
+/**
+ * The default trainer: LoRA training by @lamina/tuner in worker threads, on one copy of the base per process and precision, with a checkpoint
+ * every five steps in the round's work folder. The pool starts at first use.
+ */
+export function createTunerTrainer(options: TunerTrainerOptions = {}): Trainer {
+  const { workers = 1, threads = availableParallelism() } = options
+  let own: Promise<TunerPool> | undefined
+  const pool = (): Promise<TunerPool> =>
+    options.pool ? Promise.resolve(options.pool) : (own ??= openPool({ workers, threads }))
+  return {
+    calibrate: async () => {
+      const used = await pool()
+      const tokensPerSecond = options.pool
+        ? remembered(used)
+        : (measuredAlone ??= measure(used).catch((error: unknown) => {
+            measuredAlone = undefined
+            throw error
+          }))
+      return { kernels: used.kernels, tokensPerSecond: await tokensPerSecond }
+    },
+    train: async (task, context) => trainWith(await pool(), task, context),
+    close: async () => {
+      await (await own)?.close()
+      own = undefined
+    },
+  }
+}
+
+// tuner and kernels load at first use: a program with a trainer of its own never pays for them
+async function openPool(options: { workers: number; threads: number }): Promise<TunerPool> {
+  const { createTunerPool } = await import("@lamina/tuner")
+  return createTunerPool(options)
+}
+
+async function measure(pool: TunerPool): Promise<number> {
+  const { measureTokensPerSecond } = await import("./calibration.js")
+  return measureTokensPerSecond(pool)
+}
+
+function remembered(pool: TunerPool): Promise<number> {
+  const known = measured.get(pool) ?? measure(pool)
+  measured.set(pool, known)
+  known.catch(() => measured.delete(pool))
+  return known
+}
+
+async function trainWith(pool: TunerPool, task: TrainingTask, context: TrainerContext): Promise<TrainedUpdate> {
+  context.signal.throwIfAborted()
+  const { sharedBase } = await import("@lamina/tuner")
+  const base = await sharedBase(task.baseFolder, task.plan.precision)
+  const { adapter, dataTokens, dataExamples, firstLoss, lastLoss, tokensPerSecond } = await pool.train(
+    jobOf(task, base),
+    {
+      signal: context.signal,
+      onProgress: ({ step, steps, loss, tokensPerSecond: speed }) =>
+        context.onProgress({ step, steps, loss, tokensPerSecond: speed }),
+    },
+  )
+  return { adapter, dataTokens, dataExamples, metrics: { firstLoss, lastLoss, tokensPerSecond } }
+}
+
+function jobOf({ plan, globalAdapter, data, workFolder }: TrainingTask, base: TrainingJob["base"]): TrainingJob {
+  const { modules, scaling, steps, batch, context, accumulate, learningRate, schedule, warmupSteps } = plan
+  const { clipNorm, weightDecay, lossOn, dropout, seed } = plan
+  const settings: TrainingSettings = {
+    ...{ steps, batch, context, accumulate, learningRate, schedule, warmupSteps },
+    ...{ clipNorm, weightDecay, lossOn, dropout, seed, compute: "f32" },
+  }
+  const checkpoint = { path: join(workFolder, "checkpoint"), everySteps: CHECKPOINT_STEPS }
+  return { base, modules, scaling, settings, data, checkpoint, ...(globalAdapter && { globalAdapter }) }
+}
