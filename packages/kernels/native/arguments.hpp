@@ -99,7 +99,9 @@ class Arguments {
       count = 0;
       return nullptr;
     }
-    return data;
+    // An empty array may have no memory; null means an argument that was left out.
+    static double nothing;
+    return data ? data : &nothing;
   }
 
   void* array(napi_typedarray_type wanted, double expected, bool nullable) {

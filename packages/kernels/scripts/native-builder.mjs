@@ -12,7 +12,10 @@ const log = join(folder, "build/native-build.log")
 /** Every file the binary is made from. */
 function sources() {
   const native = readdirSync(join(folder, "native"), { recursive: true, withFileTypes: true })
-  return [join(folder, "binding.gyp"), ...native.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))]
+  return [
+    join(folder, "binding.gyp"),
+    ...native.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)),
+  ]
 }
 
 export function isUpToDate() {
@@ -65,5 +68,7 @@ export function buildNative() {
 }
 
 export function warn(problem) {
-  process.stderr.write(`lamina: warning: native kernels were not built, the slow reference kernels will be used: ${problem}\n`)
+  process.stderr.write(
+    `lamina: warning: native kernels were not built, the slow reference kernels will be used: ${problem}\n`,
+  )
 }

@@ -40,12 +40,27 @@ export interface Addon {
   linear(...args: [...LinearArguments, x: Array32, y: Array32]): number
   linearGrad(...args: [...LinearArguments, dy: Array32, x: Array32, dx: Optional, da: Optional, db: Optional]): number
   rmsNorm(rows: number, d: number, x: Array32, weight: Array32, ...rest: [eps: number, y: Array32]): number
-  rmsNormGrad(rows: number, d: number, dy: Array32, x: Array32, ...rest: [weight: Array32, eps: number, dx: Array32]): number
+  rmsNormGrad(
+    rows: number,
+    d: number,
+    dy: Array32,
+    x: Array32,
+    ...rest: [weight: Array32, eps: number, dx: Array32]
+  ): number
   /** rows, heads, headDim, rows of the table, x, positions, cos, sin, inverse, y. */
   rope(...args: [number, number, number, number, Array32, Int32Array, Array32, Array32, boolean, Array32]): number
   attention(...args: [...AttentionArguments, q: Array32, k: Array32, v: Array32, y: Array32]): number
   attentionGrad(
-    ...args: [...AttentionArguments, dy: Array32, q: Array32, k: Array32, v: Array32, dq: Array32, dk: Array32, dv: Array32]
+    ...args: [
+      ...AttentionArguments,
+      dy: Array32,
+      q: Array32,
+      k: Array32,
+      v: Array32,
+      dq: Array32,
+      dk: Array32,
+      dv: Array32,
+    ]
   ): number
   swiglu(gate: Array32, up: Array32, y: Array32): number
   swigluGrad(dy: Array32, gate: Array32, up: Array32, dgate: Array32, dup: Array32): number
@@ -55,9 +70,7 @@ export interface Addon {
     ...args: [number, boolean, ...WeightArguments, x: Array32, targets: Int32Array, loss: Array32, dx: Optional]
   ): number
   /** param, grad, m, v, learningRate, beta1, beta2, eps, weightDecay, step, gradScale. */
-  adamw(
-    ...args: [Array32, Array32, Array32, Array32, number, number, number, number, number, number, number]
-  ): number
+  adamw(...args: [Array32, Array32, Array32, Array32, number, number, number, number, number, number, number]): number
   /** For calls from this JavaScript thread; 1 runs inline. */
   setThreads(count: number): number
   threads(): number

@@ -51,7 +51,9 @@ export class NativeBackend extends MathBackendCPU {
   /** Values of an f32 tensor for the duration of one native call. */
   floats(tensor: tf.TensorInfo): Float32Array {
     // A tensor of another backend is moved here by the first get; peek does not know it yet.
-    const entry = this.#storage.has(tensor.dataId) ? this.#storage.peek(tensor.dataId) : this.#storage.get(tensor.dataId)
+    const entry = this.#storage.has(tensor.dataId)
+      ? this.#storage.peek(tensor.dataId)
+      : this.#storage.get(tensor.dataId)
     if (!(entry.values instanceof Float32Array))
       throw new KernelError("KERNEL_SHAPE", `native kernel: expected a float32 tensor, got ${entry.dtype}`)
     return entry.values

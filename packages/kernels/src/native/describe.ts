@@ -8,7 +8,13 @@ export interface KernelPeak {
 }
 
 export type KernelDescription =
-  | { readonly native: true; readonly isa: string; readonly bf16: string; readonly threads: number; readonly peak: KernelPeak }
+  | {
+      readonly native: true
+      readonly isa: string
+      readonly bf16: string
+      readonly threads: number
+      readonly peak: KernelPeak
+    }
   | { readonly native: false; readonly problem: string }
 
 /** What kernels this process has and how fast the machine multiplies; measures for about half a second. */

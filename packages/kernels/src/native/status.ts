@@ -14,5 +14,8 @@ export function checkStatus(kernel: string, answer: number): void {
   if (answer === 0) return
   const [code, text] = STATUS[answer % 256] ?? ["KERNEL_FAILED", `native status ${answer}`]
   const position = Math.floor(answer / 256)
-  throw new KernelError(code, position === 0 ? `${kernel}: ${text}` : `${kernel}: ${text} (native argument ${position})`)
+  throw new KernelError(
+    code,
+    position === 0 ? `${kernel}: ${text}` : `${kernel}: ${text} (native argument ${position})`,
+  )
 }

@@ -1,0 +1,225 @@
+import * as tf from "@tensorflow/tfjs-core"
+
+import { dropMask } from "../../drop-hash.js"
+import { decodeBf16, encodeBf16 } from "../../float-bits.js"
+import type { WeightFormat } from "../../frozen.js"
+import { initKernels } from "../../init.js"
+import type { LinearGradAttrs, Precision } from "../../ops/kernel-args.js"
+import { runMany } from "../../ops/run-kernel.js"
+import { dequantize, quantize } from "../../quantize.js"
+import { eachIsa, expectSameBits, valuesOn } from "../../testing/native.js"
+import { expectClose } from "../../testing/expect-close.js"
+import { seededRandom } from "../../testing/random.js"
+import { addon } from "../addon.js"
+
+interface Case {
+  readonly tokens: number
+  readonly cols: number
+  readonly rows: number
+  readonly rank: number
+  readonly globalRank: number
+  readonly format: WeightFormat
+  readonly precision: Precision
+  readonly dropout: number
+}
+
+function setUp({ tokens, cols, rows, rank, globalRank, format, precision, dropout }: Case) {
+  const random = seededRandom(tokens * 7 + cols * 3 + rows + rank)
+  const weight = quantize({ rows, cols, values: random.floats(rows * cols) }, format)
+  const attrs: LinearGradAttrs = {
+    weight,
+    bias: random.floats(rows),
+    global:
+      globalRank > 0
+        ? { rank: globalRank, a: random.floats(globalRank * cols), b: random.floats(rows * globalRank) }
+        : undefined,
+    scale: 1.5,
+    dropout,
+    dropoutSeed: 77,
+    precision,
+    needsDx: true,
+  }
+  const arrays = {
+    x: random.floats(tokens * cols),
+    dy: random.floats(tokens * rows),
+    a: random.floats(rank * cols),
+    b: random.floats(rows * rank),
+  }
+  const tensors = (): Record<"x" | "dy", tf.Tensor> & { a?: tf.Tensor; b?: tf.Tensor } => ({
+    x: tf.tensor2d(arrays.x, [tokens, cols]),
+    dy: tf.tensor2d(arrays.dy, [tokens, rows]),
+    ...(rank > 0 ? { a: tf.tensor2d(arrays.a, [rank, cols]), b: tf.tensor2d(arrays.b, [rows, rank]) } : {}),
+  })
+  const run = (): tf.Tensor[] => {
+    const { dy, ...inputs } = tensors()
+    return [
+      ...[runMany("QuantLoraLinear", inputs, attrs)].flat(),
+      ...runMany("QuantLoraLinearGrad", { dy, ...inputs }, attrs),
+    ]
+  }
+  return { weight, attrs, arrays, run }
+}
+
+/** Rows (p,q) times the rows of another (s,q), in f64: out[i][j] = sum_k left[i][k] right[j][k]. */
+function times(left: number[][], right: number[][]): number[][] {
+  return left.map((l) => right.map((r) => l.reduce((sum, value, k) => sum + value * r[k]!, 0)))
+}
+function rowsOf(values: ArrayLike<number>, rows: number, cols: number): number[][] {
+  return Array.from({ length: rows }, (_, i) => Array.from({ length: cols }, (_, j) => values[i * cols + j]!))
+}
+function turned(values: number[][], width: number): number[][] {
+  return Array.from({ length: width }, (_, j) => values.map((row) => row[j]!))
+}
+function plus(left: number[][], right: number[][], factor = 1): number[][] {
+  return left.map((row, i) => row.map((value, j) => value + factor * right[i]![j]!))
+}
+
+/** y, dx, da, db from the contract, in f64; `round` is what the big products do to their inputs. */
+function oracle(
+  { weight, attrs, arrays }: ReturnType<typeof setUp>,
+  c: Case,
+  round: (v: number) => number,
+): number[][][] {
+  const w = rowsOf(dequantize(weight), c.rows, c.cols)
+  const rounded = (m: number[][]): number[][] => m.map((row) => row.map(round))
+  const [x, dy] = [rowsOf(arrays.x, c.tokens, c.cols), rowsOf(arrays.dy, c.tokens, c.rows)]
+  const [a, b] = [rowsOf(arrays.a, c.rank, c.cols), rowsOf(arrays.b, c.rows, c.rank)]
+  let y = times(rounded(x), rounded(w)).map((row) => row.map((value, j) => value + attrs.bias![j]!))
+  let dx = times(rounded(dy), rounded(turned(w, c.cols)))
+  if (attrs.global) {
+    const [ga, gb] = [rowsOf(attrs.global.a, c.globalRank, c.cols), rowsOf(attrs.global.b, c.rows, c.globalRank)]
+    y = plus(y, times(times(x, ga), gb))
+    dx = plus(dx, times(times(dy, turned(gb, c.globalRank)), turned(ga, c.cols)))
+  }
+  if (c.rank === 0) return [y, dx]
+  const mask = rowsOf(dropMask(attrs.dropoutSeed, c.dropout, c.tokens * c.cols), c.tokens, c.cols)
+  const seen = x.map((row, i) => row.map((value, j) => value * mask[i]![j]!))
+  const [h, g] = [times(seen, a), times(dy, turned(b, c.rank))]
+  y = plus(y, times(h, b), attrs.scale)
+  const branch = times(g, turned(a, c.cols)).map((row, i) => row.map((value, j) => value * mask[i]![j]!))
+  dx = plus(dx, branch, attrs.scale)
+  const da = times(turned(g, c.rank), turned(seen, c.cols)).map((row) => row.map((value) => value * attrs.scale))
+  const db = times(turned(dy, c.rows), turned(h, c.rank)).map((row) => row.map((value) => value * attrs.scale))
+  return [y, dx, da, db]
+}
+
+const base: Case = {
+  tokens: 17,
+  cols: 33,
+  rows: 15,
+  rank: 3,
+  globalRank: 0,
+  format: "q8",
+  precision: "f32",
+  dropout: 0,
+}
+const cases: Case[] = [
+  ...[1, 15, 16, 17, 33].map((n) => ({ ...base, tokens: n, cols: 34 - n, rows: n + 16 })),
+  ...(["f32", "bf16", "q8", "q4"] as const).flatMap((format) =>
+    (["f32", "bf16"] as const).map((precision) => ({
+      ...base,
+      tokens: 35,
+      cols: 65,
+      rows: 63,
+      rank: 9,
+      format,
+      precision,
+    })),
+  ),
+  { ...base, tokens: 40, cols: 96, rows: 48, rank: 0, precision: "bf16" },
+  { ...base, tokens: 31, cols: 64, rows: 70, rank: 1, globalRank: 5, precision: "bf16", dropout: 0.3 },
+  { ...base, tokens: 31, cols: 64, rows: 70, rank: 17, globalRank: 20, dropout: 0.9 },
+  { ...base, tokens: 3, cols: 600, rows: 5, rank: 2, format: "q4", precision: "bf16" },
+  { ...base, tokens: 2, cols: 5, rows: 1100, rank: 2, precision: "bf16" },
+]
+
+test.each(cases)("y, dx, da and db equal a double-precision oracle on every instruction set: %j", async (c) => {
+  const made = setUp(c)
+  await eachIsa(async () => {
+    const rounds = c.precision === "bf16" && addon().bf16Family() !== "f32"
+    const expected = oracle(made, c, rounds ? (v) => decodeBf16(encodeBf16(Math.fround(v))) : (v) => v)
+    const actual = await valuesOn("native", made.run)
+    expect(actual.length).toBe(expected.length)
+    // Sums of K terms below 1.5 in size: |error| <= K 2^-24 per sum and term, K 2^-24 sqrt(K) for random signs; up to three sums
+    // follow each other (x A^T, its product with B, the total), so 4 K 2^-24 of the largest value covers it. A product too many
+    // or missing shows as 1/sqrt(K), at least 0.03.
+    const longest = Math.max(c.cols, c.rows, c.tokens) + c.rank + c.globalRank
+    for (const [index, values] of expected.entries())
+      expectClose(actual[index]!, values.flat(), { relative: 4 * longest * 2 ** -24, absolute: 1e-6 })
+  })
+})
+
+test("results are the same bits on 1, 2 and 5 threads", async () => {
+  for (const precision of ["f32", "bf16"] as const) {
+    const made = setUp({ ...base, tokens: 333, cols: 192, rows: 512, rank: 8, globalRank: 4, precision, dropout: 0.1 })
+    await eachIsa(async () => {
+      const results: Float32Array[][] = []
+      for (const threads of [1, 2, 5]) {
+        await initKernels({ backend: "native", threads })
+        results.push(tf.tidy(() => made.run().map((t) => (t.dataSync() as Float32Array).slice())) as never)
+      }
+      expectSameBits(results[0]!, results[1]!)
+      expectSameBits(results[0]!, results[2]!)
+    })
+  }
+})
+
+test("zero tokens give empty outputs and zero factor gradients", async () => {
+  const [y, dx, da, db] = await valuesOn("native", setUp({ ...base, tokens: 0 }).run)
+  expect([y!.length, dx!.length]).toEqual([0, 0])
+  expect(Math.max(...da!.map(Math.abs), ...db!.map(Math.abs))).toBe(0)
+})
+
+test("da and db alone are returned when dx is not wanted, dx alone without an adapter", async () => {
+  const made = setUp(base)
+  const all = await valuesOn("native", made.run)
+  const { dy, x, a, b } = made.arrays
+  const inputs = () => ({
+    dy: tf.tensor2d(dy, [17, 15]),
+    x: tf.tensor2d(x, [17, 33]),
+    a: tf.tensor2d(a, [3, 33]),
+    b: tf.tensor2d(b, [15, 3]),
+  })
+  const factors = await valuesOn("native", () =>
+    runMany("QuantLoraLinearGrad", inputs(), { ...made.attrs, needsDx: false }),
+  )
+  expectSameBits(factors, all.slice(2))
+  const { dy: gradient, x: input } = { dy: tf.tensor2d(dy, [17, 15]), x: tf.tensor2d(x, [17, 33]) }
+  expect(runMany("QuantLoraLinearGrad", { dy: gradient, x: input }, made.attrs)).toHaveLength(1)
+})
+
+test("arrays shorter than their shapes are refused before anything is computed", async () => {
+  await initKernels({ backend: "native" })
+  const { attrs, arrays } = setUp(base)
+  const inputs = { x: tf.tensor2d(arrays.x, [17, 33]) }
+  const short = { ...attrs.weight, codes: attrs.weight.codes.subarray(1) }
+  expect(() => runMany("QuantLoraLinear", inputs, { ...attrs, weight: short })).toThrow(
+    expect.objectContaining({ code: "KERNEL_SHAPE" }),
+  )
+  expect(() => runMany("QuantLoraLinear", inputs, { ...attrs, bias: new Float32Array(14) })).toThrow(
+    expect.objectContaining({ code: "KERNEL_SHAPE" }),
+  )
+  expect(() => runMany("QuantLoraLinear", inputs, { ...attrs, dropout: 1 })).toThrow(
+    expect.objectContaining({ code: "KERNEL_SHAPE" }),
+  )
+  const wrong = { x: tf.tensor2d(arrays.x.slice(0, 16 * 33), [16, 33]), dy: tf.tensor2d(arrays.dy, [17, 15]) }
+  expect(() => runMany("QuantLoraLinearGrad", wrong, attrs)).toThrow(expect.objectContaining({ code: "KERNEL_SHAPE" }))
+})
+
+test("weights, factors and bias may lie on SharedArrayBuffers", async () => {
+  const made = setUp({ ...base, globalRank: 2 })
+  expect(made.attrs.weight.codes.buffer).toBeInstanceOf(SharedArrayBuffer)
+  const shared = (values: Float32Array): Float32Array => {
+    const copy = new Float32Array(new SharedArrayBuffer(values.byteLength))
+    copy.set(values)
+    return copy
+  }
+  const { attrs } = made
+  const moved = {
+    ...attrs,
+    bias: shared(attrs.bias!),
+    global: { ...attrs.global!, a: shared(attrs.global!.a), b: shared(attrs.global!.b) },
+  }
+  const y = (with_: object) => () => runMany("QuantLoraLinear", { x: tf.tensor2d(made.arrays.x, [17, 33]) }, with_)
+  expectSameBits(await valuesOn("native", y(moved)), await valuesOn("native", y(attrs)))
+})
