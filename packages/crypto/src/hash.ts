@@ -15,7 +15,7 @@ export function hash(...parts: readonly Uint8Array[]): Uint8Array {
   return hasher.digest()
 }
 
-/** BLAKE2b-256 of bytes that come in pieces. */
+/** BLAKE2b-256 of bytes that come in pieces. Its state is libsodium's memory, given back by digest(): call it whatever happens. */
 export class Hasher {
   readonly #state = sodium.crypto_generichash_init(null, HASH_BYTES)
 
@@ -33,9 +33,14 @@ export class Hasher {
 /** BLAKE2b-256 of a file, read in pieces. Rejects with the system's error, or the signal's reason. */
 export async function hashFile(path: string, options: { signal?: AbortSignal } = {}): Promise<Uint8Array> {
   const hasher = new Hasher()
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20, ...options }))
-    hasher.update(chunk as Uint8Array)
-  return hasher.digest()
+  let result: Uint8Array
+  try {
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20, ...options }))
+      hasher.update(chunk as Uint8Array)
+  } finally {
+    result = hasher.digest() // also after a failure: it returns libsodium's memory
+  }
+  return result
 }
 
 /** Keyed BLAKE2b-256 over "lamina/v1/" ‖ label ‖ 0x00 ‖ be64(length of context) ‖ context: every derived key of the protocol. */

@@ -1,3 +1,5 @@
+import { LaminaError } from "@lamina/protocol/errors"
+
 import { TAG_BYTES, decryptInto, encryptInto } from "./aead.js"
 import { concat, kdf } from "./hash.js"
 import { sodium } from "./sodium.js"
@@ -25,18 +27,37 @@ export function recipientKeyFromSeed(seed: Uint8Array): RecipientKey {
   return { publicKey, secretKey: privateKey }
 }
 
-/** Wraps a content key for one recipient. `context` = RH ‖ client id: a stanza moved to another round or sender does not open. */
+/**
+ * Wraps a content key for one recipient. `context` = RH ‖ client id: a stanza moved to another round or sender does not open.
+ * FRAME_MALFORMED for a recipient key that is none (it comes in a round header).
+ */
 export function wrapKey(
   { recipientKey, context, kemSeed }: { recipientKey: Uint8Array; context: Uint8Array; kemSeed?: Uint8Array },
   contentKey: Uint8Array,
 ): Uint8Array {
-  const { ciphertext, sharedSecret } = kemSeed
-    ? sodium.crypto_kem_xwing_enc_deterministic(recipientKey, kemSeed)
-    : sodium.crypto_kem_xwing_enc(recipientKey)
+  const { ciphertext, sharedSecret } = encapsulate(recipientKey, kemSeed)
   const out = new Uint8Array(STANZA_BYTES)
   out.set(ciphertext)
   encryptInto(out.subarray(KEM_BYTES), wrapping(sharedSecret, context), contentKey)
   return out
+}
+
+function encapsulate(
+  recipientKey: Uint8Array,
+  seed: Uint8Array | undefined,
+): { ciphertext: Uint8Array; sharedSecret: Uint8Array } {
+  try {
+    return seed
+      ? sodium.crypto_kem_xwing_enc_deterministic(recipientKey, seed)
+      : sodium.crypto_kem_xwing_enc(recipientKey)
+  } catch (cause) {
+    const expected = `an X-Wing public key of ${RECIPIENT_KEY_BYTES} bytes`
+    throw new LaminaError(
+      "FRAME_MALFORMED",
+      `recipient key: expected ${expected}, got ${recipientKey.byteLength} other bytes`,
+      { cause },
+    )
+  }
 }
 
 /** The content key of a stanza, or undefined when it is not for this recipient or this context. */
@@ -45,9 +66,19 @@ export function unwrapKey(
   stanza: Uint8Array,
 ): Uint8Array | undefined {
   if (stanza.byteLength !== STANZA_BYTES) return undefined
-  const sharedSecret = sodium.crypto_kem_xwing_dec(stanza.subarray(0, KEM_BYTES), secretKey)
+  const sharedSecret = decapsulate(stanza.subarray(0, KEM_BYTES), secretKey)
+  if (!sharedSecret) return undefined
   const contentKey = new Uint8Array(CEK_BYTES)
   return decryptInto(contentKey, wrapping(sharedSecret, context), stanza.subarray(KEM_BYTES)) ? contentKey : undefined
+}
+
+/** undefined for a ciphertext whose X25519 part is of small order, which libsodium refuses by throwing. */
+function decapsulate(ciphertext: Uint8Array, secretKey: Uint8Array): Uint8Array | undefined {
+  try {
+    return sodium.crypto_kem_xwing_dec(ciphertext, secretKey)
+  } catch {
+    return undefined
+  }
 }
 
 /** The shared secret is fresh for every stanza, so the nonce may be zero. The last byte of the context is the stanza's index, 0. */

@@ -3,11 +3,12 @@ import { dirname } from "node:path"
 
 import { LaminaError } from "@lamina/protocol/errors"
 
-import { syncFolder } from "./identity.js"
+import { layoutOf, parseHeader } from "./envelope-layout.js"
 import { leavesOf, rootOf } from "./merkle.js"
 import { headerOf } from "./open.js"
 import { sealToBytes } from "./seal.js"
 import type { SealInput, SealedParts } from "./seal.js"
+import { syncFolder } from "./sync-folder.js"
 
 const SIGNATURE_BYTES = 64
 
@@ -42,21 +43,37 @@ export async function sealEnvelope(input: SealInput, spoolPath: string): Promise
   return { ...parts, path: spoolPath }
 }
 
-/** A spooled envelope again, after a restart; undefined where there is none. BLOB_CORRUPT for a file that is no envelope. */
+/** A spooled envelope again, after a restart; undefined where there is none. BLOB_CORRUPT for a file that is no whole envelope. */
 export async function readSealed(spoolPath: string): Promise<SealedEnvelope | undefined> {
-  const file = await readFile(spoolPath).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined
-    throw error
+  const file = await readFile(spoolPath).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === "ENOENT") return undefined
+    throw new LaminaError("FILE_UNREADABLE", `cannot read the spool ${spoolPath}: ${cause.code ?? "unknown"}`, {
+      cause,
+    })
   })
   if (!file) return undefined
   const envelope = file.subarray(0, Math.max(0, file.byteLength - SIGNATURE_BYTES))
+  const header = wholeHeader(envelope)
+  if (!header)
+    throw new LaminaError(
+      "BLOB_CORRUPT",
+      `${spoolPath}: expected a whole envelope and its signature, got ${file.byteLength} other bytes`,
+    )
+  const leaves = leavesOf(envelope)
+  const signature = Uint8Array.from(file.subarray(envelope.byteLength))
+  return { header, leaves, root: rootOf(leaves), signature, bytes: envelope.byteLength, path: spoolPath }
+}
+
+/** A copy of the header, when the envelope is as long as its header says. */
+function wholeHeader(envelope: Uint8Array): Uint8Array | undefined {
   try {
-    const leaves = leavesOf(envelope)
-    const signature = Uint8Array.from(file.subarray(envelope.byteLength))
     const header = Uint8Array.from(headerOf(envelope))
-    return { header, leaves, root: rootOf(leaves), signature, bytes: envelope.byteLength, path: spoolPath }
-  } catch (cause) {
-    throw new LaminaError("BLOB_CORRUPT", `${spoolPath} is not a spooled envelope`, { cause })
+    const parsed = parseHeader(header)
+    return parsed && layoutOf(header.byteLength, parsed.plaintextBytes).envelopeBytes === envelope.byteLength
+      ? header
+      : undefined
+  } catch {
+    return undefined // headerOf: no magic, or a length past the end
   }
 }
 
