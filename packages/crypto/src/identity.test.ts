@@ -2,7 +2,8 @@ import { mkdtempSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-import { generateIdentity, loadOrCreateIdentity, sign, verify } from "./identity.js"
+import { loadOrCreateIdentity } from "./identity-file.js"
+import { generateIdentity, sign, verify } from "./identity.js"
 
 const folder = mkdtempSync(join(tmpdir(), "lamina-identity-"))
 

@@ -116,11 +116,11 @@ test.each([
   ],
   [
     "a word that is not in the list",
-    () => messages.Plan.decode(messages.Plan.encode({ ...(samples.Plan as never), scaling: "other" as never })),
+    () => messages.Plan.decode(messages.Plan.encode({ ...(samples.Plan as object), scaling: "other" as never })),
   ],
   [
     "a number that is not finite",
-    () => messages.Progress.encode({ ...(samples.Progress as never), loss: NaN as never }),
+    () => messages.Progress.encode({ ...(samples.Progress as object), loss: NaN as never }),
   ],
   [
     "two alternatives at once",
