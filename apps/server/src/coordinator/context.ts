@@ -1,0 +1,35 @@
+import type { Logger } from "pino"
+
+import type { Blobs } from "../blobs/blobs.js"
+import type { Spool } from "../blobs/spool.js"
+import type { Metrics } from "../metrics.js"
+import type { Store } from "../store/store.js"
+import type { JobRunner } from "../worker/job-runner.js"
+import type { CoordinatorEvents } from "./events.js"
+import type { CoordinatorIdentity } from "./identity.js"
+import type { RunBook } from "./run-book.js"
+import type { RunDriver } from "./run-driver.js"
+import type { Sessions } from "./sessions.js"
+
+/** What the parts of a coordinator share. */
+export interface CoordinatorContext {
+  readonly identity: CoordinatorIdentity
+  readonly store: Store
+  readonly blobs: Blobs
+  readonly spool: Spool
+  readonly worker: JobRunner
+  readonly sessions: Sessions
+  readonly book: RunBook
+  readonly events: CoordinatorEvents
+  readonly metrics: Metrics
+  readonly logger: Logger
+  /** ms since 1970. */
+  readonly now: () => number
+  readonly patienceMs: number
+  /** True once the coordinator is closing: what fails then is tried again by the next start. */
+  readonly closing: () => boolean
+  /** Takes a driver whose run is over off the list. */
+  readonly retire: (driver: RunDriver) => void
+  /** Lets go of the uploads of rounds that are over. */
+  readonly forgetUploads: () => Promise<void>
+}

@@ -1,0 +1,207 @@
+import { randomBytes } from "node:crypto"
+
+import { hash, toHex, utf8 } from "@lamina/crypto"
+import type {
+  NextTask,
+  NextTaskReply,
+  Progress,
+  Receipt,
+  UploadCommit,
+  UploadOpen,
+  UploadTicket,
+} from "@lamina/protocol"
+import { LaminaError } from "@lamina/protocol/errors"
+
+import type { Metrics } from "../metrics.js"
+import type { RunRow } from "../store/schema.js"
+import { Bases, describeBase } from "./bases.js"
+import { Commits } from "./commits.js"
+import type { CoordinatorContext } from "./context.js"
+import { bytesOf } from "./hex.js"
+import { ProgressBoard } from "./progress-board.js"
+import { RunDriver } from "./run-driver.js"
+import type { RunRequest } from "./run-request.js"
+import { Uploads } from "./uploads.js"
+import type { Chunk } from "./uploads.js"
+import { Views } from "./views.js"
+
+/** A client that heard nothing asks again after this; hints make it sooner. */
+const ASK_AGAIN_MS = 15_000
+
+type Shared = Omit<CoordinatorContext, "retire" | "forgetUploads">
+
+/** Owns every effect of the federation: runs, rounds, uploads. The edge only decodes, asks here, and encodes. */
+export class Coordinator {
+  readonly bases: Bases
+  readonly views: Views
+  readonly metrics: Metrics
+  readonly #context: CoordinatorContext
+  readonly #drivers = new Map<string, RunDriver>()
+  readonly #uploads: Uploads
+  readonly #commits: Commits
+  readonly #progress = new ProgressBoard()
+  #looking = false
+
+  constructor(shared: Shared, setting: { readonly software: string; readonly createdMs: number }) {
+    this.#context = {
+      ...shared,
+      retire: (driver) => this.#drivers.delete(driver.id),
+      forgetUploads: () => this.#forgetUploads(),
+    }
+    this.metrics = shared.metrics
+    this.bases = new Bases(shared.store)
+    this.views = new Views(this.#context, { ...setting, progress: this.#progress })
+    this.#uploads = new Uploads(this.#context)
+    this.#commits = new Commits(this.#context, this.#uploads)
+    for (const name of ["clientJoined", "clientLeft"] as const)
+      shared.events.on(name, () => this.metrics.connectedClients.set(this.sessions.connected.size))
+    shared.events.on("clientJoined", () => this.#lookSoon())
+    for (const name of ["roundPublished", "roundAbandoned"] as const)
+      shared.events.on(name, ({ runId, round }) => this.#progress.forget(runId, round))
+  }
+
+  get sessions() {
+    return this.#context.sessions
+  }
+
+  get events() {
+    return this.#context.events
+  }
+
+  /** Goes on with every run that is not over, from the store alone, and removes files nobody owns. */
+  async resume(): Promise<void> {
+    const { store, spool } = this.#context
+    await this.#forgetUploads()
+    const owned = new Set(await store.uploadIds())
+    for (const id of await spool.ids()) if (!owned.has(id)) await spool.remove(id)
+    for (const row of await store.runs()) if (row.state === "active") await this.#drive(row)
+  }
+
+  /** Starts a run and returns its id. Throws FILE_UNREADABLE or WEIGHTS_MISSING where the base is not to be read. */
+  async createRun({ recipe, base, modules }: RunRequest): Promise<string> {
+    const { store, book, events, now } = this.#context
+    const described = await describeBase(base.folder)
+    const text = JSON.stringify(recipe)
+    const row: RunRow = {
+      id: `${recipe.name.slice(0, 50)}-${randomBytes(4).toString("hex")}`,
+      name: recipe.name,
+      recipe: text,
+      recipe_hash: toHex(hash(utf8(text))),
+      base_hash: described.row.hash,
+      modules: JSON.stringify(modules),
+      state: "active",
+      reason: null,
+      global_adapter_hash: null,
+      created_ms: now(),
+      ended_ms: null,
+    }
+    await store.createRun(row, described)
+    book.add(row)
+    events.tell("runCreated", { runId: row.id, name: row.name, rounds: recipe.rounds })
+    await this.#drive(row)
+    return row.id
+  }
+
+  /** Throws NOT_FOUND, or RUN_STATE where the run is over already. */
+  async cancelRun(id: string): Promise<void> {
+    const { state } = this.#context.book.run(id)
+    const driver = this.#drivers.get(id)
+    if (!driver) throw new LaminaError("RUN_STATE", `expected run ${id} to be active, got "${state}"`)
+    await driver.cancel()
+  }
+
+  /** encodeAdapter bytes, verified. Throws NOT_FOUND or BLOB_CORRUPT. */
+  adapter(hashHex: string): Promise<Uint8Array> {
+    return this.#context.blobs.read(hashHex)
+  }
+
+  /** What this client is to do now: a task, to wait, or nothing more of the run it names. Throws NOT_FOUND for an unknown run. */
+  async nextTask(clientId: string, { runId, afterRound }: NextTask): Promise<NextTaskReply> {
+    if (runId !== "" && !this.#drivers.has(runId)) return { ended: this.#ended(runId) }
+    const drivers = runId === "" ? [...this.#drivers.values()] : [this.#drivers.get(runId)]
+    for (const driver of drivers) {
+      if (!driver?.open || driver.open.round.phase !== "collecting") continue
+      if (runId !== "" && driver.number <= afterRound) continue
+      if (driver.open.round.answers.has(clientId)) continue
+      const { row } = driver.open
+      const plan = await this.#context.store.plan(row.run_id, row.round, clientId)
+      if (!plan) continue
+      const { header, header_signature: headerSignature, run_id } = row
+      return { task: { header, headerSignature, plan: plan.plan, planSignature: plan.signature, runId: run_id } }
+    }
+    const reason = this.#drivers.size === 0 ? "no run is active" : "no round waits for this client"
+    return { wait: { retryAfterMs: ASK_AGAIN_MS, reason } }
+  }
+
+  /** Notes how far a client is. Progress of a round it is not in is dropped: it is news, not truth. */
+  progress(clientId: string, progress: Progress): void {
+    const driver = this.#drivers.get(progress.runId)
+    const round = driver?.open?.round
+    if (driver?.number !== progress.round || round?.phase !== "collecting") return
+    const member = round.terms.cohort.find(({ id }) => id === clientId)
+    if (!member) return
+    const latest = { ...progress, clientId, client: member.name }
+    this.#progress.put(latest)
+    this.events.tell("progress", latest)
+  }
+
+  /** Throws what Uploads.open throws, and NOT_FOUND for an unknown run. */
+  openUpload(clientId: string, request: UploadOpen): Promise<UploadTicket> {
+    this.#context.book.run(request.runId)
+    return this.#uploads.open(clientId, request, this.#drivers.get(request.runId))
+  }
+
+  putChunk(clientId: string, chunk: Chunk): Promise<void> {
+    return this.#uploads.put(clientId, chunk)
+  }
+
+  commitUpload(clientId: string, request: UploadCommit): Promise<Receipt> {
+    return this.#commits.commit(clientId, request, (runId) => this.#drivers.get(runId))
+  }
+
+  /** Looks at the clock for every run. */
+  async tick(): Promise<void> {
+    this.sessions.sweep()
+    this.metrics.activeRuns.set(this.#drivers.size)
+    await Promise.all([...this.#drivers.values()].map((driver) => this.#guarded(driver, () => driver.tick())))
+  }
+
+  /** Resolves when everything that was begun is written. */
+  async settled(): Promise<void> {
+    await Promise.all([...this.#drivers.values()].map((driver) => driver.settled()))
+  }
+
+  async #drive(row: RunRow): Promise<void> {
+    const driver = new RunDriver(this.#context, row)
+    this.#drivers.set(row.id, driver)
+    await driver.start()
+  }
+
+  #ended(runId: string): { runId: string; state: string; globalAdapterHash: Uint8Array } {
+    const { state, globalAdapterHash } = this.#context.book.run(runId)
+    return { runId, state, globalAdapterHash: bytesOf(globalAdapterHash ?? "") }
+  }
+
+  async #forgetUploads(): Promise<void> {
+    for (const id of await this.#context.store.forgetUploads()) await this.#uploads.forget(id)
+  }
+
+  /** A thousand clients that come at once are one look. */
+  #lookSoon(): void {
+    if (this.#looking) return
+    this.#looking = true
+    setImmediate(() => {
+      this.#looking = false
+      if (!this.#context.closing()) void this.tick()
+    })
+  }
+
+  async #guarded(driver: RunDriver, work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+    } catch (error) {
+      if (!this.#context.closing())
+        this.#context.logger.error({ err: error, run: driver.id }, "a run could not go on; it is tried again")
+    }
+  }
+}

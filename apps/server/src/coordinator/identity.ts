@@ -1,0 +1,46 @@
+import { randomBytes } from "node:crypto"
+import { readFile } from "node:fs/promises"
+import { join } from "node:path"
+
+import { hash, loadOrCreateIdentity, utf8 } from "@lamina/crypto"
+import type { Identity } from "@lamina/crypto"
+import { LaminaError } from "@lamina/protocol/errors"
+
+import { writeDurably } from "../blobs/durable-file.js"
+
+/** Who the coordinator is: it signs headers, plans and receipts, and enrols nobody. */
+export interface CoordinatorIdentity {
+  readonly signer: Identity
+  /** H("federation" ‖ public key), 32 bytes. */
+  readonly federationId: Uint8Array
+  readonly adminToken: string
+}
+
+/** Reads coordinator.key and admin.token of the data folder, and makes them (mode 0600) at the first start. */
+export async function loadIdentity(dataDir: string): Promise<CoordinatorIdentity> {
+  const signer = await loadOrCreateIdentity(join(dataDir, "coordinator.key"))
+  const adminToken = await loadOrCreateToken(join(dataDir, "admin.token"))
+  return { signer, federationId: hash(utf8("federation"), signer.publicKey), adminToken }
+}
+
+async function loadOrCreateToken(path: string): Promise<string> {
+  const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === "ENOENT") return undefined
+    throw new LaminaError("FILE_UNREADABLE", `expected to read ${path}, got ${cause.code ?? cause.message}`, { cause })
+  })
+  if (text === undefined) {
+    const token = randomBytes(32).toString("hex")
+    await writeDurably(path, new TextEncoder().encode(`${token}\n`), 0o600)
+    return token
+  }
+  const token = text.trim()
+  if (!/^[\x21-\x7e]{16,200}$/.test(token))
+    throw new LaminaError(
+      "FILE_UNREADABLE",
+      `expected a token of 16 to 200 printable characters in ${path}, got another text`,
+      {
+        hint: "remove the file to have a new token made",
+      },
+    )
+  return token
+}

@@ -1,0 +1,134 @@
+import { generateRecipientKey, hash, sign, toHex } from "@lamina/crypto"
+import { messages } from "@lamina/protocol"
+import type { RoundHeader } from "@lamina/protocol"
+import type { Recipe } from "@lamina/protocol/recipe"
+
+import type { CohortMember, RoundTerms } from "../round/round.js"
+import { quorumOf } from "../round/step.js"
+import type { PlanRow, RoundRow, RunRow } from "../store/schema.js"
+import type { CoordinatorContext } from "./context.js"
+import { bytesOf } from "./hex.js"
+import { planCohort } from "./plan.js"
+import type { TrainedModule } from "./run-request.js"
+
+interface Opening {
+  readonly run: RunRow
+  readonly work: { readonly recipe: Recipe; readonly modules: readonly TrainedModule[] }
+  readonly round: number
+  readonly cohort: readonly CohortMember[]
+  readonly atMs: number
+}
+
+/** Everything a round promises to its cohort: keys, signed header, signed plans, absolute deadlines. Nothing is stored or sent here. */
+export async function openRound(
+  context: CoordinatorContext,
+  { run, work, round, cohort, atMs }: Opening,
+): Promise<{ row: RoundRow; plans: PlanRow[]; terms: RoundTerms }> {
+  const { recipe } = work
+  const { quorum, softDeadlineMs, hardDeadlineMs } = recipe.cohort
+  const terms: RoundTerms = {
+    cohort,
+    quorum: quorumOf({ size: cohort.length, share: quorum }),
+    softDeadlineMs: atMs + softDeadlineMs,
+    hardDeadlineMs: atMs + hardDeadlineMs,
+  }
+  const encoded = encodePlans(context, cohort, { ...work, round })
+  const recipient = generateRecipientKey()
+  const previous = (await context.store.round(run.id, round - 1))?.header_hash
+  const header = messages.RoundHeader.encode({
+    ...fixedFields({ context, run, recipe, round }),
+    cohortRoot: cohortRoot(encoded),
+    previousHeaderHash: previous === undefined ? new Uint8Array(32) : bytesOf(previous),
+    softDeadlineMs: terms.softDeadlineMs,
+    hardDeadlineMs: terms.hardDeadlineMs,
+    recipientKey: recipient.publicKey,
+  })
+  const headerHash = hash(header)
+  const { signer } = context.identity
+  const plans = encoded.map(({ member, plan }) => ({
+    run_id: run.id,
+    round,
+    client_id: member.id,
+    client_name: member.name,
+    plan,
+    signature: sign(signer, "lamina/v1/plan", headerHash, bytesOf(member.id), plan),
+  }))
+  const row: RoundRow = {
+    run_id: run.id,
+    round,
+    state: "collecting",
+    header,
+    header_hash: toHex(headerHash),
+    header_signature: sign(signer, "lamina/v1/header", header),
+    recipient_secret: recipient.secretKey,
+    terms: JSON.stringify(terms),
+    cohort: cohort.length,
+    accepted: 0,
+    rejected: 0,
+    adapter_hash: null,
+    report: null,
+    reason: null,
+    opened_ms: atMs,
+    ended_ms: null,
+  }
+  return { row, plans, terms }
+}
+
+interface EncodedPlan {
+  readonly member: CohortMember
+  readonly plan: Uint8Array
+}
+
+function encodePlans(
+  { sessions }: CoordinatorContext,
+  cohort: readonly CohortMember[],
+  work: { recipe: Recipe; modules: readonly TrainedModule[]; round: number },
+): EncodedPlan[] {
+  const clients = cohort.map((member) => {
+    const capability = sessions.connected.get(member.id)?.capability
+    if (!capability) throw new TypeError("a cohort member that is not connected")
+    return { ...member, capability }
+  })
+  const plans = planCohort(clients, work)
+  return cohort.map((member) => {
+    const plan = plans.get(member.id)
+    if (!plan) throw new TypeError("a cohort member without a plan")
+    return { member, plan: messages.Plan.encode(plan) }
+  })
+}
+
+type FixedField =
+  "version" | "federationId" | "runId" | "round" | "mode" | "baseHash" | "globalAdapterHash" | "recipeHash"
+
+function fixedFields({
+  context,
+  run,
+  recipe,
+  round,
+}: {
+  context: CoordinatorContext
+  run: RunRow
+  recipe: Recipe
+  round: number
+}): Pick<RoundHeader, FixedField | "weightRule" | "strategy" | "seed"> {
+  return {
+    version: 1,
+    federationId: context.identity.federationId,
+    runId: run.id,
+    round,
+    mode: recipe.privacy.mode,
+    baseHash: bytesOf(run.base_hash),
+    // empty before the first round is published
+    globalAdapterHash: bytesOf(run.global_adapter_hash ?? ""),
+    recipeHash: bytesOf(run.recipe_hash),
+    weightRule: recipe.weightBy,
+    strategy: recipe.strategy,
+    seed: recipe.seed,
+  }
+}
+
+/** H over the cohort, sorted by client id, of client_id ‖ H(plan bytes). */
+function cohortRoot(plans: readonly EncodedPlan[]): Uint8Array {
+  const sorted = plans.toSorted((left, right) => (left.member.id < right.member.id ? -1 : 1))
+  return hash(...sorted.flatMap(({ member, plan }) => [bytesOf(member.id), hash(plan)]))
+}

@@ -1,0 +1,293 @@
+import { hasErrorCode } from "@lamina/protocol/errors"
+import { Recipe } from "@lamina/protocol/recipe"
+
+import { afterRound } from "../round/campaign.js"
+import type { Outcome } from "../round/campaign.js"
+import type { AnswerStatus, CohortMember, Round, RoundEffect, RoundEvent, Selecting } from "../round/round.js"
+import { isOver } from "../round/round.js"
+import { quorumOf, step } from "../round/step.js"
+import type { RoundRow, RoundState, RunRow } from "../store/schema.js"
+import type { LoggedEvent, NewUpdate } from "../store/store.js"
+import type { AggregationReport } from "../worker/jobs.js"
+import { aggregateJob } from "./aggregate-job.js"
+import type { CoordinatorContext } from "./context.js"
+import { openRound } from "./open-round.js"
+import { drawingOrder } from "./plan.js"
+import { restoreRound } from "./round-log.js"
+import type { TrainedModule } from "./run-request.js"
+
+/** A disk that is full may have room again; an aggregation that needs it is tried at this interval. */
+const STORAGE_RETRY_MS = 5_000
+/** Before start(): nobody is looked for. */
+const UNSTARTED: Selecting = { phase: "selecting", target: 1, minimum: Infinity, patienceMs: Infinity }
+
+type Persist = (logged: LoggedEvent, effects: readonly RoundEffect[]) => Promise<void>
+type CommitEvent = RoundEvent & { readonly kind: "commit" }
+
+/**
+ * Drives one run that is not over: feeds events to the rules of its round, one at a time, makes what changed durable before anybody hears
+ * of it, and carries out the effects. Everything it knows can be read back from the store.
+ */
+export class RunDriver {
+  readonly recipe: Recipe
+  readonly modules: readonly TrainedModule[]
+  #round: Round = UNSTARTED
+  #row: RoundRow | undefined
+  #number = 0
+  #logged = 0
+  #queue: Promise<unknown> = Promise.resolve()
+  #aggregating = false
+  #aggregateAfterMs = 0
+  #ended = false
+
+  constructor(
+    private readonly context: CoordinatorContext,
+    private readonly run: RunRow,
+  ) {
+    this.recipe = Recipe.parse(JSON.parse(run.recipe))
+    this.modules = JSON.parse(run.modules) as TrainedModule[]
+  }
+
+  get id(): string {
+    return this.run.id
+  }
+
+  /** The number of the round that is open or being selected. */
+  get number(): number {
+    return this.#number
+  }
+
+  /** The round that is open now, with its row; undefined while the next one is being selected. */
+  get open(): { readonly round: Round; readonly row: RoundRow } | undefined {
+    return this.#row && { round: this.#round, row: this.#row }
+  }
+
+  /** Picks up where the store says the run is. */
+  start(): Promise<void> {
+    return this.#serially(async () => {
+      const last = (await this.context.store.rounds(this.id)).at(-1)
+      if (!last || last.ended_ms !== null) return this.#continue()
+      this.#row = last
+      this.#number = last.round
+      this.#logged = (await this.context.store.events(this.id, last.round)).length
+      this.#round = await restoreRound(this.context.store, last)
+      await this.#finishIfOver()
+    })
+  }
+
+  /** Looks at the clock, at who is there while a cohort is being drawn, and at an aggregation that is due. */
+  tick(): Promise<void> {
+    return this.#serially(async () => {
+      if (this.#ended) return
+      if (this.#round.phase === "selecting") return this.#lookForClients(this.#round)
+      await this.#apply({ kind: "tick" })
+      const sealed = this.#round.phase === "sealed" || this.#round.phase === "aggregating"
+      if (sealed && this.context.now() >= this.#aggregateAfterMs) void this.#aggregate()
+    })
+  }
+
+  /** Answers a commit to the open round; what is ACCEPTED or REJECTED is durable when this resolves. */
+  commit(
+    update: Omit<NewUpdate, "at_ms" | "run_id" | "round">,
+    verdict: CommitEvent["verdict"],
+  ): Promise<{ status: AnswerStatus; sequence: number; round: number }> {
+    return this.#serially(async () => {
+      const event = { kind: "commit", clientId: update.client_id, envelopeRoot: update.envelope_root, verdict } as const
+      const round = this.#number
+      let sequence = 0
+      const effects = await this.#apply(event, async (logged, answers) => {
+        const status = statusIn(answers)
+        if (status !== "ACCEPTED" && status !== "REJECTED") return this.context.store.appendEvent(logged)
+        const row = { ...update, run_id: this.id, round, at_ms: logged.atMs }
+        sequence = await this.context.store.recordUpdate(row, logged)
+        this.#count(status)
+      })
+      return { status: statusIn(effects), sequence, round }
+    })
+  }
+
+  cancel(): Promise<void> {
+    return this.#serially(async () => {
+      if (this.#ended) return
+      if (this.#row) await this.#apply({ kind: "cancelled" })
+      else await this.#end("cancelled", "cancelled")
+    })
+  }
+
+  /** Resolves when everything that was begun is written. */
+  async settled(): Promise<void> {
+    await this.#queue.catch(() => undefined)
+  }
+
+  /** One event at a time: the next one sees what the last one made durable. */
+  #serially<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#queue.catch(() => undefined).then(work)
+    this.#queue = done
+    return done
+  }
+
+  async #apply(event: RoundEvent, persist: Persist = (logged) => this.context.store.appendEvent(logged)) {
+    const atMs = this.context.now()
+    const { round, effects } = step(this.#round, event, atMs)
+    if (round !== this.#round && this.#row) {
+      const state = round.phase as RoundState
+      const seq = this.#logged + 1
+      await persist({ runId: this.id, round: this.#number, seq, event, atMs, state }, effects)
+      this.#logged = seq
+      this.#round = round
+      this.#row = { ...this.#row, state }
+      this.context.book.putRound(this.#row)
+    }
+    for (const effect of effects) await this.#perform(effect)
+    await this.#finishIfOver()
+    return effects
+  }
+
+  async #perform(effect: RoundEffect): Promise<void> {
+    if (effect.kind === "configure") return this.#open(effect.cohort)
+    if (effect.kind !== "aggregate" || this.#aggregating) return
+    const { events } = this.context
+    events.tell("roundSealed", { runId: this.id, round: this.#number, accepted: effect.accepted.length })
+    void this.#aggregate()
+  }
+
+  async #lookForClients(selecting: Selecting): Promise<void> {
+    const { connected } = this.context.sessions
+    if (connected.size < selecting.minimum) return
+    const clients = drawingOrder(connected.values(), { seed: this.recipe.seed, round: this.#number })
+    await this.#apply({ kind: "present", clients: clients.map(({ id, name }) => ({ id, name })) })
+  }
+
+  async #open(cohort: readonly CohortMember[]): Promise<void> {
+    const { store, events, book, now } = this.context
+    const atMs = now()
+    const run = (await store.run(this.id)) ?? this.run
+    const opened = await openRound(this.context, { run, work: this, round: this.#number, cohort, atMs })
+    const event = { kind: "configured", terms: opened.terms } as const
+    const first = { runId: this.id, round: this.#number, seq: 1, event, atMs, state: "collecting" } as const
+    await store.openRound(opened.row, opened.plans, first)
+    this.#round = step(this.#round, event, atMs).round
+    this.#row = opened.row
+    this.#logged = 1
+    book.putRound(opened.row)
+    events.tell("roundOpened", { runId: this.id, round: this.#number, clients: cohort.map(({ name }) => name) })
+    events.hint()
+  }
+
+  #count(status: "ACCEPTED" | "REJECTED"): void {
+    if (!this.#row) return
+    const { accepted, rejected } = this.#row
+    this.#row =
+      status === "ACCEPTED" ? { ...this.#row, accepted: accepted + 1 } : { ...this.#row, rejected: rejected + 1 }
+  }
+
+  async #aggregate(): Promise<void> {
+    if (this.#aggregating) return
+    this.#aggregating = true
+    const round = this.#number
+    try {
+      await this.#serially(() => this.#apply({ kind: "aggregation-started" }))
+      const { row, round: closed } = this.open ?? {}
+      if (closed?.phase !== "aggregating" || !row) return
+      const stop = this.context.metrics.aggregation.startTimer()
+      const job = await aggregateJob(this.context, { row, recipe: this.recipe, accepted: closed.accepted })
+      const { adapter, report } = await this.context.worker.run(job)
+      stop()
+      const adapterHash = await this.context.blobs.put(adapter)
+      await this.#serially(() => this.#publish({ round, adapterHash, bytes: adapter.length, report }))
+    } catch (error) {
+      await this.#aggregationFailed(error)
+    } finally {
+      this.#aggregating = false
+    }
+  }
+
+  async #publish(result: {
+    round: number
+    adapterHash: string
+    bytes: number
+    report: AggregationReport
+  }): Promise<void> {
+    const { round, adapterHash, bytes, report } = result
+    if (round !== this.#number || isOver(this.#round)) return // cancelled while it was aggregated
+    await this.#apply({ kind: "aggregated", adapterHash }, async (logged) => {
+      const adapter = { run_id: this.id, round, hash: adapterHash, bytes }
+      await this.context.store.publishRound(logged, { adapter, report: JSON.stringify(report) })
+      if (this.#row) this.#row = { ...this.#row, adapter_hash: adapterHash, ended_ms: logged.atMs }
+      this.context.metrics.rounds.inc({ outcome: "published" })
+      this.context.events.tell("roundPublished", { runId: this.id, round, adapterHash, report })
+    })
+  }
+
+  async #aggregationFailed(error: unknown): Promise<void> {
+    if (this.context.closing()) return
+    this.#aggregateAfterMs = this.context.now() + STORAGE_RETRY_MS
+    this.context.logger.error({ err: error, run: this.id, round: this.#number }, "an aggregation failed")
+    if (hasErrorCode(error) && error.code === "STORAGE_FULL") return // room may come back: tick tries again
+    this.#aggregateAfterMs = 0
+    await this.#serially(() => this.#apply({ kind: "aggregation-failed" })).catch((cause: unknown) => {
+      this.context.logger.error(
+        { err: cause, run: this.id },
+        "a failed aggregation could not be noted; it is tried again",
+      )
+    })
+  }
+
+  /** What follows the end of a round: its record closed, its uploads let go, the next round or the end of the run. Again: a no-op. */
+  async #finishIfOver(): Promise<void> {
+    if (!isOver(this.#round) || this.#ended || !this.#row) return
+    const { store, events, metrics, now, book } = this.context
+    const { phase } = this.#round
+    if (this.#round.phase === "abandoned") {
+      const { reason } = this.#round
+      await store.closeRound(this.id, this.#number, { reason, atMs: now() })
+      this.#row = { ...this.#row, reason, ended_ms: now() }
+      metrics.rounds.inc({ outcome: phase })
+      events.tell("roundAbandoned", { runId: this.id, round: this.#number, reason })
+    }
+    book.putRound(this.#row)
+    await this.context.forgetUploads()
+    await this.#continue()
+  }
+
+  async #continue(): Promise<void> {
+    const rounds = await this.context.store.rounds(this.id)
+    const next = afterRound(rounds.map(outcomeOf), this.recipe.rounds)
+    if (next === "done") return this.#end("done")
+    if (next === "failed") {
+      const reason = rounds.at(-1)?.reason ?? "unknown"
+      return this.#end(reason === "cancelled" ? "cancelled" : "failed", reason)
+    }
+    const { clients, quorum } = this.recipe.cohort
+    const first = rounds.length === 0
+    this.#row = undefined
+    this.#number = rounds.length + 1
+    const minimum = first ? clients : quorumOf({ size: clients, share: quorum })
+    const patienceMs = first ? Infinity : this.context.now() + this.context.patienceMs
+    const selecting: Selecting = { phase: "selecting", target: clients, minimum, patienceMs }
+    this.#round = selecting
+    await this.#lookForClients(selecting)
+  }
+
+  async #end(state: "done" | "failed" | "cancelled", reason?: string): Promise<void> {
+    const { store, events, book, now } = this.context
+    const atMs = now()
+    const why = reason === undefined ? {} : { reason }
+    await store.endRun(this.id, { state, ...why, atMs })
+    this.#ended = true
+    book.end(this.id, { state, ...why, atMs })
+    this.context.retire(this)
+    events.tell("runEnded", { runId: this.id, state, ...why })
+    events.hint()
+  }
+}
+
+function statusIn(effects: readonly RoundEffect[]): AnswerStatus {
+  for (const effect of effects) if (effect.kind === "answer") return effect.status
+  throw new TypeError("a commit that the rules of the round did not answer")
+}
+
+function outcomeOf({ state, reason }: RoundRow): Outcome {
+  if (state === "published") return "published"
+  return reason === "cancelled" ? "cancelled" : "abandoned"
+}

@@ -1,0 +1,201 @@
+import { checkOpen, equalBytes, leafHash, rootOf, toHex } from "@lamina/crypto"
+import { LIMITS, messages } from "@lamina/protocol"
+import type { Plan, UploadOpen, UploadTicket } from "@lamina/protocol"
+import { LaminaError } from "@lamina/protocol/errors"
+
+import type { PlanRow, UploadRow } from "../store/schema.js"
+import type { CoordinatorContext } from "./context.js"
+import { bytesOf } from "./hex.js"
+import type { RunDriver } from "./run-driver.js"
+import { uploadIdOf } from "./upload-id.js"
+
+const HASH_BYTES = 32
+/** Room for a manifest above an update's tensors: what decodeUpdate accepts. */
+const MANIFEST_BYTES_MAX = 4 * 1024 * 1024
+
+/** An upload whose bytes are still needed, with the chunks known to be durable. */
+export interface OpenUpload {
+  readonly row: UploadRow
+  readonly chunks: number
+  /** Bit i (byte i >> 3, bit i & 7): chunk i is durable and has the hash of its leaf. */
+  readonly have: Uint8Array
+}
+
+export interface Chunk {
+  readonly uploadId: string
+  readonly index: number
+  readonly bytes: Uint8Array
+}
+
+/** Uploads on their way in: what was promised with upload.open, chunk by chunk, until everything is durable. */
+export class Uploads {
+  readonly #open = new Map<string, Promise<OpenUpload>>()
+
+  constructor(private readonly context: CoordinatorContext) {}
+
+  /**
+   * Opens an upload, or finds it again: the same envelope gets the same id and the chunks that are already there. Throws ROUND_MISMATCH,
+   * ROUND_CLOSED, NOT_SELECTED, UPLOAD_CONFLICT, ENVELOPE_REJECTED, UPDATE_SHAPE or STORAGE_FULL.
+   */
+  async open(clientId: string, request: UploadOpen, driver: RunDriver | undefined): Promise<UploadTicket> {
+    const { store, spool } = this.context
+    const known = await this.#answered(clientId, request)
+    if (known) return known
+    const plan = await this.#requireOpenRound(clientId, request, driver)
+    const envelopeRoot = await this.#check(clientId, request, plan)
+    const id = uploadIdOf(clientId, envelopeRoot)
+    if (!(await store.upload(id))) {
+      await spool.create(id, request.envelopeBytes)
+      const replaced = await store.openUpload({
+        id,
+        run_id: request.runId,
+        round: request.round,
+        client_id: clientId,
+        header: request.header,
+        signature: request.signature,
+        leaves: Buffer.concat(request.leaves),
+        envelope_root: envelopeRoot,
+        envelope_bytes: request.envelopeBytes,
+        opened_ms: this.context.now(),
+      })
+      if (replaced !== undefined) await this.forget(replaced)
+    }
+    const { have } = await this.load(id, clientId)
+    return { uploadId: id, have: have.slice(), window: LIMITS.uploadWindow }
+  }
+
+  /** Makes one chunk durable; again with the same bytes: a no-op. Throws NOT_FOUND, CHUNK_MISMATCH, ROUND_CLOSED or STORAGE_FULL. */
+  async put(clientId: string, { uploadId, index, bytes }: Chunk): Promise<void> {
+    const upload = await this.load(uploadId, clientId)
+    const { row, chunks, have } = upload
+    const offset = index * LIMITS.chunkBytes
+    const expected = Math.min(LIMITS.chunkBytes, row.envelope_bytes - offset)
+    if (index >= chunks || bytes.length !== expected)
+      throw new LaminaError(
+        "CHUNK_MISMATCH",
+        `chunk ${index} of ${chunks}: expected ${Math.max(0, expected)} bytes, got ${bytes.length}`,
+      )
+    if (!equalBytes(leafHash(bytes), leafOf(row, index)))
+      throw new LaminaError("CHUNK_MISMATCH", `chunk ${index}: expected the bytes of its leaf, got others`)
+    if (bit(have, index)) return
+    await this.context.spool.write(uploadId, offset, bytes)
+    setBit(have, index)
+    this.context.metrics.uploadBytes.inc(bytes.length)
+  }
+
+  /** The upload of this client. Throws NOT_FOUND, or ROUND_CLOSED once its round is over. */
+  async load(uploadId: string, clientId: string): Promise<OpenUpload> {
+    let opening = this.#open.get(uploadId)
+    if (!opening) {
+      opening = this.#read(uploadId)
+      this.#open.set(uploadId, opening)
+      opening.catch(() => this.#open.delete(uploadId))
+    }
+    const upload = await opening
+    if (upload.row.client_id !== clientId) throw unknownUpload()
+    return upload
+  }
+
+  /** Drops what is known of an upload's chunks: they are read and hashed again when next needed. */
+  recheck(uploadId: string): void {
+    this.#open.delete(uploadId)
+  }
+
+  /** Removes the bytes: the round is over, or the client sealed another envelope before this one was committed. */
+  async forget(uploadId: string): Promise<void> {
+    this.#open.delete(uploadId)
+    await this.context.spool.remove(uploadId)
+  }
+
+  /** A ticket with every chunk for an envelope that has its durable answer already; the commit then repeats that answer. */
+  async #answered(clientId: string, request: UploadOpen): Promise<UploadTicket | undefined> {
+    const update = await this.context.store.update(request.runId, request.round, clientId)
+    if (!update) return undefined
+    const uploadId = uploadIdOf(clientId, update.envelope_root)
+    if (toHex(rootOf(request.leaves)) !== update.envelope_root) throw conflict()
+    const have = new Uint8Array(Math.ceil(request.leaves.length / 8)).fill(0xff)
+    return { uploadId, have, window: LIMITS.uploadWindow }
+  }
+
+  async #requireOpenRound(clientId: string, request: UploadOpen, driver: RunDriver | undefined): Promise<PlanRow> {
+    const { runId, round } = request
+    if (!driver || round < driver.number)
+      throw new LaminaError("ROUND_CLOSED", `round ${round} of run ${runId} is over`)
+    if (round > driver.number || !driver.open)
+      throw new LaminaError("ROUND_MISMATCH", `round ${round} of run ${runId} is not open`)
+    if (driver.open.round.phase !== "collecting")
+      throw new LaminaError("ROUND_CLOSED", `round ${round} of run ${runId} is sealed`)
+    const plan = await this.context.store.plan(runId, round, clientId)
+    if (!plan) throw new LaminaError("NOT_SELECTED", `expected a client of the cohort of round ${round}, got another`)
+    return plan
+  }
+
+  /** Header, sizes and signature, before anything is allocated. Returns the envelope's root. */
+  async #check(clientId: string, request: UploadOpen, plan: PlanRow): Promise<string> {
+    const { store, identity } = this.context
+    const [client, round] = await Promise.all([store.client(clientId), store.round(plan.run_id, plan.round)])
+    if (!client || !round) throw new LaminaError("NOT_SELECTED", "expected a registered client")
+    const expected = {
+      federationId: identity.federationId,
+      roundHeaderHash: bytesOf(round.header_hash),
+      clientId: bytesOf(clientId),
+    }
+    const { root, header } = checkOpen(request, client.public_key, expected)
+    const bytesMax = plaintextBytesMax(messages.Plan.decode(plan.plan))
+    if (header.plaintextBytes > bytesMax)
+      throw new LaminaError(
+        "UPDATE_SHAPE",
+        `expected at most ${bytesMax} bytes for this plan, got ${header.plaintextBytes}`,
+      )
+    return toHex(root)
+  }
+
+  async #read(uploadId: string): Promise<OpenUpload> {
+    const row = /^[0-9a-f]{32}$/.test(uploadId) ? await this.context.store.upload(uploadId) : undefined
+    if (!row) throw unknownUpload()
+    if (row.leaves.length === 0)
+      throw new LaminaError("ROUND_CLOSED", `round ${row.round} of run ${row.run_id} is over`)
+    const chunks = row.leaves.length / HASH_BYTES
+    const have = new Uint8Array(Math.ceil(chunks / 8))
+    for (let i = 0; i < chunks; i++) {
+      const bytes = await this.context.spool.read(uploadId, i * LIMITS.chunkBytes, LIMITS.chunkBytes)
+      if (equalBytes(leafHash(bytes), leafOf(row, i))) setBit(have, i)
+    }
+    return { row, chunks, have }
+  }
+}
+
+/** True when every chunk is durable. */
+export function isComplete({ chunks, have }: OpenUpload): boolean {
+  for (let i = 0; i < chunks; i++) if (!bit(have, i)) return false
+  return true
+}
+
+/** Bytes an update that answers this plan can have at most. */
+function plaintextBytesMax(plan: Plan): number {
+  const alignment = 2 * 64
+  const tensors = plan.modules.map(
+    ({ rank, outFeatures, inFeatures }) => 4 * rank * (outFeatures + inFeatures) + alignment,
+  )
+  return tensors.reduce((sum, bytes) => sum + bytes, MANIFEST_BYTES_MAX)
+}
+
+function leafOf(row: UploadRow, index: number): Uint8Array {
+  return row.leaves.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES)
+}
+
+function bit(bits: Uint8Array, index: number): boolean {
+  return ((bits[index >> 3] ?? 0) & (1 << (index & 7))) !== 0
+}
+
+function setBit(bits: Uint8Array, index: number): void {
+  bits[index >> 3] = (bits[index >> 3] ?? 0) | (1 << (index & 7))
+}
+
+function unknownUpload(): LaminaError {
+  return new LaminaError("NOT_FOUND", "expected the id of an upload of this client, got another")
+}
+
+export function conflict(): LaminaError {
+  return new LaminaError("UPLOAD_CONFLICT", "expected the envelope this client sent first in this round, got another")
+}

@@ -1,0 +1,75 @@
+import { Catch, HttpException, Inject } from "@nestjs/common"
+import type { ArgumentsHost, ExceptionFilter } from "@nestjs/common"
+import type { FastifyReply } from "fastify"
+import type { Logger } from "pino"
+
+import { LaminaError, hasErrorCode } from "@lamina/protocol/errors"
+import type { ErrorCode } from "@lamina/protocol/errors"
+
+import type { Metrics } from "../metrics.js"
+import { LOGGER, METRICS } from "./tokens.js"
+
+const STATUS: Partial<Record<ErrorCode, number>> = {
+  FRAME_TOO_LARGE: 413,
+  SESSION_REJECTED: 401,
+  SESSION_EXPIRED: 401,
+  RATE_LIMITED: 429,
+  NOT_FOUND: 404,
+  RUN_STATE: 409,
+  ROUND_MISMATCH: 409,
+  ROUND_CLOSED: 409,
+  NOT_SELECTED: 409,
+  UPLOAD_CONFLICT: 409,
+  UPLOAD_INCOMPLETE: 409,
+  CHUNK_MISMATCH: 409,
+  STORAGE_FULL: 507,
+  BLOB_CORRUPT: 500,
+  INTERNAL: 500,
+}
+
+/** The status of a failure over HTTP; what is not listed is the sender's mistake. */
+export function statusOf(code: ErrorCode): number {
+  return STATUS[code] ?? 400
+}
+
+/** Every failure over HTTP is JSON {code, message, hint?}. */
+@Catch()
+export class ErrorFilter implements ExceptionFilter {
+  constructor(
+    @Inject(LOGGER) private readonly logger: Logger,
+    @Inject(METRICS) private readonly metrics: Metrics,
+  ) {}
+
+  catch(thrown: unknown, host: ArgumentsHost): void {
+    const error = coded(thrown)
+    this.metrics.countRefusal(error)
+    const code = hasErrorCode(error) ? error.code : "INTERNAL"
+    if (statusOf(code) === 500) this.logger.error({ err: thrown }, "an HTTP request failed")
+    const body = hasErrorCode(error)
+      ? { code, message: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }) }
+      : { code, message: "the coordinator failed; its log says why" }
+    void host.switchToHttp().getResponse<FastifyReply>().status(statusOf(code)).send(body)
+  }
+}
+
+/** What Nest and fastify throw by themselves, in our codes. */
+function coded(error: unknown): unknown {
+  if (hasErrorCode(error)) return error
+  const status = error instanceof HttpException ? error.getStatus() : fastifyStatus(error)
+  if (status === undefined || status >= 500) return error
+  const code =
+    status === 404
+      ? "NOT_FOUND"
+      : status === 413
+        ? "FRAME_TOO_LARGE"
+        : status === 401
+          ? "SESSION_REJECTED"
+          : "FRAME_MALFORMED"
+  return new LaminaError(code, error instanceof Error ? error.message : "expected another request", { cause: error })
+}
+
+function fastifyStatus(error: unknown): number | undefined {
+  return error instanceof Error && "statusCode" in error && typeof error.statusCode === "number"
+    ? error.statusCode
+    : undefined
+}

@@ -1,0 +1,96 @@
+import "reflect-metadata"
+
+import { Module } from "@nestjs/common"
+import type { DynamicModule, LoggerService } from "@nestjs/common"
+import { APP_FILTER, NestFactory } from "@nestjs/core"
+import { FastifyAdapter } from "@nestjs/platform-fastify"
+import type { NestFastifyApplication } from "@nestjs/platform-fastify"
+import type { Logger } from "pino"
+
+import { LIMITS } from "@lamina/protocol"
+
+import type { Config } from "../config.js"
+import type { Coordinator } from "../coordinator/coordinator.js"
+import type { CoordinatorIdentity } from "../coordinator/identity.js"
+import { Access } from "./access.js"
+import { BulkController } from "./bulk.controller.js"
+import { ErrorFilter } from "./error-filter.js"
+import { FederationController } from "./federation.controller.js"
+import { HealthController } from "./health.controller.js"
+import { BoundedIoAdapter } from "./io-adapter.js"
+import { serveOpenApi } from "./open-api.js"
+import { RunsController } from "./runs.controller.js"
+import { SocketGateway } from "./socket.gateway.js"
+import { ACCESS, COORDINATOR, LOGGER, METRICS } from "./tokens.js"
+
+/** A recipe with 4,096 modules of long names fits. */
+const JSON_BYTES_MAX = 4 * 1024 * 1024
+
+@Module({})
+class EdgeModule {}
+
+interface EdgeSetting {
+  readonly config: Config
+  readonly logger: Logger
+  readonly identity: CoordinatorIdentity
+}
+
+/** Puts the coordinator on the network: REST, bulk HTTP and the socket on one port. */
+export async function listen(
+  coordinator: Coordinator,
+  { config, logger, identity }: EdgeSetting,
+): Promise<{ url: string; port: number; close(): Promise<void> }> {
+  const access = new Access(coordinator.sessions, { adminToken: identity.adminToken, joinToken: config.joinToken })
+  const adapter = new FastifyAdapter({ bodyLimit: JSON_BYTES_MAX, forceCloseConnections: true })
+  const app = await NestFactory.create<NestFastifyApplication>(edgeModule(coordinator, { access, logger }), adapter, {
+    logger: nestLogger(logger),
+    abortOnError: false,
+  })
+  app.useWebSocketAdapter(new BoundedIoAdapter(app))
+  takeChunks(app, access)
+  serveOpenApi(app, config.software)
+  await app.listen(config.port, config.host)
+  const { port } = app.getHttpServer().address() as { port: number }
+  const host = config.host.includes(":") ? `[${config.host}]` : config.host
+  return { url: `http://${host}:${port}`, port, close: () => app.close() }
+}
+
+function edgeModule(coordinator: Coordinator, { access, logger }: { access: Access; logger: Logger }): DynamicModule {
+  return {
+    module: EdgeModule,
+    controllers: [BulkController, FederationController, HealthController, RunsController],
+    providers: [
+      SocketGateway,
+      { provide: COORDINATOR, useValue: coordinator },
+      { provide: ACCESS, useValue: access },
+      { provide: LOGGER, useValue: logger },
+      { provide: METRICS, useValue: coordinator.metrics },
+      { provide: APP_FILTER, useClass: ErrorFilter },
+    ],
+  }
+}
+
+/** Chunks come as bytes of at most one chunk, from nobody without a session: the header is looked at before the body is read. */
+function takeChunks(app: NestFastifyApplication, access: Access): void {
+  const fastify = app.getHttpAdapter().getInstance()
+  fastify.addContentTypeParser(
+    "application/octet-stream",
+    { parseAs: "buffer", bodyLimit: LIMITS.chunkBytes },
+    (_request, body, done) => done(null, body),
+  )
+  fastify.addHook("onRequest", async (request) => {
+    if (request.method === "PUT") access.client(request.headers.authorization)
+  })
+}
+
+/** Nest's own lines, at a level below ours. */
+function nestLogger(logger: Logger): LoggerService {
+  return {
+    log: (message: unknown) => logger.debug({ nest: message }),
+    error: (message: unknown) => logger.error({ nest: message }),
+    warn: (message: unknown) => logger.warn({ nest: message }),
+    debug: (message: unknown) => logger.trace({ nest: message }),
+    verbose: (message: unknown) => logger.trace({ nest: message }),
+    fatal: (message: unknown) => logger.fatal({ nest: message }),
+  }
+}

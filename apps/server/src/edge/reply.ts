@@ -1,0 +1,61 @@
+import { ERRORS, LaminaError, hasErrorCode } from "@lamina/protocol/errors"
+import { LIMITS, messages } from "@lamina/protocol"
+import type { Logger } from "pino"
+
+/** A request that has no answer by then is told so; the work goes on, and asking again joins it. */
+export const REQUEST_LIMIT_MS = 30_000
+
+/** What a failure asks the sender to wait before it tries again. */
+const RETRY_LATER_MS = 5_000
+
+/**
+ * Every request is acknowledged once, with a result or a code; Nest acknowledges nothing when a handler throws. A failure without a
+ * code is a bug: in full in the log, one word on the wire.
+ */
+export async function reply(work: () => Promise<Uint8Array>, logger: Logger): Promise<Uint8Array> {
+  try {
+    return messages.Reply.encode({ ok: await withLimit(work()) })
+  } catch (error) {
+    if (!hasErrorCode(error)) logger.error({ err: error }, "a request failed in a way nobody foresaw")
+    return messages.Reply.encode({ failure: failureOf(error) })
+  }
+}
+
+/** Code and words of a failure as they may leave this machine. */
+export function failureOf(error: unknown): { code: number; message: string; retryAfterMs: number } {
+  const code = hasErrorCode(error) ? error.code : "INTERNAL"
+  const message = hasErrorCode(error) ? error.message : "the coordinator failed; its log says why"
+  const { wire, retry } = ERRORS[code]
+  return { code: wire, message: message.slice(0, 1_000), retryAfterMs: retry === "later" ? RETRY_LATER_MS : 0 }
+}
+
+/** The bytes of a frame, or FRAME_MALFORMED / FRAME_TOO_LARGE before anything is decoded. */
+export function frameOf(payload: unknown): Uint8Array {
+  if (!(payload instanceof Uint8Array))
+    throw new LaminaError(
+      "FRAME_MALFORMED",
+      `expected one binary frame, got ${Array.isArray(payload) ? "several values" : typeof payload}`,
+    )
+  if (payload.byteLength > LIMITS.frameBytesMax)
+    throw new LaminaError(
+      "FRAME_TOO_LARGE",
+      `expected at most ${LIMITS.frameBytesMax} bytes in a frame, got ${payload.byteLength}`,
+    )
+  return payload
+}
+
+async function withLimit(work: Promise<Uint8Array>): Promise<Uint8Array> {
+  let timer: NodeJS.Timeout | undefined
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () =>
+        reject(new LaminaError("INTERNAL", `expected an answer within ${REQUEST_LIMIT_MS} ms, got none; ask again`)),
+      REQUEST_LIMIT_MS,
+    )
+  })
+  try {
+    return await Promise.race([work, limit])
+  } finally {
+    clearTimeout(timer)
+  }
+}

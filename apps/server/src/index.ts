@@ -1,0 +1,7 @@
+export { startCoordinator } from "./start.js"
+export type { RunningCoordinator } from "./start.js"
+export type { CoordinatorOptions } from "./config.js"
+export type { ClientProgress, CoordinatorEventMap } from "./coordinator/events.js"
+export type { RoundSummary, RunSummary } from "./coordinator/run-book.js"
+export type { RunRequestInput, TrainedModule } from "./coordinator/run-request.js"
+export type { AggregationReport } from "./worker/jobs.js"

@@ -1,0 +1,160 @@
+import { compareNames } from "@lamina/protocol"
+
+import type {
+  Aggregating,
+  AnswerStatus,
+  ClientId,
+  Collecting,
+  CohortMember,
+  Round,
+  RoundEvent,
+  Sealed,
+  Selecting,
+  StepResult,
+} from "./round.js"
+
+/** Aggregations of one sealed set that may fail before the round is given up (a crash of the process does not count). */
+export const AGGREGATION_ATTEMPTS_MAX = 4
+
+/**
+ * The whole rule book of a round. Pure: no clock, randomness, socket or store. Every event may come twice, in any order and at any
+ * time; a step that changes nothing returns the same object. Deadlines are judged before the event, so an update that comes after
+ * its deadline is late even where no timer has fired yet. Diagram: ARCHITECTURE.md, "One round".
+ */
+export function step(round: Round, event: RoundEvent, nowMs: number): StepResult {
+  switch (round.phase) {
+    case "selecting":
+      return stepSelecting(round, event, nowMs)
+    case "collecting":
+      return stepCollecting(round, event, nowMs)
+    case "sealed":
+    case "aggregating":
+      return stepClosed(round, event)
+    case "published":
+    case "abandoned":
+      return event.kind === "commit" ? answer(round, event.clientId, lateStatus(round, event)) : same(round)
+    default:
+      return assertNever(round)
+  }
+}
+
+/** The state a log of events leads to; the log holds every event that changed something, with the time it was judged at. */
+export function replay(start: Round, log: Iterable<{ readonly event: RoundEvent; readonly atMs: number }>): Round {
+  let round = start
+  for (const { event, atMs } of log) round = step(round, event, atMs).round
+  return round
+}
+
+/** Updates needed of a cohort of this size: the share rounded up, at least one. */
+export function quorumOf(cohort: { readonly size: number; readonly share: number }): number {
+  // the 1e-9 keeps a product such as 0.07 * 100 = 7.000000000000001 from asking for one more than its share
+  return Math.max(1, Math.ceil(cohort.size * cohort.share - 1e-9))
+}
+
+/** The order in which updates are aggregated. */
+export function byNameThenId(left: CohortMember, right: CohortMember): number {
+  return compareNames(left.name, right.name) || compareNames(left.id, right.id)
+}
+
+function stepSelecting(round: Selecting, event: RoundEvent, nowMs: number): StepResult {
+  if (event.kind === "cancelled") return abandoned(round, "cancelled")
+  if (event.kind === "configured")
+    return { round: { phase: "collecting", terms: event.terms, answers: new Map() }, effects: [] }
+  if (event.kind !== "present") return same(round)
+  const needed = nowMs >= round.patienceMs ? round.minimum : round.target
+  if (event.clients.length < needed) return same(round)
+  return { round, effects: [{ kind: "configure", cohort: event.clients.slice(0, round.target) }] }
+}
+
+function stepCollecting(round: Collecting, event: RoundEvent, nowMs: number): StepResult {
+  if (event.kind === "cancelled") return abandoned(round, "cancelled")
+  const due = closeIfDue(round, nowMs)
+  if (due) {
+    if (event.kind !== "commit") return due
+    const after = step(due.round, event, nowMs)
+    return { round: after.round, effects: [...after.effects, ...due.effects] }
+  }
+  if (event.kind !== "commit") return same(round)
+  if (!round.terms.cohort.some((member) => member.id === event.clientId))
+    return answer(round, event.clientId, "NOT_SELECTED")
+  const known = round.answers.get(event.clientId)
+  if (known) return answer(round, event.clientId, known.envelopeRoot === event.envelopeRoot ? "DUPLICATE" : "CONFLICT")
+  const answers = new Map(round.answers).set(event.clientId, {
+    envelopeRoot: event.envelopeRoot,
+    verdict: event.verdict,
+  })
+  const taken: Collecting = { ...round, answers }
+  const said = answer(taken, event.clientId, event.verdict === "accepted" ? "ACCEPTED" : "REJECTED")
+  const closed = closeIfDue(taken, nowMs)
+  return closed ? { round: closed.round, effects: [...said.effects, ...closed.effects] } : said
+}
+
+/** Sealed or abandoned when nothing more is to be waited for; undefined while the round goes on collecting. */
+function closeIfDue(round: Collecting, nowMs: number): StepResult | undefined {
+  const { terms, answers } = round
+  const accepted = terms.cohort.filter((member) => answers.get(member.id)?.verdict === "accepted")
+  const enough = accepted.length >= terms.quorum
+  const allIn = answers.size === terms.cohort.length
+  if (!allIn && nowMs < terms.hardDeadlineMs && !(enough && nowMs >= terms.softDeadlineMs)) return undefined
+  if (!enough) return abandoned(round, "quorum-missed")
+  const order = accepted.sort(byNameThenId).map((member) => member.id)
+  return {
+    round: { phase: "sealed", terms, answers, accepted: order, late: [] },
+    effects: [{ kind: "aggregate", accepted: order }],
+  }
+}
+
+function stepClosed(round: Sealed | Aggregating, event: RoundEvent): StepResult {
+  const attempt = round.phase === "aggregating" ? round.attempt : 0
+  switch (event.kind) {
+    case "aggregation-started":
+      return { round: { ...round, phase: "aggregating", attempt: attempt + 1 }, effects: [] }
+    case "aggregated":
+      return {
+        round: withoutAttempt(round, event.adapterHash),
+        effects: [{ kind: "publish", adapterHash: event.adapterHash }],
+      }
+    case "aggregation-failed":
+      if (attempt >= AGGREGATION_ATTEMPTS_MAX) return abandoned(round, "aggregation-failed")
+      return { round, effects: [{ kind: "aggregate", accepted: round.accepted }] }
+    case "cancelled":
+      return abandoned(round, "cancelled")
+    case "commit": {
+      const status = lateStatus(round, event)
+      if (status !== "LATE" || round.late.includes(event.clientId)) return answer(round, event.clientId, status)
+      return answer({ ...round, late: [...round.late, event.clientId] }, event.clientId, status)
+    }
+    default:
+      return same(round)
+  }
+}
+
+function withoutAttempt(round: Sealed | Aggregating, adapterHash: string): Round {
+  const { terms, answers, accepted, late } = round
+  return { phase: "published", terms, answers, accepted, late, adapterHash }
+}
+
+/** What a commit is told once its round no longer collects: known roots keep their answer, everything else is late or closed. */
+function lateStatus(round: Exclude<Round, Selecting>, event: RoundEvent & { kind: "commit" }): AnswerStatus {
+  const known = round.answers?.get(event.clientId)
+  if (known) return known.envelopeRoot === event.envelopeRoot ? "DUPLICATE" : "CONFLICT"
+  if (round.terms && !round.terms.cohort.some((member) => member.id === event.clientId)) return "NOT_SELECTED"
+  return round.phase === "abandoned" ? "CLOSED" : "LATE"
+}
+
+function abandoned(round: Round, reason: "quorum-missed" | "aggregation-failed" | "cancelled"): StepResult {
+  const open = round.phase === "selecting" ? {} : { terms: round.terms, answers: round.answers }
+  return { round: { phase: "abandoned", reason, ...open }, effects: [{ kind: "abandon", reason }] }
+}
+
+function answer(round: Round, clientId: ClientId, status: AnswerStatus): StepResult {
+  return { round, effects: [{ kind: "answer", clientId, status }] }
+}
+
+function same(round: Round): StepResult {
+  return { round, effects: [] }
+}
+
+function assertNever(round: never): never {
+  throw new TypeError(`a round in an unknown phase: ${JSON.stringify(round)}`)
+}

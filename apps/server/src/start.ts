@@ -1,0 +1,153 @@
+import { mkdir } from "node:fs/promises"
+import { join } from "node:path"
+
+import { toHex } from "@lamina/crypto"
+import { LaminaError } from "@lamina/protocol/errors"
+import pino from "pino"
+import type { Logger } from "pino"
+
+import { openDiskBlobs } from "./blobs/disk-blobs.js"
+import { openSpool } from "./blobs/spool.js"
+import { readConfig } from "./config.js"
+import type { Config, CoordinatorOptions } from "./config.js"
+import { Coordinator } from "./coordinator/coordinator.js"
+import { CoordinatorEvents } from "./coordinator/events.js"
+import type { CoordinatorEventMap } from "./coordinator/events.js"
+import { loadIdentity } from "./coordinator/identity.js"
+import type { CoordinatorIdentity } from "./coordinator/identity.js"
+import { RunBook } from "./coordinator/run-book.js"
+import type { RunSummary } from "./coordinator/run-book.js"
+import { parseRunRequest } from "./coordinator/run-request.js"
+import type { RunRequestInput } from "./coordinator/run-request.js"
+import { Sessions } from "./coordinator/sessions.js"
+import { listen } from "./edge/listen.js"
+import { lockDataDir } from "./lock.js"
+import { createMetrics } from "./metrics.js"
+import { openSqliteStore } from "./store/sqlite-store.js"
+import type { Store } from "./store/store.js"
+import { JobRunner } from "./worker/job-runner.js"
+
+/** Exit status of a process whose disk failed to keep what it was given (sysexits: EX_SOFTWARE). */
+const EXIT_DISK = 70
+
+/** A coordinator that listens. */
+export interface RunningCoordinator {
+  readonly url: string
+  readonly port: number
+  readonly adminToken: string
+  /** Hex. */
+  readonly federationId: string
+  /** Starts a run; modules are the base's linear layers that get adapters. Throws RECIPE_INVALID, FILE_UNREADABLE, WEIGHTS_MISSING. */
+  createRun(request: RunRequestInput): Promise<RunSummary>
+  runs(): RunSummary[]
+  /** Throws NOT_FOUND. */
+  run(id: string): RunSummary
+  /** Throws NOT_FOUND, or RUN_STATE where the run is over. */
+  cancelRun(id: string): Promise<void>
+  /** encodeAdapter bytes of a global adapter. Throws NOT_FOUND or BLOB_CORRUPT. */
+  adapter(hash: string): Promise<Uint8Array>
+  on<K extends keyof CoordinatorEventMap>(name: K, listener: (event: CoordinatorEventMap[K]) => void): void
+  /** Answers what was asked, writes what was begun, closes every socket and the database. Runs go on at the next start. */
+  close(): Promise<void>
+}
+
+/**
+ * Starts the coordinator on a data folder (made when missing) and goes on with its unfinished runs. Throws USAGE for wrong options, RUN_STATE
+ * where another coordinator holds the folder. A disk that fails ends the process with status 70: nothing is acknowledged that is not durable.
+ */
+export async function startCoordinator(options: CoordinatorOptions): Promise<RunningCoordinator> {
+  const config = readConfig(options)
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
+  const lock = lockDataDir(config.dataDir)
+  try {
+    return await start(config, () => lock.release())
+  } catch (error) {
+    lock.release()
+    throw error
+  }
+}
+
+async function start(config: Config, unlock: () => void): Promise<RunningCoordinator> {
+  const logger = pino({ name: "lamina", level: config.logLevel })
+  const parts = await openParts(config, logger)
+  const { coordinator, store, identity, worker, events, closing } = parts
+  await coordinator.resume()
+  const edge = await listen(coordinator, { config, logger, identity })
+  const timer = setInterval(() => void coordinator.tick(), config.tickMs)
+  logger.info({ url: edge.url, dataDir: config.dataDir }, "the coordinator listens")
+  let closed: Promise<void> | undefined
+  const close = async () => {
+    clearInterval(timer)
+    await edge.close()
+    closing()
+    await worker.close()
+    await coordinator.settled()
+    await store.close()
+    unlock()
+  }
+  return {
+    url: edge.url,
+    port: edge.port,
+    adminToken: identity.adminToken,
+    federationId: toHex(identity.federationId),
+    createRun: async (request) => coordinator.views.run(await coordinator.createRun(parseRunRequest(request))),
+    runs: () => coordinator.views.runs(),
+    run: (id) => coordinator.views.run(id),
+    cancelRun: (id) => coordinator.cancelRun(id),
+    adapter: (hash) => coordinator.adapter(hash),
+    on: (name, listener) => events.on(name, listener),
+    close: () => (closed ??= close()),
+  }
+}
+
+async function openParts(config: Config, logger: Logger) {
+  const { dataDir, software, joinToken, patienceMs } = config
+  const now = () => Date.now()
+  const onDiskFailure = (error: Error) => {
+    logger.fatal({ err: error }, "the disk failed to keep what it was given; nothing more is acknowledged")
+    process.exit(EXIT_DISK)
+  }
+  const [blobFolder, spoolFolder] = [join(dataDir, "adapters"), join(dataDir, "uploads")]
+  await Promise.all([blobFolder, spoolFolder].map((folder) => mkdir(folder, { recursive: true })))
+  const identity = await loadIdentity(dataDir)
+  const store = await openSqliteStore(join(dataDir, "lamina.db"), onDiskFailure)
+  const createdMs = await registerFederation(store, identity, now())
+  const events = new CoordinatorEvents((error) => logger.error({ err: error }, "an observer failed"))
+  const worker = new JobRunner()
+  let isClosing = false
+  const shared = {
+    identity,
+    store,
+    blobs: openDiskBlobs(blobFolder, onDiskFailure),
+    spool: openSpool(spoolFolder, onDiskFailure),
+    worker,
+    sessions: new Sessions({ identity, store, events, now, software, joinToken }),
+    book: await RunBook.load(store),
+    events,
+    metrics: createMetrics(),
+    logger,
+    now,
+    patienceMs,
+    closing: () => isClosing,
+  }
+  const closing = () => {
+    isClosing = true
+  }
+  return { coordinator: new Coordinator(shared, { software, createdMs }), store, identity, worker, events, closing }
+}
+
+/** The one federation of a data folder. Throws FILE_UNREADABLE where the key is not the one the database was made with. */
+async function registerFederation(store: Store, identity: CoordinatorIdentity, nowMs: number): Promise<number> {
+  const id = toHex(identity.federationId)
+  const known = await store.federation()
+  if (known && known.id !== id)
+    throw new LaminaError(
+      "FILE_UNREADABLE",
+      `expected the key of federation ${known.id} in coordinator.key, got that of ${id}`,
+      {
+        hint: "restore coordinator.key together with lamina.db",
+      },
+    )
+  if (!known) await store.createFederation({ id, coordinator_key: identity.signer.publicKey, created_ms: nowMs })
+  return known?.created_ms ?? nowMs
+}

@@ -1,0 +1,84 @@
+import type { RoundEvent } from "../round/round.js"
+import type {
+  AdapterRow,
+  BaseFileRow,
+  BaseRow,
+  ClientRow,
+  EventRow,
+  FederationRow,
+  PlanRow,
+  RoundRow,
+  RoundState,
+  RunRow,
+  RunState,
+  UpdateRow,
+  UploadRow,
+} from "./schema.js"
+
+/** An event of a round's log with the time it was judged at, and the state the round is in after it. */
+export interface LoggedEvent {
+  readonly runId: string
+  readonly round: number
+  readonly seq: number
+  readonly event: RoundEvent
+  readonly atMs: number
+  readonly state: RoundState
+}
+
+/** What one durable answer to a commit writes. */
+export type NewUpdate = Omit<UpdateRow, "sequence">
+
+/**
+ * The truth of a coordinator. Every method that writes is one transaction, durable when its promise resolves; a failed one leaves
+ * nothing behind. Missing rows are `undefined`. Throws STORAGE_FULL when the disk is; any other failure of the disk is fatal.
+ */
+export interface Store {
+  federation(): Promise<FederationRow | undefined>
+  createFederation(row: FederationRow): Promise<void>
+
+  /** Inserts the client or refreshes its name, capability and last-seen time; the first-seen time stays. */
+  upsertClient(row: ClientRow): Promise<void>
+  client(id: string): Promise<ClientRow | undefined>
+  clients(): Promise<ClientRow[]>
+
+  createRun(run: RunRow, base: { row: BaseRow; files: readonly BaseFileRow[] }): Promise<void>
+  run(id: string): Promise<RunRow | undefined>
+  runs(): Promise<RunRow[]>
+  endRun(id: string, end: { state: Exclude<RunState, "active">; reason?: string; atMs: number }): Promise<void>
+  base(hash: string): Promise<BaseRow | undefined>
+  /** Where a file of a base with this content hash lies. */
+  baseFile(hash: string): Promise<(BaseFileRow & { folder: string }) | undefined>
+
+  /** The round row, its plans and its first event, at once. */
+  openRound(row: RoundRow, plans: readonly PlanRow[], first: LoggedEvent): Promise<void>
+  round(runId: string, round: number): Promise<RoundRow | undefined>
+  rounds(runId: string): Promise<RoundRow[]>
+  plan(runId: string, round: number, clientId: string): Promise<PlanRow | undefined>
+  plans(runId: string, round: number): Promise<PlanRow[]>
+  events(runId: string, round: number): Promise<EventRow[]>
+  appendEvent(logged: LoggedEvent): Promise<void>
+
+  upload(id: string): Promise<UploadRow | undefined>
+  /** Opens an upload; an older, uncommitted one of the same client and round is forgotten. Returns the forgotten one's id. */
+  openUpload(row: UploadRow): Promise<string | undefined>
+  /** Ids of the uploads whose bytes are still needed. */
+  uploadIds(): Promise<string[]>
+  /** Empties the uploads of rounds that are over; their rows stay, so that a late commit can be told what became of its round. */
+  forgetUploads(): Promise<string[]>
+
+  /** The update row and its event in one transaction; resolves to its sequence. A primary key or root that exists: rejects. */
+  recordUpdate(update: NewUpdate, logged: LoggedEvent): Promise<number>
+  update(runId: string, round: number, clientId: string): Promise<UpdateRow | undefined>
+  updates(runId: string, round: number): Promise<UpdateRow[]>
+  /** The weights of a run's accepted updates with their clients' names, oldest first. */
+  weights(runId: string): Promise<{ client_name: string; weight: number }[]>
+
+  /** Publishes: event, adapter row, round row, the run's global adapter; erases the round's secret key. */
+  publishRound(logged: LoggedEvent, published: { adapter: AdapterRow; report: string }): Promise<void>
+  /** Says when and why an abandoned round ended and erases its secret key; again: a no-op. */
+  closeRound(runId: string, round: number, end: { reason: string; atMs: number }): Promise<void>
+  adapters(): Promise<AdapterRow[]>
+
+  /** Checkpoints and closes. */
+  close(): Promise<void>
+}

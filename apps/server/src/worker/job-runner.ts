@@ -1,0 +1,83 @@
+import { Worker } from "node:worker_threads"
+
+import { LaminaError } from "@lamina/protocol/errors"
+import type { ErrorCode } from "@lamina/protocol/errors"
+
+import type { Job, JobResults } from "./jobs.js"
+
+export interface JobRequest {
+  readonly id: number
+  readonly job: Job
+}
+
+/** How a failure crosses the border of the thread. */
+export interface CarriedError {
+  readonly message: string
+  readonly code?: ErrorCode
+  readonly stack?: string
+}
+export type JobReply =
+  | { readonly id: number; readonly result: JobResults[keyof JobResults] }
+  | { readonly id: number; readonly error: CarriedError }
+
+interface Waiting {
+  resolve(result: never): void
+  reject(error: Error): void
+}
+
+/** One thread and the jobs it has not answered. */
+interface Thread {
+  readonly worker: Worker
+  readonly waiting: Map<number, Waiting>
+}
+
+/**
+ * Runs jobs, one after another, in a worker thread, so that the coordinator answers while it opens and aggregates. The thread starts with
+ * the first job; one that dies fails its jobs, and the next job gets a new thread.
+ */
+export class JobRunner {
+  #thread: Thread | undefined
+  #lastId = 0
+
+  run<J extends Job>(job: J): Promise<JobResults[J["kind"]]> {
+    const { worker, waiting } = (this.#thread ??= this.#start())
+    const id = ++this.#lastId
+    return new Promise((resolve, reject) => {
+      waiting.set(id, { resolve, reject })
+      worker.postMessage({ id, job } satisfies JobRequest)
+    })
+  }
+
+  /** Ends the thread; jobs under way fail. */
+  async close(): Promise<void> {
+    await this.#thread?.worker.terminate()
+  }
+
+  #start(): Thread {
+    const worker = new Worker(new URL("./thread.js", import.meta.url), { name: "lamina-aggregation" })
+    const thread: Thread = { worker, waiting: new Map() }
+    const died = (error: Error) => {
+      if (this.#thread === thread) this.#thread = undefined
+      for (const waiting of thread.waiting.values()) waiting.reject(error)
+      thread.waiting.clear()
+    }
+    worker.on("message", (reply: JobReply) => settle(thread, reply))
+    worker.on("error", died)
+    worker.on("exit", (status) => died(new Error(`the worker thread ended with status ${status}`)))
+    worker.unref()
+    return thread
+  }
+}
+
+function settle({ waiting }: Thread, reply: JobReply): void {
+  const job = waiting.get(reply.id)
+  waiting.delete(reply.id)
+  if ("result" in reply) job?.resolve(reply.result as never)
+  else job?.reject(revived(reply.error))
+}
+
+function revived({ message, code, stack }: CarriedError): Error {
+  const error = code === undefined ? new Error(message) : new LaminaError(code, message)
+  if (stack !== undefined) error.stack = stack
+  return error
+}
