@@ -37,7 +37,10 @@ function layerRules([folder, allowed]) {
         "error",
         {
           patterns: [
-            { group: forbidden.flatMap((name) => [name, `${name}/*`]), message: "layers run downhill: ARCHITECTURE.md" },
+            {
+              group: forbidden.flatMap((name) => [name, `${name}/*`]),
+              message: "layers run downhill: ARCHITECTURE.md",
+            },
             { group: foreign, message: "this dependency has one owner: ARCHITECTURE.md" },
           ].filter((pattern) => pattern.group.length > 0),
         },
@@ -88,11 +91,35 @@ export default tseslint.config(
     files: ["**/*.mjs", "**/*.js"],
     languageOptions: {
       globals: Object.fromEntries(
-        ["process", "console", "URL", "Buffer", "performance", "setTimeout", "clearTimeout", "globalThis", "fetch", "AbortController", "AbortSignal"].map((name) => [name, "readonly"]),
+        [
+          "process",
+          "console",
+          "URL",
+          "Buffer",
+          "performance",
+          "setTimeout",
+          "clearTimeout",
+          "globalThis",
+          "fetch",
+          "AbortController",
+          "AbortSignal",
+        ].map((name) => [name, "readonly"]),
       ),
     },
   },
-  { files: ["apps/*/src/**/*.ts", "packages/*/src/**/*.ts"], ignores: ["**/config.ts", "**/*.test.ts", "apps/cli/**"], rules: { "no-restricted-syntax": ["error", { selector: "MemberExpression[object.name='process'][property.name='env']", message: "the environment is read in one config.ts per app" }] } },
+  {
+    files: ["apps/*/src/**/*.ts", "packages/*/src/**/*.ts"],
+    ignores: ["**/config.ts", "**/*.test.ts", "apps/cli/**"],
+    rules: {
+      "no-restricted-syntax": [
+        "error",
+        {
+          selector: "MemberExpression[object.name='process'][property.name='env']",
+          message: "the environment is read in one config.ts per app",
+        },
+      ],
+    },
+  },
   ...Object.entries(layers).map(layerRules),
   serverRound,
 )

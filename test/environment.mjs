@@ -7,8 +7,20 @@ import { TestEnvironment } from "jest-environment-node"
 export default class SharedRealm extends TestEnvironment {
   constructor(config, context) {
     super(config, context)
-    for (const name of ["Float32Array", "Float64Array", "Int8Array", "Int16Array", "Int32Array", "Uint16Array", "Uint32Array",
-      "BigInt64Array", "BigUint64Array", "DataView", "SharedArrayBuffer", "Error"])
+    for (const name of [
+      "Float32Array",
+      "Float64Array",
+      "Int8Array",
+      "Int16Array",
+      "Int32Array",
+      "Uint16Array",
+      "Uint32Array",
+      "BigInt64Array",
+      "BigUint64Array",
+      "DataView",
+      "SharedArrayBuffer",
+      "Error",
+    ])
       this.global[name] = globalThis[name]
   }
 }

@@ -9,7 +9,18 @@ const text = join(root, "examples/data/held-out.txt")
 test("help lists every command and exits 0; an unknown command exits 2", async () => {
   const help = await lamina("--help")
   expect(help.status).toBe(0)
-  for (const command of ["serve", "join", "run", "simulate", "eval", "aggregate", "export", "doctor", "completion", "demo"])
+  for (const command of [
+    "serve",
+    "join",
+    "run",
+    "simulate",
+    "eval",
+    "aggregate",
+    "export",
+    "doctor",
+    "completion",
+    "demo",
+  ])
     expect(help.stdout).toMatch(new RegExp(`^  ${command}`, "m"))
   expect((await lamina("train")).status).toBe(2)
   expect((await lamina("eval", tiny)).status).toBe(2)
@@ -44,7 +55,9 @@ test("a truncated weight file exits 1 and names the file", async () => {
 test("eval on q8 and on q4 differ by little and count the same tokens", async () => {
   const [stored, q4] = await Promise.all(
     ["stored", "q4"].map(async (precision) =>
-      lastJson<{ perplexity: number; tokens: number }>(await lamina("eval", tiny, "--data", text, "--precision", precision, "--json")),
+      lastJson<{ perplexity: number; tokens: number }>(
+        await lamina("eval", tiny, "--data", text, "--precision", precision, "--json"),
+      ),
     ),
   )
   expect(q4?.tokens).toBe(stored?.tokens)
@@ -54,7 +67,9 @@ test("eval on q8 and on q4 differ by little and count the same tokens", async ()
 }, 120_000)
 
 test("doctor reports the machine as JSON", async () => {
-  const report = lastJson<{ node: string; cores: number; kernels: { native: boolean } }>(await lamina("doctor", "--json"))
+  const report = lastJson<{ node: string; cores: number; kernels: { native: boolean } }>(
+    await lamina("doctor", "--json"),
+  )
   expect(report.node).toBe(process.version)
   expect(report.cores).toBeGreaterThan(0)
   expect(typeof report.kernels.native).toBe("boolean")

@@ -15,7 +15,7 @@ async function freePort(): Promise<number> {
 }
 
 interface Participation {
-  readonly outcomes: readonly { round: number; outcome: string }[]
+  readonly rounds: readonly { round: number; outcome: string }[]
 }
 
 interface Federation {
@@ -39,13 +39,34 @@ async function federation(): Promise<Federation> {
 }
 
 function serve({ folder, port, recipe }: Federation): LaminaProcess {
-  const args = ["serve", "--port", String(port), "--data-dir", join(folder, "data"), "--recipe", recipe, "--log-level", "error", "--json"]
+  const args = [
+    "serve",
+    "--port",
+    String(port),
+    "--data-dir",
+    join(folder, "data"),
+    "--recipe",
+    recipe,
+    "--log-level",
+    "error",
+    "--json",
+  ]
   return new LaminaProcess(args)
 }
 
 function joinAs({ folder, port }: Federation, name: string, ...more: string[]): LaminaProcess {
   const data = join(root, `examples/data/${name}.txt`)
-  const args = ["join", `http://127.0.0.1:${port}`, "--name", name, "--data", data, "--work-dir", join(folder, name), "--json"]
+  const args = [
+    "join",
+    `http://127.0.0.1:${port}`,
+    "--name",
+    name,
+    "--data",
+    data,
+    "--work-dir",
+    join(folder, name),
+    "--json",
+  ]
   return new LaminaProcess([...args, ...more])
 }
 
@@ -53,7 +74,7 @@ async function accepted(client: LaminaProcess): Promise<number[]> {
   const finished = await client.finished
   expect(finished.status).toBe(0)
   return lastJson<Participation>(finished)
-    .outcomes.filter(({ outcome }) => outcome === "accepted" || outcome === "duplicate")
+    .rounds.filter(({ outcome }) => outcome === "accepted" || outcome === "duplicate")
     .map(({ round }) => round)
 }
 

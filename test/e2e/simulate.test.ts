@@ -29,7 +29,10 @@ test("the example federation lowers held-out perplexity, repeats byte for byte, 
   const [base, , last] = first.heldOut.map(({ perplexity }) => perplexity)
   expect(last).toBeLessThan(Number(base))
   expect(second.adapterHash).toBe(first.adapterHash)
-  expect(first.clients.map(({ name, rank }) => [name, rank])).toEqual([["north", 8], ["south", 4]])
+  expect(first.clients.map(({ name, rank }) => [name, rank])).toEqual([
+    ["north", 8],
+    ["south", 4],
+  ])
   expect(first.clients.every(({ tokens }) => tokens > 3_000)).toBe(true)
 
   const page = readFileSync(first.report, "utf8")
@@ -45,7 +48,11 @@ test("the example federation lowers held-out perplexity, repeats byte for byte, 
   const { perplexity, loss } = lastJson<{ perplexity: number; loss: number }>(evaluation)
   expect(perplexity).toBeCloseTo(Math.exp(loss), 9)
   const north = JSON.parse(
-    readFileSync(join(first.adapter, "../history.jsonl"), "utf8").trimEnd().split("\n").filter((line) => line.includes('"scores"')).at(-1) ?? "",
+    readFileSync(join(first.adapter, "../history.jsonl"), "utf8")
+      .trimEnd()
+      .split("\n")
+      .filter((line) => line.includes('"scores"'))
+      .at(-1) ?? "",
   ) as { scores: { perClient: { north: { loss: number } } } }
   expect(loss).toBeCloseTo(north.scores.perClient.north.loss, 4)
 }, 240_000)

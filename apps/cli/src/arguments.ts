@@ -3,13 +3,15 @@ import { InvalidArgumentError } from "commander"
 /** commander parsers: text of the command line -> number, with an error that says what was expected. */
 export function positiveInt(text: string): number {
   const value = Number(text)
-  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError(`expected a whole number from 1, got "${text}"`)
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new InvalidArgumentError(`expected a whole number from 1, got "${text}"`)
   return value
 }
 
 export function nonNegativeInt(text: string): number {
   const value = Number(text)
-  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError(`expected a whole number from 0, got "${text}"`)
+  if (!Number.isSafeInteger(value) || value < 0)
+    throw new InvalidArgumentError(`expected a whole number from 0, got "${text}"`)
   return value
 }
 

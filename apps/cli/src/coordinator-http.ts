@@ -25,7 +25,10 @@ export async function callCoordinator(url: URL, { method = "GET", token, body }:
 
 async function failureOf(response: Response, url: URL): Promise<LaminaError> {
   const answer: unknown = await response.json().catch(() => undefined)
-  const { code, message, hint } = (typeof answer === "object" && answer !== null ? answer : {}) as Record<string, unknown>
+  const { code, message, hint } = (typeof answer === "object" && answer !== null ? answer : {}) as Record<
+    string,
+    unknown
+  >
   if (typeof code === "string" && Object.hasOwn(ERRORS, code) && typeof message === "string")
     return new LaminaError(code as ErrorCode, message, typeof hint === "string" ? { hint } : {})
   return new LaminaError("COORDINATOR_UNREACHABLE", `${url.origin} answered ${response.status} to ${url.pathname}`, {

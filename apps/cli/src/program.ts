@@ -22,20 +22,23 @@ export function buildProgram(): Command {
   return program
 }
 
+const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"]
 const json = (): Option => new Option("--json", "print one JSON object as the last line of stdout")
 const backend = (): Option =>
-  new Option("--backend <name>", "native (C++), cpu (reference), auto").choices(["auto", "native", "cpu"]).default("auto")
+  new Option("--backend <name>", "native (C++), cpu (reference), auto")
+    .choices(["auto", "native", "cpu"])
+    .default("auto")
 
 function addService(program: Command): void {
   program
     .command("serve")
     .description("run the coordinator service")
-    .option("--port <number>", "TCP port, 0 for a free one", nonNegativeInt, 7070)
+    .option("--port <number>", "TCP port, 0 for a free one", nonNegativeInt, 7700)
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--data-dir <folder>", "database, adapters and keys", "lamina-data")
     .option("--recipe <file>", "start this run unless the data folder already has one of its name")
     .option("--join-token <token>", "clients must present it")
-    .option("--log-level <level>", "fatal, error, warn, info, debug, trace or silent", "info")
+    .addOption(new Option("--log-level <level>", "how much to log").choices(LOG_LEVELS).default("info"))
     .addOption(json())
     .action(async (options) => (await import("./commands/serve.js")).serve(options))
   program
@@ -55,7 +58,7 @@ function addService(program: Command): void {
   program
     .command("run <recipe>")
     .description("start a run on a coordinator of this machine")
-    .option("--coordinator <url>", "address of the coordinator", "http://127.0.0.1:7070")
+    .option("--coordinator <url>", "address of the coordinator", "http://127.0.0.1:7700")
     .option("--token-file <file>", "the coordinator's admin.token", "lamina-data/admin.token")
     .addOption(json())
     .action(async (recipe, options) => (await import("./commands/run.js")).startRun(recipe, options))
@@ -86,8 +89,14 @@ function addModelTools(program: Command): void {
     .requiredOption("--data <file>", ".txt, .jsonl or .csv; a text file is one document")
     .option("--adapter <folder>", "PEFT adapter folder")
     .option("--context <tokens>", "window length (default: the model's context length)", positiveInt)
-    .addOption(new Option("--precision <format>", "weights in memory").choices(["stored", "f32", "bf16", "q8", "q4"]).default("stored"))
-    .addOption(new Option("--compute <precision>", "arithmetic of the big products").choices(["f32", "bf16"]).default("f32"))
+    .addOption(
+      new Option("--precision <format>", "weights in memory")
+        .choices(["stored", "f32", "bf16", "q8", "q4"])
+        .default("stored"),
+    )
+    .addOption(
+      new Option("--compute <precision>", "arithmetic of the big products").choices(["f32", "bf16"]).default("f32"),
+    )
     .option("--threads <number>", "CPU threads", positiveInt)
     .addOption(backend())
     .addOption(json())
@@ -120,5 +129,5 @@ function addMachineTools(program: Command): void {
   program
     .command("completion <shell>")
     .description("print a completion script for bash, zsh or fish")
-    .action((shell: string) => process.stdout.write(completionScript(shell, program)))
+    .action((shell: string) => void process.stdout.write(completionScript(shell, program)))
 }

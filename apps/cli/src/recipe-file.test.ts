@@ -13,7 +13,9 @@ function file(text: string): string {
 }
 
 test("paths of a recipe are relative to the recipe's own folder", async () => {
-  const { recipe } = await loadRecipe(file("name: a\nbase: ../base\nsimulation: {clients: [{name: one, data: d.txt}]}\n"))
+  const { recipe } = await loadRecipe(
+    file("name: a\nbase: ../base\nsimulation: {clients: [{name: one, data: d.txt}]}\n"),
+  )
   expect(recipe.base).toBe(join(folder, "../base"))
   expect(recipe.simulation?.clients[0]?.data).toBe(join(folder, "d.txt"))
 })

@@ -16,13 +16,19 @@ export interface RecipeFile {
 /** Reads YAML or JSON. FILE_UNREADABLE, or RECIPE_INVALID with the line of a syntax error or the path of a wrong key. */
 export async function loadRecipe(path: string): Promise<RecipeFile> {
   const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
-    throw new LaminaError("FILE_UNREADABLE", `cannot read the recipe ${path}: ${cause.code ?? cause.message}`, { cause })
+    throw new LaminaError("FILE_UNREADABLE", `cannot read the recipe ${path}: ${cause.code ?? cause.message}`, {
+      cause,
+    })
   })
   let data: unknown
   try {
     data = parse(text)
   } catch (cause) {
-    throw new LaminaError("RECIPE_INVALID", `${path} is not YAML: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    throw new LaminaError(
+      "RECIPE_INVALID",
+      `${path} is not YAML: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    )
   }
   return { path: resolve(path), recipe: withAbsolutePaths(parseRecipe(data), dirname(resolve(path))) }
 }

@@ -19,10 +19,18 @@ interface AggregateOptions {
 export async function aggregateCommand(folders: readonly string[], options: AggregateOptions): Promise<void> {
   const weights = options.weights ?? folders.map(() => 1)
   if (weights.length !== folders.length)
-    throw new LaminaError("USAGE", `--weights: expected ${folders.length} numbers, one per adapter, got ${weights.length}`)
-  if (weights.every((weight) => weight === 0)) throw new LaminaError("USAGE", "--weights: expected at least one above 0")
+    throw new LaminaError(
+      "USAGE",
+      `--weights: expected ${folders.length} numbers, one per adapter, got ${weights.length}`,
+    )
+  if (weights.every((weight) => weight === 0))
+    throw new LaminaError("USAGE", "--weights: expected at least one above 0")
   const adapters = await Promise.all(folders.map((folder) => readPeftAdapter(folder)))
-  const inputs = adapters.map((adapter, i) => ({ name: `${i}:${basename(folders[i] ?? "")}`, weight: weights[i] ?? 0, adapter }))
+  const inputs = adapters.map((adapter, i) => ({
+    name: `${i}:${basename(folders[i] ?? "")}`,
+    weight: weights[i] ?? 0,
+    adapter,
+  }))
   const { adapter, errors } = aggregateAdapters(options.strategy, inputs)
   const out = resolve(options.out)
   await writePeftAdapter(out, adapter, { baseName: "" })

@@ -31,5 +31,7 @@ export async function doctor(options: { json?: boolean }): Promise<void> {
   ]
   process.stdout.write(`${lines.join("\n")}\n`)
   if (!kernels.native)
-    process.stdout.write("hint       install a C++20 compiler and make (Debian: apt install g++ make), then npm rebuild @lamina/kernels\n")
+    process.stdout.write(
+      "hint       install a C++20 compiler and make (Debian: apt install g++ make), then npm rebuild @lamina/kernels\n",
+    )
 }

@@ -51,7 +51,9 @@ async function fromUrl(origin: URL, options: ExportOptions): Promise<Found> {
   const runs = (await (await callCoordinator(new URL("/v1/runs", origin), { token })).json()) as { id: string }[]
   const id = options.run ?? runs.at(-1)?.id
   if (id === undefined) throw new LaminaError("NOT_FOUND", `${origin.origin} has no run yet`)
-  const run = (await (await callCoordinator(new URL(`/v1/runs/${encodeURIComponent(id)}`, origin), { token })).json()) as RunView
+  const run = (await (
+    await callCoordinator(new URL(`/v1/runs/${encodeURIComponent(id)}`, origin), { token })
+  ).json()) as RunView
   const { round, hash } = pickRound(run, options.round)
   const response = await callCoordinator(new URL(`/v1/adapters/${hash}`, origin), { token })
   return { run, round, bytes: new Uint8Array(await response.arrayBuffer()) }
@@ -61,7 +63,10 @@ async function fromUrl(origin: URL, options: ExportOptions): Promise<Found> {
 async function fromFolder(folder: string, options: ExportOptions): Promise<Found> {
   const dataDir = [join(folder, "coordinator"), folder].find((path) => existsSync(join(path, "lamina.db")))
   if (dataDir === undefined)
-    throw new LaminaError("NOT_FOUND", `expected a run's folder or a coordinator's data folder, found no database in ${folder}`)
+    throw new LaminaError(
+      "NOT_FOUND",
+      `expected a run's folder or a coordinator's data folder, found no database in ${folder}`,
+    )
   const coordinator = await startCoordinator({ dataDir: resolve(dataDir), port: 0, logLevel: "error" })
   try {
     const id = options.run ?? coordinator.runs().at(-1)?.id
@@ -79,5 +84,8 @@ function pickRound(run: RunView, wanted: number | undefined): { round: number; h
   const found = wanted === undefined ? published.at(-1) : published.find(({ round }) => round === wanted)
   if (found) return found
   const have = published.length === 0 ? "none" : published.map(({ round }) => round).join(", ")
-  throw new LaminaError("NOT_FOUND", `run ${run.id} has no adapter of round ${wanted ?? "any"}; published rounds: ${have}`)
+  throw new LaminaError(
+    "NOT_FOUND",
+    `run ${run.id} has no adapter of round ${wanted ?? "any"}; published rounds: ${have}`,
+  )
 }

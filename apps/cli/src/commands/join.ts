@@ -50,7 +50,9 @@ export async function join(url: string, options: JoinOptions): Promise<void> {
 function showEvents(client: LaminaClient, name: string): ReturnType<typeof federationView> {
   const view = federationView(process.stderr)
   client.on("connected", ({ coordinator }) => view.note(`connected to ${coordinator} as ${name}`))
-  client.on("reconnecting", ({ cause, inMs }) => view.note(`connection lost (${cause}); again in ${(inMs / 1000).toFixed(1)} s`))
+  client.on("reconnecting", ({ cause, inMs }) =>
+    view.note(`connection lost (${cause}); again in ${(inMs / 1000).toFixed(1)} s`),
+  )
   client.on("waiting", ({ reason }) => view.note(`waiting: ${reason}`))
   client.on("task", ({ round }) => view.roundOpened({ round, rounds: round, clients: [name] }))
   client.on("progress", ({ step, steps, loss }) => view.training(name, { step, steps, loss }))
@@ -60,6 +62,10 @@ function showEvents(client: LaminaClient, name: string): ReturnType<typeof feder
 
 /** A machine's name as a client name: lower-case letters, digits and dashes. */
 function clientName(host: string): string {
-  const name = host.toLowerCase().replace(/[^a-z0-9-]+/g, "-").replace(/^-+/, "").slice(0, 63)
+  const name = host
+    .toLowerCase()
+    .replace(/[^a-z0-9-]+/g, "-")
+    .replace(/^-+/, "")
+    .slice(0, 63)
   return name === "" ? "client" : name
 }

@@ -1,9 +1,8 @@
 import { once } from "node:events"
 import { resolve } from "node:path"
 
-import { LaminaError } from "@lamina/protocol/errors"
 import { startCoordinator } from "@lamina/server"
-import type { RunningCoordinator } from "@lamina/server"
+import type { CoordinatorOptions, RunningCoordinator } from "@lamina/server"
 import { moduleShapes, readModelConfig } from "@lamina/tuner"
 
 import { untilInterrupted } from "../interrupt.js"
@@ -16,16 +15,14 @@ interface ServeOptions {
   readonly dataDir: string
   readonly recipe?: string
   readonly joinToken?: string
-  readonly logLevel: string
+  readonly logLevel: LogLevel
   readonly json?: boolean
 }
 
-const LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"]
+type LogLevel = NonNullable<CoordinatorOptions["logLevel"]>
 
 /** `lamina serve`: until Ctrl-C or SIGTERM. With --json the first line of stdout says where it listens. */
 export async function serve(options: ServeOptions): Promise<void> {
-  if (!LEVELS.includes(options.logLevel))
-    throw new LaminaError("USAGE", `--log-level: expected one of ${LEVELS.join(", ")}, got "${options.logLevel}"`)
   const dataDir = resolve(options.dataDir)
   const { host, port, logLevel, joinToken } = options
   const coordinator = await startCoordinator({ dataDir, host, port, logLevel, ...(joinToken ? { joinToken } : {}) })
@@ -57,7 +54,9 @@ function announce(
   const lines = [
     `coordinator  ${url}`,
     `data         ${dataDir}`,
-    run === undefined ? `start a run  lamina run RECIPE --coordinator ${url} --token-file ${dataDir}/admin.token` : `run          ${run}`,
+    run === undefined
+      ? `start a run  lamina run RECIPE --coordinator ${url} --token-file ${dataDir}/admin.token`
+      : `run          ${run}`,
     `join         lamina join ${url} --data FILE`,
   ]
   process.stdout.write(`${lines.join("\n")}\n`)

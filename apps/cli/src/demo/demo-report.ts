@@ -21,7 +21,10 @@ export async function writeDemoReport(path: string, outcome: DemoOutcome): Promi
     ...[base, local, fedit, flora].map((value) => value.toFixed(1)),
   ])
   const sections = [
-    { title: "Held-out perplexity", html: htmlTable(["client", "base", "local only", "fedit (rank 4)", "flora"], rows) },
+    {
+      title: "Held-out perplexity",
+      html: htmlTable(["client", "base", "local only", "fedit (rank 4)", "flora"], rows),
+    },
     { title: "The ways compared", html: comparison(outcome) },
     ...runSections(outcome.flora),
   ]
@@ -36,7 +39,12 @@ function comparison({ flora, fedit, local }: DemoOutcome): string {
     points: [0, flora.rounds].map((round) => [round, perplexity(local.overall)] as const),
   }
   const title = "Held-out perplexity over all clients (round 0: the base)"
-  return lineChart({ title, x: "round", y: "perplexity", series: [curve("flora", flora), curve("fedit, rank 4", fedit), alone] })
+  return lineChart({
+    title,
+    x: "round",
+    y: "perplexity",
+    series: [curve("flora", flora), curve("fedit, rank 4", fedit), alone],
+  })
 }
 
 function curve(name: string, result: SimulationResult): Series {

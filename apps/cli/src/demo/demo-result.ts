@@ -60,7 +60,11 @@ function required<T>(value: T | undefined): T {
 }
 
 export function printDemo(result: DemoResult): void {
-  const row = (name: string, about: readonly (string | number)[], { base, local, fedit, flora }: Perplexities): (string | number)[] => [
+  const row = (
+    name: string,
+    about: readonly (string | number)[],
+    { base, local, fedit, flora }: Perplexities,
+  ): (string | number)[] => [
     name,
     ...about,
     ...[base, local, fedit, flora].map((value) => value.toFixed(1)),
@@ -71,7 +75,17 @@ export function printDemo(result: DemoResult): void {
     return row(client.name, [rank, precision, tokens], client)
   })
   rows.push(row("all clients", ["", "", ""], result.heldOut))
-  const head = ["held-out perplexity", "rank", "base", "tokens", "base alone", "local only", "fedit", "flora", "flora/base"]
+  const head = [
+    "held-out perplexity",
+    "rank",
+    "base",
+    "tokens",
+    "base alone",
+    "local only",
+    "fedit",
+    "flora",
+    "flora/base",
+  ]
   process.stdout.write(`\n${renderTable(head, rows)}\n\n`)
   process.stdout.write(`adapter  ${result.adapter} (loads in PEFT)\nreport   ${result.report}\n`)
   process.stdout.write(`${result.rounds} rounds, ${result.wallSeconds.toFixed(0)} s in all\n`)

@@ -67,10 +67,20 @@ export interface DemoOutcome {
 async function compare({ out, texts, pool, signal }: Comparison): Promise<DemoOutcome> {
   const smallest = Math.min(...texts.map((text) => text.rank))
   const flora = await federate("flora", texts, { out, pool, signal })
-  const fedit = await federate("fedit", texts.map((text) => ({ ...text, rank: smallest })), { out, pool, signal })
+  const fedit = await federate(
+    "fedit",
+    texts.map((text) => ({ ...text, rank: smallest })),
+    { out, pool, signal },
+  )
   const view = federationView(process.stderr)
   view.note("each client alone")
-  const local = await scoreLocalOnly({ recipe: demoRecipe("flora", texts), pool, view, signal, cache: join(out, "local.json") })
+  const local = await scoreLocalOnly({
+    recipe: demoRecipe("flora", texts),
+    pool,
+    view,
+    signal,
+    cache: join(out, "local.json"),
+  })
   view.close()
   return { flora, fedit, local }
 }
@@ -98,7 +108,13 @@ function demoRecipe(strategy: "flora" | "fedit", texts: readonly ClientText[]): 
     strategy,
     training: TRAINING,
     simulation: {
-      clients: texts.map(({ name, train, heldOut, rank, precision }) => ({ name, data: train, heldOut, rank, precision })),
+      clients: texts.map(({ name, train, heldOut, rank, precision }) => ({
+        name,
+        data: train,
+        heldOut,
+        rank,
+        precision,
+      })),
     },
   }
   return parseRecipe(input)

@@ -24,7 +24,15 @@ export function lineChart({ title, x, y, series, logarithmic }: ChartOptions): s
     title: { text: title, left: 8, top: 4, textStyle: { fontSize: 15 } },
     legend: { type: "plain", right: 8, top: 34, orient: "vertical", textStyle: { fontSize: 11 } },
     grid: { left: 64, right: 190, top: 48, bottom: 48 },
-    xAxis: { type: "value", name: x, nameLocation: "middle", nameGap: 28, minInterval: 1, min: "dataMin", max: "dataMax" },
+    xAxis: {
+      type: "value",
+      name: x,
+      nameLocation: "middle",
+      nameGap: 28,
+      minInterval: 1,
+      min: "dataMin",
+      max: "dataMax",
+    },
     yAxis: { type: logarithmic ? "log" : "value", name: y, nameLocation: "middle", nameGap: 46, scale: true },
     series: series.map((line) => ({
       type: "line",
@@ -40,4 +48,15 @@ export function lineChart({ title, x, y, series, logarithmic }: ChartOptions): s
   return svg
 }
 
-const PALETTE = ["#3b6ea8", "#d1793b", "#4c9a6a", "#b0474f", "#7a68a6", "#8c6d46", "#c77ba5", "#6f6f6f", "#a8a23b", "#2f9aa0"]
+const PALETTE = [
+  "#3b6ea8",
+  "#d1793b",
+  "#4c9a6a",
+  "#b0474f",
+  "#7a68a6",
+  "#8c6d46",
+  "#c77ba5",
+  "#6f6f6f",
+  "#a8a23b",
+  "#2f9aa0",
+]

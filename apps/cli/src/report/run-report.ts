@@ -21,7 +21,10 @@ export function runSections(result: SimulationResult): ReportSection[] {
   if (result.scores.length > 0) sections.push({ title: "Held-out perplexity by round", html: heldOutChart(result) })
   sections.push({ title: "Training loss", html: trainingChart(result.history.rows, result) })
   sections.push({ title: "Clients", html: clientTable(result) })
-  sections.push({ title: "Where it is", html: `<p>Global adapter (PEFT): <code>${escapeHtml(result.adapter)}</code></p>` })
+  sections.push({
+    title: "Where it is",
+    html: `<p>Global adapter (PEFT): <code>${escapeHtml(result.adapter)}</code></p>`,
+  })
   return sections
 }
 
@@ -38,7 +41,12 @@ function heldOutChart(result: SimulationResult): string {
       return score ? [[round, perplexity(score)] as const] : []
     }),
   }))
-  return lineChart({ title: "Held-out perplexity (round 0: the base)", x: "round", y: "perplexity", series: [overall, ...each] })
+  return lineChart({
+    title: "Held-out perplexity (round 0: the base)",
+    x: "round",
+    y: "perplexity",
+    series: [overall, ...each],
+  })
 }
 
 /** Steps of all rounds one after another, so that the sawtooth of fresh adapters shows. */
@@ -51,7 +59,12 @@ function trainingChart(rows: readonly HistoryRow[], result: SimulationResult): s
     )
     return { name, points: [...own].sort(([left], [right]) => left - right) }
   })
-  return lineChart({ title: "Loss of each client's steps", x: "local step, all rounds", y: "loss (nats per token)", series })
+  return lineChart({
+    title: "Loss of each client's steps",
+    x: "local step, all rounds",
+    y: "loss (nats per token)",
+    series,
+  })
 }
 
 function clientTable({ clients, scores }: SimulationResult): string {

@@ -7,7 +7,13 @@ import type { Scores } from "./held-out.js"
 
 /** One thing that happened in a run, as a line of `<out>/history.jsonl`. Round 0 is the base before any training. */
 export type HistoryRow =
-  | { readonly kind: "step"; readonly round: number; readonly client: string; readonly step: number; readonly loss: number }
+  | {
+      readonly kind: "step"
+      readonly round: number
+      readonly client: string
+      readonly step: number
+      readonly loss: number
+    }
   | { readonly kind: "receipt"; readonly round: number; readonly client: string; readonly status: string }
   | { readonly kind: "scores"; readonly round: number; readonly scores: Scores }
 
@@ -29,7 +35,9 @@ export class History {
 
   /** Scores by round; a round that was scored twice (the run was interrupted in between) keeps the last. */
   scores(): { round: number; scores: Scores }[] {
-    const byRound = new Map(this.rows.flatMap((row) => (row.kind === "scores" ? [[row.round, row.scores] as const] : [])))
+    const byRound = new Map(
+      this.rows.flatMap((row) => (row.kind === "scores" ? [[row.round, row.scores] as const] : [])),
+    )
     return [...byRound].map(([round, scores]) => ({ round, scores })).sort((left, right) => left.round - right.round)
   }
 }
@@ -49,7 +57,10 @@ function parseRow(line: string, where: string): HistoryRow {
   try {
     return JSON.parse(line) as HistoryRow
   } catch (cause) {
-    throw new LaminaError("FILE_UNREADABLE", `${where} is not a line of JSON`, { cause, hint: "use another --out folder" })
+    throw new LaminaError("FILE_UNREADABLE", `${where} is not a line of JSON`, {
+      cause,
+      hint: "use another --out folder",
+    })
   }
 }
 

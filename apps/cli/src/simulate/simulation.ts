@@ -136,7 +136,10 @@ class Simulation {
       this.#scoring = this.#scoring.then(async () => {
         const adapter = decodeAdapter(await coordinator.adapter(adapterHash))
         const scores = await this.#scoreRound(round, [adapter])
-        view.roundPublished({ round, summary: scores ? `held-out perplexity ${perplexity(scores.overall).toFixed(2)}` : "" })
+        view.roundPublished({
+          round,
+          summary: scores ? `held-out perplexity ${perplexity(scores.overall).toFixed(2)}` : "",
+        })
       })
     })
   }
