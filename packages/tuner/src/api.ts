@@ -141,6 +141,8 @@ export interface JobOptions {
 
 /** Worker threads that train and evaluate; jobs queue for a free worker. Results do not depend on workers or threads. */
 export interface TunerPool {
+  /** Which kernels run, for people and reports: "native avx512bf16", "reference cpu". */
+  readonly kernels: string
   train(job: TrainingJob, options?: JobOptions): Promise<TrainingResult>
   evaluate(job: EvaluationJob, options?: JobOptions): Promise<EvaluationResult>
   close(): Promise<void>

@@ -11,13 +11,17 @@ import { tokenizeDocuments } from "../data/tokens.js"
 import { createLlama, lossOf } from "../model/llama.js"
 import { loadTokenizer } from "../tokenizer/load-tokenizer.js"
 
-/** Tokens of one forward pass: long enough that products are large, short enough that activations stay in tens of megabytes. */
+/**
+ * Tokens of one forward pass: long enough that products are large, short enough that activations stay in tens of
+ * megabytes.
+ */
 const PASS_TOKENS = 2_048
 
 /**
- * Loss and perplexity of the job's data under base and adapters: every document is tokenized as it is, nothing added, and cut into windows
- * of `context` tokens that do not overlap; the first token of a window is not predicted. A prompt is scored like the rest. Windows share
- * forward passes as segments, which changes no figure. Codes: DATA_*, TOKENIZER_*, ADAPTER_MISMATCH, RECIPE_INVALID, KERNEL_*.
+ * Loss and perplexity of the job's data under base and adapters: every document is tokenized as it is, nothing added,
+ * and cut into windows of `context` tokens that do not overlap; the first token of a window is not predicted. A prompt
+ * is scored like the rest. Windows share forward passes as segments, which changes no figure. Codes: DATA_*,
+ * TOKENIZER_*, ADAPTER_MISMATCH, RECIPE_INVALID, KERNEL_*.
  */
 export async function evaluate(
   job: EvaluationJob,

@@ -9,8 +9,9 @@ import type { LinearName } from "./module-slot.js"
 type FactorGradients = Map<LinearName, readonly tf.Tensor2D[]>
 
 /**
- * The backward pass of decoderBlock: [dx if needsDx, then dA, dB of every trained layer in the order of `block.lora`]. Takes over `dy` and
- * `kept` and disposes them, so that memory falls from block to block instead of at the end of the tape.
+ * The backward pass of decoderBlock: [dx if needsDx, then dA, dB of every trained layer in the order of `block.lora`].
+ * Takes over `dy` and `kept` and disposes them, so that memory falls from block to block instead of at the end of the
+ * tape.
  */
 export function blockGradient(
   block: Block,
@@ -41,7 +42,10 @@ function mlpGradient(block: Block, factors: FactorGradients, dy: tf.Tensor2D, ke
   return tf.add(dy, dNormed!)
 }
 
-/** d loss / d x of the block: straight on, and through the attention and its norm; without `needsDx` only the factors' gradients. */
+/**
+ * d loss / d x of the block: straight on, and through the attention and its norm; without `needsDx` only the factors'
+ * gradients.
+ */
 function attentionGradient(
   block: Block,
   factors: FactorGradients,

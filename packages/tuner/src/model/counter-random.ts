@@ -1,6 +1,7 @@
 /**
- * Threefry-2x32 with 20 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): a random function of (key, counter),
- * no state. Value i of a module does not depend on which other modules are trained, nor on the order they are drawn in.
+ * Threefry-2x32 with 20 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): a random function
+ * of (key, counter), no state. Value i of a module does not depend on which other modules are trained, nor on the
+ * order they are drawn in.
  */
 const PARITY = 0x1bd11bda
 const ROTATIONS = [13, 15, 26, 6, 17, 29, 16, 24] as const
@@ -26,7 +27,10 @@ export function threefry(key: Words, counter: Words): Words {
   return [x >>> 0, y >>> 0]
 }
 
-/** `length` values, uniform in [-bound, bound), 24 random bits each. Values 2i and 2i + 1 are the words of counter (i, stream). */
+/**
+ * `length` values, uniform in [-bound, bound), 24 random bits each. Values 2i and 2i + 1 are the words of counter (i,
+ * stream).
+ */
 export function uniformArray(key: Words, draw: { stream: number; length: number; bound: number }): Float32Array {
   const values = new Float32Array(draw.length)
   for (let i = 0; i < draw.length; i += 2) {

@@ -12,8 +12,8 @@ import { BLOCK_LINEARS } from "./module-slot.js"
 import { ropeTable } from "./rope-table.js"
 
 /**
- * The Llama decoder (Touvron et al. 2023, arXiv:2302.13971; grouped-query attention, Ainslie et al. 2023, arXiv:2305.13245). All sequences
- * of a batch lie one after another: T tokens, D hidden, V vocabulary.
+ * The Llama decoder (Touvron et al. 2023, arXiv:2302.13971; grouped-query attention, Ainslie et al. 2023,
+ * arXiv:2305.13245). All sequences of a batch lie one after another: T tokens, D hidden, V vocabulary.
  */
 export interface Llama {
   readonly config: ModelConfig
@@ -35,7 +35,10 @@ export interface TokenRows {
   readonly offsets: Int32Array
 }
 
-/** The model over `base` with the frozen `adapters` on top, for sequences of at most `positions` tokens. ADAPTER_MISMATCH. */
+/**
+ * The model over `base` with the frozen `adapters` on top, for sequences of at most `positions` tokens.
+ * ADAPTER_MISMATCH.
+ */
 export function createLlama(
   base: Base,
   options: { adapters: readonly Adapter[]; precision: Precision; positions: number },
@@ -54,7 +57,10 @@ export function createLlama(
   }
 }
 
-/** Ids -> the hidden state after the last norm, (T,D). Differentiable with respect to the factors in `adapters`, one entry per block. */
+/**
+ * Ids -> the hidden state after the last norm, (T,D). Differentiable with respect to the factors in `adapters`, one
+ * entry per block.
+ */
 function hiddenStates(model: Llama, rows: TokenRows, adapters?: readonly BlockAdapters[]): tf.Tensor2D {
   const { config, precision, rope } = model
   const context = { config, precision, rope, positions: rows.positions, offsets: rows.offsets }
@@ -71,8 +77,8 @@ function hiddenStates(model: Llama, rows: TokenRows, adapters?: readonly BlockAd
 }
 
 /**
- * Mean over targets >= 0 of -log softmax(hidden · headᵀ)[target]; targets (T), -1 for tokens that are not predicted. Scalar, in nats.
- * Differentiable with respect to the factors in `adapters`, one entry per block.
+ * Mean over targets >= 0 of -log softmax(hidden · headᵀ)[target]; targets (T), -1 for tokens that are not predicted.
+ * Scalar, in nats. Differentiable with respect to the factors in `adapters`, one entry per block.
  */
 export function lossOf(
   model: Llama,

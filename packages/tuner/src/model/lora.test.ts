@@ -15,7 +15,8 @@ test("A is uniform in ±1/sqrt(inFeatures) and B is zero", () => {
     const bound = 1 / Math.sqrt(inFeatures)
     const mean = a.reduce((sum, value) => sum + value, 0) / a.length
     const variance = a.reduce((sum, value) => sum + value * value, 0) / a.length
-    // n = 16 · 256 values of variance bound²/3: five standard errors of the mean, and of the mean square (sqrt(4/45 / n) · bound²)
+    // n = 16 · 256 values of variance bound²/3: five standard errors of the mean, and of the mean square, which are
+    // sqrt(4/45 / n) · bound²
     expect(Math.abs(mean)).toBeLessThan((5 * bound) / Math.sqrt(3 * a.length))
     expect(Math.abs(variance - bound ** 2 / 3)).toBeLessThan(5 * bound ** 2 * Math.sqrt(4 / 45 / a.length))
     expect(Math.max(...a)).toBeGreaterThan(0.99 * bound)

@@ -11,9 +11,9 @@ import { moduleSlot } from "./module-slot.js"
 const STREAM_A = 0
 
 /**
- * What training starts from, its arrays the caller's to change: A uniform in ±1/sqrt(inFeatures) (Kaiming uniform with a = sqrt 5, He et al.
- * 2015, arXiv:1502.01852) and B = 0, as PEFT does. A depends on seed, module name and its own shape only. Modules come sorted by name.
- * ADAPTER_MISMATCH: see checkModules.
+ * What training starts from, its arrays the caller's to change: A uniform in ±1/sqrt(inFeatures) (Kaiming uniform with
+ * a = sqrt 5, He et al. 2015, arXiv:1502.01852) and B = 0, as PEFT does. A depends on seed, module name and its own
+ * shape only. Modules come sorted by name. ADAPTER_MISMATCH: see checkModules.
  */
 export function initialAdapter(
   base: Base,
@@ -33,7 +33,8 @@ export function initialAdapter(
 }
 
 /**
- * A copy of `adapter` to train further; its modules must be exactly `modules`, rank, alpha and rule included (ADAPTER_MISMATCH).
+ * A copy of `adapter` to train further; its modules must be exactly `modules`, rank, alpha and rule included
+ * (ADAPTER_MISMATCH).
  */
 export function continuedAdapter(
   base: Base,
@@ -52,7 +53,8 @@ export function continuedAdapter(
       module.scaling !== job.scaling
     )
       throw mismatch(
-        `initial adapter, module ${module.name}: expected ${plan === undefined ? "not in the job" : describe({ ...plan, scaling: job.scaling })}, got ${describe(module)}`,
+        `initial adapter, module ${module.name}: expected ${describe(plan && { ...plan, scaling: job.scaling })}, ` +
+          `got ${describe(module)}`,
       )
   }
   if (got.length !== wanted.size) throw mismatch(`initial adapter: expected ${wanted.size} modules, got ${got.length}`)
@@ -61,8 +63,9 @@ export function continuedAdapter(
 }
 
 /**
- * All `adapters` as one frozen term per module, sum of s_k B_k A_k: A stacked over rows, s_k B_k over columns (FLoRA, Wang et al. 2024,
- * arXiv:2409.05976, equation 4). ADAPTER_MISMATCH for a module the base has not, or of another shape.
+ * All `adapters` as one frozen term per module, sum of s_k B_k A_k: A stacked over rows, s_k B_k over columns (FLoRA,
+ * Wang et al. 2024, arXiv:2409.05976, equation 4). ADAPTER_MISMATCH for a module the base has not, or of another
+ * shape.
  */
 export function foldAdapters(base: Base, adapters: readonly Adapter[]): Readonly<Record<string, FrozenFactors>> {
   const byName = new Map<string, AdapterModule[]>()
@@ -102,7 +105,8 @@ function checkFactors(base: Base, module: AdapterModule): void {
   const { name, outFeatures, inFeatures, rank, a, b } = module
   if (a.length !== rank * inFeatures || b.length !== outFeatures * rank)
     throw mismatch(
-      `module ${name}: expected A of ${rank * inFeatures} and B of ${outFeatures * rank} values, got ${a.length} and ${b.length}`,
+      `module ${name}: expected A of ${rank * inFeatures} and B of ${outFeatures * rank} values, ` +
+        `got ${a.length} and ${b.length}`,
     )
 }
 
@@ -111,13 +115,15 @@ function checkShape(base: Base, { name, outFeatures, inFeatures, rank, alpha }: 
   if (weight === undefined || !moduleSlot(name)) throw mismatch(`module ${name}: the base has no such linear layer`)
   if (weight.rows !== outFeatures || weight.cols !== inFeatures)
     throw mismatch(
-      `module ${name}: expected ${weight.rows} x ${weight.cols} (out x in) as in the base, got ${outFeatures} x ${inFeatures}`,
+      `module ${name}: expected ${weight.rows} x ${weight.cols} (out x in) as in the base, ` +
+        `got ${outFeatures} x ${inFeatures}`,
     )
   if (!Number.isInteger(rank) || rank < 1 || !(alpha > 0) || !Number.isFinite(alpha))
     throw mismatch(`module ${name}: expected a whole rank of at least 1 and a positive alpha, got ${rank} and ${alpha}`)
 }
 
-function describe(module: { rank: number; alpha: number; scaling: ScalingRule }): string {
+function describe(module: { rank: number; alpha: number; scaling: ScalingRule } | undefined): string {
+  if (module === undefined) return "none of this name"
   return `rank ${module.rank}, alpha ${module.alpha}, ${module.scaling}`
 }
 

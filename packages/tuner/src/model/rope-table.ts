@@ -1,9 +1,9 @@
 import type { RopeTable } from "@lamina/kernels"
 
 /**
- * cos and sin for positions 0..P-1, (P, headDim / 2).
- * Angle of pair i at position p: p · theta^(-2i / headDim) (Su et al. 2021, arXiv:2104.09864, equation 15). The frequency and the angle
- * are rounded to f32 as transformers does: at position 8,000 an unrounded angle is another angle by 5e-4.
+ * cos and sin for positions 0..P-1, (P, headDim / 2). Angle of pair i at position p: p · theta^(-2i / headDim) (Su et
+ * al. 2021, arXiv:2104.09864, equation 15). The frequency and the angle are rounded to f32 as transformers does: at
+ * position 8,000 an unrounded angle is another angle by 5e-4.
  */
 export function ropeTable(shape: { headDim: number; theta: number; positions: number }): RopeTable {
   const half = shape.headDim / 2

@@ -23,9 +23,10 @@ interface Waiting {
 }
 
 /**
- * Worker threads that train and evaluate; this thread's event loop stays free. Jobs wait in the order they came. The kernels are chosen
- * once, here. A worker that dies fails its own job with INTERNAL and is replaced. Idle workers do not keep the process alive. Codes:
- * KERNEL_UNAVAILABLE when `backend` is "native" and the addon does not load, USAGE for counts below 1, and those of the jobs.
+ * Worker threads that train and evaluate; this thread's event loop stays free. Jobs wait in the order they came. The
+ * kernels are chosen once, here. A worker that dies fails its own job with INTERNAL and is replaced. Idle workers do
+ * not keep the process alive. Codes: KERNEL_UNAVAILABLE when `backend` is "native" and the addon does not load, USAGE
+ * for counts below 1, and those of the jobs.
  */
 export async function createTunerPool(options: TunerPoolOptions): Promise<TunerPool> {
   for (const key of ["workers", "threads"] as const)

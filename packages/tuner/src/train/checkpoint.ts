@@ -1,14 +1,15 @@
 import { createHash } from "node:crypto"
-import { open, readFile, rename } from "node:fs/promises"
-import { dirname } from "node:path"
+import { readFile } from "node:fs/promises"
 
 import { LaminaError } from "@lamina/protocol/errors"
 
+import { writeAtomically } from "../files/write-atomically.js"
 import type { Trained } from "./optimizer.js"
 
 /**
- * State of a training job on disk: one line of JSON, then param, m and v of every trained array as little-endian f32. The line carries the
- * job's fingerprint and the SHA-256 of the rest, so that a file of another job or a damaged one is refused and never half loaded.
+ * State of a training job on disk: one line of JSON, then param, m and v of every trained array as little-endian f32.
+ * The line carries the job's fingerprint and the SHA-256 of the rest, so that a file of another job or a damaged one
+ * is refused and never half loaded.
  */
 const FORMAT = "lamina-checkpoint-1"
 const HEADER_BYTES_MAX = 4_096
@@ -29,8 +30,8 @@ interface Header extends CheckpointState {
 }
 
 /**
- * Writes beside `path` and renames, file and folder synced: after a power cut there is the old checkpoint or the new one.
- * FILE_UNWRITABLE.
+ * Writes beside `path` and renames, file and folder synced: after a power cut there is the old checkpoint or the new
+ * one. FILE_UNWRITABLE.
  */
 export async function saveCheckpoint(
   path: string,
@@ -43,16 +44,13 @@ export async function saveCheckpoint(
   for (const part of payload) hash.update(part)
   const bytes = payload.reduce((sum, part) => sum + part.length, 0)
   const header: Header = { format: FORMAT, fingerprint, ...state, sha256: hash.digest("hex"), bytes }
-  try {
-    await writeSynced(path, [Buffer.from(`${JSON.stringify(header)}\n`), ...payload])
-  } catch (cause) {
-    throw new LaminaError("FILE_UNWRITABLE", `checkpoint ${path}: ${(cause as Error).message}`, { cause })
-  }
+  await writeAtomically(path, [Buffer.from(`${JSON.stringify(header)}\n`), ...payload])
 }
 
 /**
- * Fills the arrays of `trained` from the file and returns the rest; undefined when there is no file. CHECKPOINT_MISMATCH, before any array
- * is touched, when the file is not a whole checkpoint of the job with this fingerprint; FILE_UNREADABLE.
+ * Fills the arrays of `trained` from the file and returns the rest; undefined when there is no file.
+ * CHECKPOINT_MISMATCH, before any array is touched, when the file is not a whole checkpoint of the job with this
+ * fingerprint; FILE_UNREADABLE.
  */
 export async function loadCheckpoint(
   path: string,
@@ -98,25 +96,9 @@ async function readIfThere(path: string): Promise<Buffer | undefined> {
   }
 }
 
-async function writeSynced(path: string, parts: readonly Uint8Array[]): Promise<void> {
-  const partial = `${path}.partial`
-  const file = await open(partial, "w")
-  try {
-    for (const part of parts) await file.writeFile(part)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  await rename(partial, path)
-  const folder = await open(dirname(path), "r")
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
-  }
-}
-
-/** The array's own memory as bytes. Every platform Node runs on is little-endian but s390x, whose files stay its own. */
+/**
+ * The array's own memory as bytes. Every platform Node runs on is little-endian but s390x, whose files stay its own.
+ */
 function bytesOf(array: Float32Array): Uint8Array {
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
 }

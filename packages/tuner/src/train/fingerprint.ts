@@ -6,12 +6,16 @@ import type { Adapter } from "@lamina/protocol"
 
 import type { Base, TrainingJob } from "../api.js"
 
-/** Bytes hashed at each end of a weight's codes: two bases that differ anywhere differ in nearly every tensor, and gigabytes stay unread. */
+/**
+ * Bytes hashed at each end of a weight's codes: two bases that differ anywhere differ in nearly every tensor, and
+ * gigabytes stay unread.
+ */
 const SAMPLE_BYTES = 4_096
 
 /**
- * SHA-256 of everything the result of a job depends on but the backend: base (names, shapes, both ends of every tensor), adapters, modules,
- * settings and the packed data. Where the base lies and where the checkpoint goes do not count.
+ * SHA-256 of everything the result of a job depends on but the backend: base (names, shapes, both ends of every
+ * tensor), adapters, modules, settings and the packed data. Where the base lies and where the checkpoint goes do not
+ * count.
  */
 export function jobFingerprint(job: TrainingJob, data: readonly Int32Array[]): string {
   const { modules, scaling, settings } = job

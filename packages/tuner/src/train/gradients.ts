@@ -26,8 +26,8 @@ export interface Pass {
 }
 
 /**
- * Calls `use` with the mean loss of the rows and its gradients, dA and dB of every module in the adapter's order. The arrays live only
- * during the call: they are the backend's own memory.
+ * Calls `use` with the mean loss of the rows and its gradients, dA and dB of every module in the adapter's order. The
+ * arrays live only during the call: they are the backend's own memory.
  */
 export function withGradients(pass: Pass, use: (loss: number, gradients: readonly Float32Array[]) => void): void {
   tf.tidy(() => {

@@ -27,7 +27,8 @@ test("the first step moves every value by the learning rate against its gradient
     gradScale: 0.5,
     step: 1,
   })
-  // p · (1 - 0.1 · 0.5) - 0.1 · sign(g): after one step m / sqrt(v) is the sign, whatever the scale; zero gradients only decay
+  // p · (1 - 0.1 · 0.5) - 0.1 · sign(g): after one step m / sqrt(v) is the sign, whatever the scale; zero gradients
+  // only decay
   expect([...(adapter.modules[0]?.a ?? [])]).toEqual([expect.closeTo(0.85, 6), expect.closeTo(1.05, 6)])
   expect([...(adapter.modules[0]?.b ?? [])]).toEqual([0, expect.closeTo(1.8, 6)])
   expect(trained[0]?.m[0]).toBeCloseTo(0.1 * 1.5, 6)

@@ -26,14 +26,18 @@ export function globalNorm(arrays: readonly Float32Array[]): number {
   return Math.sqrt(sumOfSquares)
 }
 
-/** Factor that brings a gradient of this norm to at most `clipNorm`, as torch's clip_grad_norm_ computes it; clipNorm 0: no clipping. */
+/**
+ * Factor that brings a gradient of this norm to at most `clipNorm`, as torch's clip_grad_norm_ computes it; clipNorm
+ * 0: no clipping.
+ */
 export function clipFactor(norm: number, clipNorm: number): number {
   return clipNorm === 0 ? 1 : Math.min(1, clipNorm / (norm + 1e-6))
 }
 
 /**
- * One AdamW step over everything trained: betas 0.9 and 0.999, eps 1e-8, decoupled decay on A and B alike (Loshchilov & Hutter 2019,
- * arXiv:1711.05101). `gradients` in the order of `trained`, each multiplied by `gradScale` first; `step` is 1 for the first.
+ * One AdamW step over everything trained: betas 0.9 and 0.999, eps 1e-8, decoupled decay on A and B alike (Loshchilov
+ * & Hutter 2019, arXiv:1711.05101). `gradients` in the order of `trained`, each multiplied by `gradScale` first;
+ * `step` is 1 for the first.
  */
 export function optimizerStep(
   trained: readonly Trained[],

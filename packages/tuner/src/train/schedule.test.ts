@@ -22,7 +22,8 @@ test("linear falls to zero at the step after the last", () => {
 })
 
 test("cosine is half a cosine after the warm-up", () => {
-  // 0.4 · (1 + cos(pi · (step - 2) / 8)): at a quarter, half and three quarters of the way cos is sqrt(1/2), 0, -sqrt(1/2)
+  // 0.4 · (1 + cos(pi · (step - 2) / 8)): at a quarter, half and three quarters of the way cos is sqrt(1/2), 0,
+  // -sqrt(1/2)
   const cosine = rates("cosine", 2)
   expect(cosine[2]).toBeCloseTo(0.8, 12)
   expect(cosine[4]).toBeCloseTo(0.4 * (1 + Math.SQRT1_2), 12)

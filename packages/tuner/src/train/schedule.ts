@@ -4,8 +4,9 @@ import type { TrainingSettings } from "../api.js"
 export type ScheduleSettings = Pick<TrainingSettings, "schedule" | "steps" | "warmupSteps" | "learningRate">
 
 /**
- * Learning rate of step `step` (0 .. steps-1), as the transformers schedules of the same names give it: it rises linearly from 0 over
- * `warmupSteps`, then stays (`constant`), falls linearly to 0 at `steps` (`linear`) or follows half a cosine to 0 (`cosine`).
+ * Learning rate of step `step` (0 .. steps-1), as the transformers schedules of the same names give it: it rises
+ * linearly from 0 over `warmupSteps`, then stays (`constant`), falls linearly to 0 at `steps` (`linear`) or follows
+ * half a cosine to 0 (`cosine`).
  */
 export function learningRateAt(step: number, settings: ScheduleSettings): number {
   const { schedule, steps, warmupSteps, learningRate } = settings

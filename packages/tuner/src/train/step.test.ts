@@ -84,7 +84,8 @@ test("gradients are the slope of the loss", () => {
       for (let j = 0; j < param.length; j++) param[j] = (param[j] ?? NaN) + distance * (direction[i]?.[j] ?? NaN)
     return gradientsOf(moved, documents).loss
   }
-  // Central difference: f32 losses near 5 carry 5 · 2^-23 each, over 2h that is 1.5e-4; the third-order term at h = 1/256 is smaller.
+  // Central difference: f32 losses near 5 carry 5 · 2^-23 each, over 2h that is 1.5e-4; the third-order term at
+  // h = 1/256 is smaller.
   expect(Math.abs((lossAt(h) - lossAt(-h)) / (2 * h) - slope)).toBeLessThan(5e-4 + 1e-2 * Math.abs(slope))
   expect(Math.abs(slope)).toBeGreaterThan(0.05)
 })

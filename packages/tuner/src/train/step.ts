@@ -20,9 +20,9 @@ export interface TrainingState {
 }
 
 /**
- * One optimizer step over `micro`, which counts as one batch: every predicted token weighs the same, whatever micro-batch it is in. `step`
- * counts from 0. Returns the mean loss over the predicted tokens before the step. TRAINING_DIVERGED, with nothing changed, when the loss
- * or the gradient is not finite.
+ * One optimizer step over `micro`, which counts as one batch: every predicted token weighs the same, whatever
+ * micro-batch it is in. `step` counts from 0. Returns the mean loss over the predicted tokens before the step.
+ * TRAINING_DIVERGED, with nothing changed, when the loss or the gradient is not finite.
  */
 export function trainingStep(state: TrainingState, micro: readonly TokenBatch[], step: number): number {
   const total = micro.reduce((sum, { predicted }) => sum + predicted, 0)

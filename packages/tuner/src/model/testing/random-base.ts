@@ -12,7 +12,7 @@ const SMALL: ModelConfig = {
   ...{ rmsEps: 1e-5, ropeTheta: 10_000, tiedHead: true },
 }
 
-/** A model of random weights, wide enough that attention is far from uniform; the same values for the same seed. No folder behind it. */
+/** A model of random weights, wide enough that attention is far from uniform; no folder behind it. */
 export function randomBase(options: { seed: number; format?: WeightFormat; config?: Partial<ModelConfig> }): Base {
   const config = { ...SMALL, ...options.config }
   const { seed, format = "f32" } = options

@@ -1,0 +1,136 @@
+// npm run bench -- train [--shape 135m|tiny] [--batch B] [--context T] [--steps 8] [--compute bf16] [--threads N]
+//                       [--contended]
+//
+// Tokens per second of LoRA training through the public API: a pool of one worker, forward, backward and AdamW. `135m`
+// is a Llama of random q8 weights (hidden 576, 30 layers, 9 heads on 3, FFN 1536, vocabulary 49152, tied head), rank 8
+// on all seven linears, 1 x 512; `tiny` is models/tiny, rank 16, 8 x 256. One JSON line per figure. The share of the
+// peak takes 4 FLOP per weight and token: forward and the gradient of x.
+// With --contended another process keeps one core busy.
+import { execFileSync, spawn } from "node:child_process"
+import { availableParallelism, cpus } from "node:os"
+import { fileURLToPath } from "node:url"
+import { parseArgs } from "node:util"
+
+import { describeKernels } from "@lamina/kernels"
+import { createTunerPool, loadBase, moduleShapes } from "@lamina/tuner"
+
+const { values: options } = parseArgs({
+  options: {
+    shape: { type: "string", default: "135m" },
+    batch: { type: "string" },
+    context: { type: "string" },
+    steps: { type: "string", default: "8" },
+    compute: { type: "string", default: "bf16" },
+    threads: { type: "string", default: String(availableParallelism()) },
+    contended: { type: "boolean", default: false },
+  },
+})
+const WARM_UP_STEPS = 2 // the first ones touch their memory for the first time
+const root = fileURLToPath(new URL("..", import.meta.url))
+const shapes = {
+  "135m": { rank: 8, batch: 1, context: 512, base: randomBase },
+  tiny: { rank: 16, batch: 8, context: 256, base: () => loadBase(`${root}models/tiny`, { precision: "stored" }) },
+}
+const shape = shapes[options.shape]
+if (!shape) throw new Error(`--shape: expected one of ${Object.keys(shapes).join(", ")}, got ${options.shape}`)
+
+const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).trim()
+const machine = `${cpus()[0]?.model ?? "unknown"}, ${availableParallelism()} cores`
+
+function report(name, value, unit) {
+  process.stdout.write(`${JSON.stringify({ name, value: Number(value.toPrecision(4)), unit, machine, commit })}\n`)
+}
+
+/** The 135M shape with values that cost no time to make; the folder is that of models/tiny, for its tokenizer. */
+function randomBase() {
+  const config = {
+    ...{ architecture: "llama", hidden: 576, layers: 30, heads: 9, kvHeads: 3, headDim: 64, ffn: 1536 },
+    ...{ vocabulary: 49152, context: 2048, rmsEps: 1e-5, ropeTheta: 10_000, tiedHead: true },
+  }
+  const shapes = moduleShapes(config, ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"])
+  const embedding = { name: "model.embed_tokens", outFeatures: config.vocabulary, inFeatures: config.hidden }
+  const linears = Object.fromEntries([...shapes, embedding].map((module) => [module.name, randomWeight(module)]))
+  const norms = Object.fromEntries(
+    [
+      "model.norm",
+      ...Array.from({ length: config.layers }, (_, i) => `model.layers.${i}`).flatMap((layer) => [
+        `${layer}.input_layernorm`,
+        `${layer}.post_attention_layernorm`,
+      ]),
+    ].map((name) => [name, new Float32Array(new SharedArrayBuffer(config.hidden * 4)).fill(1)]),
+  )
+  const bytes = Object.values(linears).reduce((sum, { codes, scales }) => sum + codes.byteLength + scales.byteLength, 0)
+  return { folder: `${root}models/tiny`, config, precision: "stored", linears, norms, bytes }
+}
+
+/** Uniform q8 codes (xorshift32) at a scale that keeps activations near 1. */
+function randomWeight({ outFeatures: rows, inFeatures: cols }) {
+  const codes = new Int8Array(new SharedArrayBuffer(rows * cols))
+  const words = new Int32Array(codes.buffer)
+  let state = rows * 7919 + cols
+  for (let i = 0; i < words.length; i++) {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    words[i] = state
+  }
+  const scale = 0x1000 // f16 of 2^-11: codes of ±127 become ±0.06
+  return {
+    format: "q8",
+    rows,
+    cols,
+    codes,
+    scales: new Uint16Array(new SharedArrayBuffer((rows * cols) / 16)).fill(scale),
+  }
+}
+
+function trainingJob(base) {
+  const steps = Number(options.steps) + WARM_UP_STEPS
+  const targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+  const modules = moduleShapes(base.config, targets).map((module) => ({
+    ...module,
+    rank: shape.rank,
+    alpha: 2 * shape.rank,
+  }))
+  const [batch, context] = [Number(options.batch ?? shape.batch), Number(options.context ?? shape.context)]
+  const text = "the people of the united states and their representatives in congress assembled ".repeat(
+    batch * context,
+  )
+  return {
+    ...{ base, modules, scaling: "lora", data: { kind: "documents", documents: [text] } },
+    settings: {
+      ...{ steps, batch, context, accumulate: 1, learningRate: 1e-4, schedule: "constant", warmupSteps: 0 },
+      ...{ clipNorm: 1, weightDecay: 0, lossOn: "all", dropout: 0, seed: 1, compute: options.compute },
+    },
+  }
+}
+
+const median = (values) => [...values].sort((left, right) => left - right)[Math.floor(values.length / 2)]
+
+const base = await shape.base()
+const kernels = describeKernels()
+const pool = await createTunerPool({ workers: 1, threads: Number(options.threads) })
+const rival = options.contended ? spawn(process.execPath, ["-e", "for (;;);"], { stdio: "ignore" }) : undefined
+try {
+  const job = trainingJob(base)
+  const speeds = []
+  await pool.train(job, { onProgress: ({ tokensPerSecond }) => speeds.push(tokensPerSecond) })
+  const measured = speeds.slice(WARM_UP_STEPS)
+  const { batch, context, compute } = job.settings
+  const setting = `${options.shape}/${batch}x${context}/${compute}/${pool.kernels.replace(" ", "-")}`
+  const name = `train/${setting}${rival ? "/contended" : ""}`
+  report(`${name}/median`, median(measured), "tokens/s")
+  report(`${name}/best`, Math.max(...measured), "tokens/s")
+  report(`${name}/peak-memory`, process.resourceUsage().maxRSS / 1024, "MiB")
+  report(`${name}/base`, base.bytes / 2 ** 20, "MiB")
+  if (kernels.native) {
+    const weights = Object.values(base.linears).reduce((sum, { rows, cols }) => sum + rows * cols, 0)
+    const peak = compute === "bf16" && kernels.peak.bf16 > 0 ? kernels.peak.bf16 : kernels.peak.f32
+    report("peak/f32", kernels.peak.f32, "GFLOP/s")
+    report("peak/bf16", kernels.peak.bf16, "GFLOP/s")
+    report(`${name}/share-of-peak`, (median(measured) * 4 * weights) / (peak * 1e9), "1")
+  }
+} finally {
+  rival?.kill()
+  await pool.close()
+}
