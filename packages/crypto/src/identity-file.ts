@@ -81,7 +81,7 @@ async function create(path: string): Promise<Identity> {
     const { code, message } = cause as NodeJS.ErrnoException
     throw new LaminaError("FILE_UNWRITABLE", `identity ${path}: ${code ?? message}`, { cause })
   } finally {
-    await rm(part, { force: true })
+    await rm(part, { force: true }).catch(() => undefined) // the outcome above is the one to tell
   }
 }
 

@@ -37,7 +37,7 @@ export async function sealEnvelope(input: SealInput, spoolPath: string): Promise
     await rename(part, spoolPath)
     await syncFolder(dirname(spoolPath))
   } catch (cause) {
-    await rm(part, { force: true })
+    await rm(part, { force: true }).catch(() => undefined) // the first failure is the one to tell
     throw storageFailure(cause, spoolPath)
   }
   return { ...parts, path: spoolPath }

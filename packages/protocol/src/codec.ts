@@ -53,7 +53,8 @@ export function message<F extends Record<string, Field<unknown>>>(
   return {
     nested: shape,
     read,
-    encode: (value) => type.encode(read(value, name)).finish(),
+    // finish() gives a view of Node's buffer pool; a copy holds this message alone, also after a transfer to a worker
+    encode: (value) => Uint8Array.from(type.encode(read(value, name)).finish()),
     decode: (bytes, { bytesMax = LIMITS.frameBytesMax } = {}) => {
       if (bytes.byteLength > bytesMax)
         throw new LaminaError("FRAME_TOO_LARGE", `${name}: expected at most ${bytesMax} bytes, got ${bytes.byteLength}`)
