@@ -1,0 +1,52 @@
+import { open } from "node:fs/promises"
+
+import { LaminaError } from "@lamina/protocol/errors"
+import type { ErrorCode } from "@lamina/protocol/errors"
+
+/** How a small file's absence and excess are reported. */
+export interface BoundedRead {
+  readonly bytesMax: number
+  readonly missing: ErrorCode
+  readonly malformed: ErrorCode
+}
+
+/** The text of a UTF-8 file of at most `bytesMax` bytes, a byte order mark left out. FILE_UNREADABLE, and the codes of `read`. */
+export async function readBounded(path: string, read: BoundedRead): Promise<string> {
+  const file = await openFile(path, read.missing)
+  try {
+    const { size } = await file.stat()
+    if (size > read.bytesMax)
+      throw new LaminaError(read.malformed, `${path}: expected at most ${read.bytesMax} bytes, got ${size}`)
+    return decodeUtf8(await file.readFile(), path, read.malformed)
+  } catch (cause) {
+    throw fileError(path, cause)
+  } finally {
+    await file.close()
+  }
+}
+
+/** Opens a file to read; one that is not there is `missing`, any other failure FILE_UNREADABLE. */
+export async function openFile(path: string, missing: ErrorCode): ReturnType<typeof open> {
+  try {
+    return await open(path, "r")
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT")
+      throw new LaminaError(missing, `${path}: expected a file, found none`, { cause })
+    throw fileError(path, cause)
+  }
+}
+
+/** The same error if it has a code of ours, FILE_UNREADABLE with the path otherwise. */
+export function fileError(path: string, cause: unknown): LaminaError {
+  if (cause instanceof LaminaError) return cause
+  return new LaminaError("FILE_UNREADABLE", `${path}: ${(cause as Error).message}`, { cause })
+}
+
+/** Text of UTF-8 bytes without a byte order mark; `code` when they are not UTF-8. */
+export function decodeUtf8(bytes: Uint8Array, path: string, code: ErrorCode): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes)
+  } catch (cause) {
+    throw new LaminaError(code, `${path}: expected UTF-8 text`, { cause })
+  }
+}

@@ -1,0 +1,41 @@
+export type {
+  Base,
+  BasePrecision,
+  DataFields,
+  DataSource,
+  EvaluationJob,
+  EvaluationResult,
+  JobOptions,
+  LoraModule,
+  ModelConfig,
+  ModuleShape,
+  TrainingJob,
+  TrainingProgress,
+  TrainingResult,
+  TrainingSettings,
+  TunerPool,
+} from "./api.js"
+
+export { loadBase } from "./weights/load-base.js"
+export { readModelConfig } from "./weights/model-config.js"
+export { moduleShapes } from "./weights/module-shapes.js"
+export { saveBase } from "./weights/save-base.js"
+export { sharedBase } from "./weights/shared-base.js"
+
+export { loadTokenizer } from "./tokenizer/load-tokenizer.js"
+export type { Tokenizer } from "./tokenizer/tokenizer.js"
+
+export { loadDocuments } from "./data/documents.js"
+export type { Document } from "./data/documents.js"
+export { countTokens, tokenizeDocuments } from "./data/tokens.js"
+export type { TokenDocument } from "./data/tokens.js"
+
+export { readPeftAdapter } from "./peft/read-adapter.js"
+export { writePeftAdapter } from "./peft/write-adapter.js"
+
+export { evaluate } from "./evaluate/evaluate.js"
+export { calibrate } from "./pool/calibrate.js"
+export type { Calibration } from "./pool/calibrate.js"
+export { createTunerPool } from "./pool/pool.js"
+export type { TunerPoolOptions } from "./pool/pool.js"
+export { train } from "./train/train.js"

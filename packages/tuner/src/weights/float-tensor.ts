@@ -1,0 +1,47 @@
+import { decodeBf16, decodeF16 } from "@lamina/kernels"
+import { LaminaError } from "@lamina/protocol/errors"
+
+import type { TensorStore } from "./safetensors-file.js"
+
+/** Types a float tensor may be stored in. */
+export type FloatType = "F32" | "BF16" | "F16"
+
+/** A float tensor as stored: f32 values, or 16-bit patterns. */
+export type FloatTensor =
+  | { readonly dtype: "F32"; readonly values: Float32Array<SharedArrayBuffer> }
+  | { readonly dtype: "BF16" | "F16"; readonly values: Uint16Array<SharedArrayBuffer> }
+
+/** Reads a tensor that must be F32, BF16 or F16 and finite. WEIGHTS_DTYPE, WEIGHTS_MALFORMED, FILE_UNREADABLE. */
+export async function readFloats(store: TensorStore, name: string): Promise<FloatTensor> {
+  const info = store.tensors.get(name)
+  const dtype = info?.dtype
+  if (dtype !== "F32" && dtype !== "BF16" && dtype !== "F16")
+    throw new LaminaError(
+      "WEIGHTS_DTYPE",
+      `${info?.file ?? "weights"}: ${name}: expected F32, BF16 or F16, got ${dtype ?? "nothing"}`,
+    )
+  const { buffer } = await store.read(name)
+  const tensor: FloatTensor =
+    dtype === "F32" ? { dtype, values: new Float32Array(buffer) } : { dtype, values: new Uint16Array(buffer) }
+  const bad = firstNotFinite(tensor)
+  if (bad >= 0)
+    throw new LaminaError(
+      "WEIGHTS_MALFORMED",
+      `${info?.file}: ${name}: expected finite values, got NaN or Infinity at element ${bad}`,
+    )
+  return tensor
+}
+
+/** Index of the first NaN or infinity, -1 when there is none. */
+export function firstNotFinite({ dtype, values }: FloatTensor): number {
+  if (dtype === "F32") return values.findIndex((value) => !Number.isFinite(value))
+  const exponent = dtype === "BF16" ? 0x7f80 : 0x7c00 // all exponent bits set: infinity or NaN
+  return values.findIndex((bits) => (bits & exponent) === exponent)
+}
+
+/** Elements `start`..`start + out.length - 1` as f32 into `out`; exact. */
+export function decodeFloats({ dtype, values }: FloatTensor, start: number, out: Float32Array): void {
+  if (dtype === "F32") out.set(values.subarray(start, start + out.length))
+  else if (dtype === "BF16") for (let i = 0; i < out.length; i++) out[i] = decodeBf16(values[start + i] as number)
+  else for (let i = 0; i < out.length; i++) out[i] = decodeF16(values[start + i] as number)
+}

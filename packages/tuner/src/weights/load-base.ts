@@ -1,0 +1,90 @@
+import { realpath } from "node:fs/promises"
+
+import { frozenBytes } from "@lamina/kernels"
+import type { FrozenWeight } from "@lamina/kernels"
+import { LaminaError } from "@lamina/protocol/errors"
+
+import type { Base, BasePrecision, ModelConfig } from "../api.js"
+import { showJson } from "../files/json.js"
+import { openCheckpoint } from "./checkpoint-files.js"
+import { decodeFloats, readFloats } from "./float-tensor.js"
+import { readCheckpointConfig } from "./model-config.js"
+import type { CheckpointConfig } from "./model-config.js"
+import { linearShapes, normNames } from "./module-shapes.js"
+import { linearTensors, readLinear } from "./read-linear.js"
+import type { ExpectedTensor } from "./read-linear.js"
+import type { TensorStore } from "./safetensors-file.js"
+
+/**
+ * Reads a Llama folder: config.json and model.safetensors or its shards, in f32, f16 or bf16 as transformers writes them or quantized as
+ * `saveBase` does. All weights lie on SharedArrayBuffers. All names, types and shapes are checked before the first weight is read.
+ * MODEL_CONFIG, MODEL_UNSUPPORTED, WEIGHTS_MISSING, WEIGHTS_MALFORMED, WEIGHTS_DTYPE, FILE_UNREADABLE.
+ */
+export async function loadBase(folder: string, options: { precision: BasePrecision }): Promise<Base> {
+  const config = await readCheckpointConfig(folder)
+  const store = await openCheckpoint(folder)
+  try {
+    checkTensors(folder, config, store)
+    const linears: Record<string, FrozenWeight> = {}
+    for (const shape of linearShapes(config.model))
+      linears[shape.name] = await readLinear(store, shape, {
+        quantization: config.quantization,
+        precision: options.precision,
+      })
+    const norms: Record<string, Float32Array> = {}
+    for (const name of normNames(config.model)) norms[name] = await readNorm(store, name, config.model)
+    const bytes =
+      Object.values(linears).reduce((sum, weight) => sum + frozenBytes(weight), 0) +
+      Object.values(norms).reduce((sum, norm) => sum + norm.byteLength, 0)
+    return { folder: await realpath(folder), config: config.model, precision: options.precision, linears, norms, bytes }
+  } finally {
+    await store.close()
+  }
+}
+
+async function readNorm(store: TensorStore, name: string, config: ModelConfig): Promise<Float32Array> {
+  const norm = new Float32Array(new SharedArrayBuffer(config.hidden * 4))
+  decodeFloats(await readFloats(store, `${name}.weight`), 0, norm)
+  return norm
+}
+
+/** Everything the config calls for is there with its shape, and nothing else that would have to be computed with. */
+function checkTensors(folder: string, config: CheckpointConfig, store: TensorStore): void {
+  const linears = linearShapes(config.model).flatMap((shape) => linearTensors(shape, config.quantization))
+  const norms = normNames(config.model).map((name): ExpectedTensor => ({
+    name: `${name}.weight`,
+    shape: [config.model.hidden],
+    dtypes: ["F32", "BF16", "F16"],
+  }))
+  const expected = [...linears, ...norms]
+  for (const tensor of expected) checkTensor(folder, tensor, store)
+  const known = new Set(expected.map(({ name }) => name))
+  for (const [name, { file }] of store.tensors)
+    if (!known.has(name) && !isRedundant(name, config.model))
+      throw new LaminaError(
+        "MODEL_UNSUPPORTED",
+        `${file}: ${showJson(name)}: expected only the tensors of a Llama decoder, got this one as well`,
+      )
+}
+
+function checkTensor(folder: string, { name, shape, dtypes }: ExpectedTensor, store: TensorStore): void {
+  const info = store.tensors.get(name)
+  const wanted = `${dtypes.join(" or ")} [${shape.join(", ")}]`
+  if (info === undefined)
+    throw new LaminaError(
+      "WEIGHTS_MISSING",
+      `${folder}: ${name}: expected ${wanted} by config.json, found no such tensor`,
+    )
+  if (String(info.shape) !== String(shape))
+    throw new LaminaError(
+      "MODEL_CONFIG",
+      `${info.file}: ${name}: expected ${wanted} by config.json, got ${info.dtype} [${info.shape.join(", ")}]`,
+    )
+  if (!dtypes.includes(info.dtype))
+    throw new LaminaError("WEIGHTS_DTYPE", `${info.file}: ${name}: expected ${wanted}, got ${info.dtype}`)
+}
+
+/** Rotation frequencies that old checkpoints carry along, and the copy of a tied head: both follow from what is read. */
+function isRedundant(name: string, config: ModelConfig): boolean {
+  return name.endsWith(".rotary_emb.inv_freq") || (config.tiedHead && /^lm_head\.weight(\.scales|\.mins)?$/.test(name))
+}

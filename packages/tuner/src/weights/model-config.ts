@@ -1,0 +1,166 @@
+import { join } from "node:path"
+
+import { LIMITS } from "@lamina/protocol"
+import { LaminaError } from "@lamina/protocol/errors"
+
+import type { ModelConfig } from "../api.js"
+import { isJsonObject, parseJsonObject, showJson } from "../files/json.js"
+import type { JsonObject } from "../files/json.js"
+import { readBounded } from "../files/read-bounded.js"
+
+/** Real ones are under 2 KB. */
+const CONFIG_BYTES_MAX = 2 ** 20
+const LAYERS_MAX = 1_024
+const HEADS_MAX = 4_096
+const CONTEXT_MAX = 2 ** 24
+
+/** What config.json says about a checkpoint folder. */
+export interface CheckpointConfig {
+  readonly model: ModelConfig
+  /** Set when the linears are stored as `lamina model quantize` writes them. */
+  readonly quantization: "q8" | "q4" | undefined
+  /** Ids that end a document; may be empty. */
+  readonly eosIds: readonly number[]
+}
+
+/** config.json of a folder, its model part. MODEL_CONFIG, MODEL_UNSUPPORTED, FILE_UNREADABLE. */
+export async function readModelConfig(folder: string): Promise<ModelConfig> {
+  return (await readCheckpointConfig(folder)).model
+}
+
+/** config.json of a folder. MODEL_CONFIG, MODEL_UNSUPPORTED, FILE_UNREADABLE. */
+export async function readCheckpointConfig(folder: string): Promise<CheckpointConfig> {
+  const path = join(folder, "config.json")
+  return parseModelConfig(await readConfigText(folder), path)
+}
+
+/** The text of a folder's config.json. MODEL_CONFIG, FILE_UNREADABLE. */
+export function readConfigText(folder: string): Promise<string> {
+  const bounds = { bytesMax: CONFIG_BYTES_MAX, missing: "MODEL_CONFIG", malformed: "MODEL_CONFIG" } as const
+  return readBounded(join(folder, "config.json"), bounds)
+}
+
+/**
+ * Checks and translates the config.json of a Llama checkpoint, as transformers 4 (`rope_theta`) or 5 (`rope_parameters`) writes it.
+ * MODEL_UNSUPPORTED, naming key and value, for what our decoder does not compute; MODEL_CONFIG for what is missing or makes no sense.
+ */
+export function parseModelConfig(text: string, path: string): CheckpointConfig {
+  const config = parseJsonObject(text, path, "MODEL_CONFIG")
+  refuseUnsupported(config, path)
+  const size = (key: string, most: number): number => positive(config, key, { most, path })
+  const hidden = size("hidden_size", LIMITS.featuresMax)
+  const heads = size("num_attention_heads", HEADS_MAX)
+  const kvHeads = absent(config.num_key_value_heads) ? heads : size("num_key_value_heads", heads)
+  if (heads % kvHeads !== 0)
+    throw invalid(path, `num_key_value_heads: expected a divisor of num_attention_heads ${heads}, got ${kvHeads}`)
+  if (absent(config.head_dim) && hidden % heads !== 0)
+    throw invalid(path, `num_attention_heads: expected a divisor of hidden_size ${hidden}, got ${heads}`)
+  const headDim = absent(config.head_dim) ? hidden / heads : size("head_dim", LIMITS.featuresMax)
+  if (headDim % 2 !== 0 || headDim * heads > LIMITS.featuresMax)
+    throw invalid(
+      path,
+      `head_dim: expected an even number, at most ${LIMITS.featuresMax} over all heads, got ${headDim}`,
+    )
+  return {
+    model: {
+      architecture: "llama",
+      ...{ hidden, heads, kvHeads, headDim },
+      layers: size("num_hidden_layers", LAYERS_MAX),
+      ffn: size("intermediate_size", LIMITS.featuresMax),
+      vocabulary: size("vocab_size", LIMITS.featuresMax),
+      context: size("max_position_embeddings", CONTEXT_MAX),
+      rmsEps: real(config.rms_norm_eps, "rms_norm_eps", path),
+      ropeTheta: ropeTheta(config, path),
+      tiedHead: flag(config, "tie_word_embeddings", path),
+    },
+    quantization: quantization(config, path),
+    eosIds: eosIds(config, path),
+  }
+}
+
+function refuseUnsupported(config: JsonObject, path: string): void {
+  const { architectures } = config
+  if (Array.isArray(architectures) && !architectures.includes("LlamaForCausalLM"))
+    throw unsupported(path, { key: "architectures", expected: "LlamaForCausalLM", got: architectures })
+  const expected: Readonly<Record<string, unknown>> = {
+    model_type: "llama",
+    hidden_act: "silu",
+    attention_bias: false,
+    mlp_bias: false,
+    partial_rotary_factor: 1,
+  }
+  for (const [key, wanted] of Object.entries(expected)) {
+    const got = config[key]
+    if (absent(got) && key !== "model_type") continue
+    if (got !== wanted) throw unsupported(path, { key, expected: showJson(wanted), got })
+  }
+  for (const key of ["rope_scaling", "rope_parameters"]) {
+    const rope = config[key]
+    if (absent(rope)) continue
+    if (!isJsonObject(rope)) throw invalid(path, `${key}: expected an object or null, got ${showJson(rope)}`)
+    const type = rope.rope_type ?? rope.type ?? (key === "rope_scaling" ? undefined : "default")
+    if (type !== "default") throw unsupported(path, { key: `${key}.rope_type`, expected: '"default"', got: type })
+    if (!absent(rope.partial_rotary_factor) && rope.partial_rotary_factor !== 1)
+      throw unsupported(path, { key: `${key}.partial_rotary_factor`, expected: "1", got: rope.partial_rotary_factor })
+  }
+}
+
+/** transformers' default where neither key is there, as in the first Llama checkpoints. */
+function ropeTheta(config: JsonObject, path: string): number {
+  const nested = isJsonObject(config.rope_parameters) ? config.rope_parameters.rope_theta : undefined
+  if (!absent(nested)) return real(nested, "rope_parameters.rope_theta", path)
+  return absent(config.rope_theta) ? 10_000 : real(config.rope_theta, "rope_theta", path)
+}
+
+function quantization(config: JsonObject, path: string): "q8" | "q4" | undefined {
+  const stored = config.quantization_config
+  if (absent(stored)) return undefined
+  if (!isJsonObject(stored)) throw invalid(path, `quantization_config: expected an object, got ${showJson(stored)}`)
+  const { quant_method: method, format, block } = stored
+  if (method !== "lamina")
+    throw unsupported(path, { key: "quantization_config.quant_method", expected: '"lamina"', got: method })
+  if (format !== "q8" && format !== "q4")
+    throw unsupported(path, { key: "quantization_config.format", expected: '"q8" or "q4"', got: format })
+  if (block !== 32) throw unsupported(path, { key: "quantization_config.block", expected: "32", got: block })
+  return format
+}
+
+function eosIds(config: JsonObject, path: string): number[] {
+  const stored = config.eos_token_id
+  const ids: unknown[] = absent(stored) ? [] : Array.isArray(stored) ? stored : [stored]
+  if (!ids.every((id) => Number.isSafeInteger(id) && (id as number) >= 0))
+    throw invalid(path, `eos_token_id: expected a token id or a list of them, got ${showJson(stored)}`)
+  return ids as number[]
+}
+
+function positive(config: JsonObject, key: string, bounds: { most: number; path: string }): number {
+  const value = config[key]
+  if (Number.isInteger(value) && (value as number) >= 1 && (value as number) <= bounds.most) return value as number
+  throw invalid(bounds.path, `${key}: expected an integer from 1 to ${bounds.most}, got ${showJson(value)}`)
+}
+
+function real(value: unknown, key: string, path: string): number {
+  if (typeof value === "number" && Number.isFinite(value) && value > 0) return value
+  throw invalid(path, `${key}: expected a number above 0, got ${showJson(value)}`)
+}
+
+function flag(config: JsonObject, key: string, path: string): boolean {
+  const value = config[key]
+  if (absent(value) || typeof value === "boolean") return value ?? false
+  throw invalid(path, `${key}: expected true or false, got ${showJson(value)}`)
+}
+
+function absent(value: unknown): value is null | undefined {
+  return value === undefined || value === null
+}
+
+function invalid(path: string, message: string): LaminaError {
+  return new LaminaError("MODEL_CONFIG", `${path}: ${message}`)
+}
+
+function unsupported(path: string, found: { key: string; expected: string; got: unknown }): LaminaError {
+  return new LaminaError(
+    "MODEL_UNSUPPORTED",
+    `${path}: ${found.key}: expected ${found.expected}, got ${showJson(found.got)}`,
+  )
+}

@@ -1,0 +1,63 @@
+import type { FileHandle } from "node:fs/promises"
+
+import { LaminaError } from "@lamina/protocol/errors"
+
+import { decodeUtf8, fileError, openFile } from "../files/read-bounded.js"
+import { parseHeader, parseHeaderLength, PREFIX_BYTES } from "./safetensors-header.js"
+import type { TensorInfo } from "./safetensors-header.js"
+
+/** One read call takes at most this much: Node caps a call at 2 GiB, and other work gets its turn in between. */
+const READ_BYTES = 64 * 2 ** 20
+
+/** Named tensors on disk; `read` brings one into memory. */
+export interface TensorStore {
+  readonly tensors: ReadonlyMap<string, TensorInfo>
+  /** The bytes of one tensor on a SharedArrayBuffer of their own. WEIGHTS_MISSING, WEIGHTS_MALFORMED, FILE_UNREADABLE. */
+  read(name: string): Promise<Uint8Array<SharedArrayBuffer>>
+  close(): Promise<void>
+}
+
+/** Opens one safetensors file and checks its whole header. WEIGHTS_MISSING, WEIGHTS_MALFORMED, WEIGHTS_DTYPE, FILE_UNREADABLE. */
+export async function openSafetensors(path: string): Promise<TensorStore> {
+  const file = await openFile(path, "WEIGHTS_MISSING")
+  try {
+    const tensors = await readHeader(file, path)
+    const read = async (name: string): Promise<Uint8Array<SharedArrayBuffer>> => {
+      const info = tensors.get(name)
+      if (info === undefined) throw new LaminaError("WEIGHTS_MISSING", `${path}: no tensor ${name}`)
+      const bytes = new Uint8Array(new SharedArrayBuffer(info.bytes))
+      await readFully(file, path, { into: bytes, position: info.start })
+      return bytes
+    }
+    return { tensors, read, close: () => file.close() }
+  } catch (cause) {
+    await file.close()
+    throw fileError(path, cause)
+  }
+}
+
+async function readHeader(file: FileHandle, path: string): Promise<Map<string, TensorInfo>> {
+  const { size } = await file.stat()
+  const prefix = new Uint8Array(Math.min(size, PREFIX_BYTES))
+  await readFully(file, path, { into: prefix, position: 0 })
+  const length = parseHeaderLength(prefix, { path, size })
+  const header = new Uint8Array(length)
+  await readFully(file, path, { into: header, position: PREFIX_BYTES })
+  return parseHeader(decodeUtf8(header, path, "WEIGHTS_MALFORMED"), { path, size, dataStart: PREFIX_BYTES + length })
+}
+
+async function readFully(file: FileHandle, path: string, range: { into: Uint8Array; position: number }): Promise<void> {
+  const { into, position } = range
+  for (let done = 0; done < into.length;) {
+    const length = Math.min(READ_BYTES, into.length - done)
+    const { bytesRead } = await file.read(into, done, length, position + done).catch((cause: unknown) => {
+      throw fileError(path, cause)
+    })
+    if (bytesRead === 0)
+      throw new LaminaError(
+        "WEIGHTS_MALFORMED",
+        `${path}: expected bytes up to ${position + into.length}, the file ends at ${position + done}`,
+      )
+    done += bytesRead
+  }
+}
