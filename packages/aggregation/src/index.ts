@@ -1,0 +1,8 @@
+export { adapterError } from "./adapter-error.js"
+export { aggregateAdapters, STRATEGIES } from "./aggregate-adapters.js"
+export type { NamedAdapter } from "./aggregate-adapters.js"
+export type { CohortInput } from "./cohort.js"
+export { compress } from "./compress.js"
+export type { Compressed, CompressOptions } from "./compress.js"
+export { stackOnto } from "./stack-onto.js"
+export type { Aggregate, ModuleError, Strategy, StrategyName } from "./strategy.js"

@@ -1,0 +1,42 @@
+import { zeros } from "./matrix.js"
+import type { Matrix } from "./matrix.js"
+import { makeReflector, reflect } from "./reflector.js"
+
+/**
+ * V = Q·T, where the K columns of V, of length L, are the ROWS of `vectors` (K,L). With c = min(K, L), T (c,K) is upper
+ * triangular and Q (L,c) has orthonormal columns; it stays a product of reflections.
+ */
+export interface Qr {
+  readonly triangle: Matrix
+  /** Rows x (P,c) -> rows Q·x (P,L). */
+  applyQ(coordinates: Matrix): Matrix
+}
+
+/** Householder's QR; vectors come as rows because rows are contiguous. Golub & Van Loan, Matrix Computations, 5.2.2. */
+export function qrOfRows(vectors: Matrix): Qr {
+  const { rows: count, cols: length } = vectors
+  const data = vectors.data.slice()
+  const core = Math.min(count, length)
+  const triangle = zeros(core, count)
+  const reflectors = Array.from({ length: core }, (_, j) => {
+    const u = { data, start: j * length + j, length: length - j }
+    const { alpha, beta } = makeReflector(u)
+    triangle.data[j * count + j] = alpha
+    for (let i = j + 1; i < count; i++) {
+      reflect(data, i * length + j, u, beta)
+      triangle.data[j * count + i] = data[i * length + j]!
+    }
+    return { u, beta }
+  })
+  return {
+    triangle,
+    applyQ: (coordinates) => {
+      const result = zeros(coordinates.rows, length)
+      for (let p = 0; p < coordinates.rows; p++) {
+        result.data.set(coordinates.data.subarray(p * core, (p + 1) * core), p * length)
+        for (let j = core - 1; j >= 0; j--) reflect(result.data, p * length + j, reflectors[j]!.u, reflectors[j]!.beta)
+      }
+      return result
+    },
+  }
+}
