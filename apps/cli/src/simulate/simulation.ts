@@ -75,6 +75,7 @@ class Simulation {
   readonly #texts: readonly HeldOutText[]
   readonly #stop = new AbortController()
   #scoring: Promise<void> = Promise.resolve()
+  #failure: unknown
 
   constructor(
     private readonly setting: SimulationOptions & {
@@ -93,7 +94,7 @@ class Simulation {
     const { coordinator, run, signal } = this.setting
     const all = AbortSignal.any([signal, this.#stop.signal])
     this.#watchRounds()
-    this.#scoreRound(0, [])
+    this.#score(0, async () => [])
     try {
       await Promise.all(this.setting.clients.map((client) => this.#participate(client, all)))
     } finally {
@@ -101,6 +102,7 @@ class Simulation {
     }
     await this.#scoring
     signal.throwIfAborted()
+    if (this.#failure !== undefined) throw this.#failure
     const state = coordinator.run(run)
     if (state.state !== "done" || state.globalAdapterHash === undefined)
       throw new LaminaError("RUN_STATE", `run ${run} ended as "${state.state}" after ${state.rounds.length} rounds`, {
@@ -133,15 +135,24 @@ class Simulation {
     const { coordinator, view, recipe } = this.setting
     coordinator.on("roundOpened", ({ round, clients }) => view.roundOpened({ round, rounds: recipe.rounds, clients }))
     coordinator.on("roundPublished", ({ round, adapterHash }) => {
-      this.#scoring = this.#scoring.then(async () => {
-        const adapter = decodeAdapter(await coordinator.adapter(adapterHash))
-        const scores = await this.#scoreRound(round, [adapter])
-        view.roundPublished({
-          round,
-          summary: scores ? `held-out perplexity ${perplexity(scores.overall).toFixed(2)}` : "",
-        })
-      })
+      this.#score(round, async () => [decodeAdapter(await coordinator.adapter(adapterHash))])
     })
+  }
+
+  /** Scores are made one round after another beside the training; a failure ends the simulation. */
+  #score(round: number, adapters: () => Promise<readonly Adapter[]>): void {
+    const { view } = this.setting
+    this.#scoring = this.#scoring
+      .then(async () => {
+        const scores = await this.#scoreRound(round, await adapters())
+        const summary = scores ? `held-out perplexity ${perplexity(scores.overall).toFixed(2)}` : ""
+        if (round > 0) view.roundPublished({ round, summary })
+        else if (scores) view.note(`base: ${summary}`)
+      })
+      .catch((error: unknown) => {
+        this.#failure ??= error
+        this.#stop.abort()
+      })
   }
 
   async #scoreRound(round: number, adapters: readonly Adapter[]): Promise<Scores | undefined> {
