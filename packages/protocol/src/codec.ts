@@ -8,6 +8,8 @@ import type { WireShape } from "./wire-scan.js"
 export interface Field<T> {
   read(value: unknown, where: string): T
   readonly nested?: WireShape
+  /** How often the field may be on the wire; once unless it is a list. */
+  readonly countMax?: number
 }
 
 /** Bytes <-> a message. Both directions check every field; decode throws nothing but FRAME_TOO_LARGE and FRAME_MALFORMED. */
@@ -28,27 +30,28 @@ type Values<F> = {
 }
 type Of<F> = F extends Field<infer T> ? T : never
 
-/** A codec for message `name` of proto/lamina.proto; `numbers` gives the field numbers of sub-messages. */
+/**
+ * A codec for message `name` of proto/lamina.proto. `fields` are in the order of their field numbers, 1, 2, 3 and so on (a test compares with
+ * the .proto file). `check` says what is wrong where fields must fit together.
+ */
 export function message<F extends Record<string, Field<unknown>>>(
   name: string,
   fields: F,
-  numbers: { readonly [K in keyof F & string]?: number } = {} as { readonly [K in keyof F & string]?: number },
+  check: (value: Values<F>) => string | undefined = () => undefined,
 ): MessageCodec<Values<F>> {
   const type = lamina.v1[name]
   if (!type) throw new Error(`no message ${name} in gen/lamina.js`)
-  const nested = new Map<number, WireShape>()
-  for (const [key, number] of Object.entries<number | undefined>(numbers)) {
-    const shape = fields[key]?.nested
-    if (shape && number !== undefined) nested.set(number, shape)
-  }
-  const shape: WireShape = { nested }
+  const shape = shapeOf(Object.values(fields))
   const read = (value: unknown, where: string): Values<F> => {
     if (typeof value !== "object" || value === null) throw malformed(where, "a message", value)
     const record = value as Record<string, unknown>
     const entries = Object.entries(fields).map(
       ([key, field]) => [key, field.read(record[key], `${where}.${key}`)] as const,
     )
-    return Object.fromEntries(entries.filter(([, item]) => item !== undefined)) as Values<F>
+    const read = Object.fromEntries(entries.filter(([, item]) => item !== undefined)) as Values<F>
+    const wrong = check(read)
+    if (wrong !== undefined) throw new LaminaError("FRAME_MALFORMED", `${where}: ${wrong}`)
+    return read
   }
   return {
     nested: shape,
@@ -58,10 +61,15 @@ export function message<F extends Record<string, Field<unknown>>>(
     decode: (bytes, { bytesMax = LIMITS.frameBytesMax } = {}) => {
       if (bytes.byteLength > bytesMax)
         throw new LaminaError("FRAME_TOO_LARGE", `${name}: expected at most ${bytesMax} bytes, got ${bytes.byteLength}`)
-      scanWire(bytes, shape)
+      scanWire(bytes, shape, name)
       return read(decoded(type, bytes, name), name)
     },
   }
+}
+
+function shapeOf(fields: readonly Field<unknown>[]): WireShape {
+  const numbered = fields.map((field, i) => [i + 1, { countMax: field.countMax ?? 1, nested: field.nested }] as const)
+  return { fields: new Map(numbered) }
 }
 
 function decoded(type: { decode(bytes: Uint8Array): object }, bytes: Uint8Array, name: string): object {

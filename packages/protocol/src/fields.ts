@@ -1,5 +1,6 @@
+import { compareNames } from "./adapter.js"
 import { malformed } from "./codec.js"
-import type { Field, MessageCodec } from "./codec.js"
+import type { Field } from "./codec.js"
 
 /** Checks for the kinds of fields the messages use. An absent proto3 field reads as its zero value. */
 
@@ -32,28 +33,60 @@ export function double({ min = -Infinity, max = Infinity }: { min?: number; max?
   }
 }
 
-/** Bytes of exactly `length`, or of at most `max`; always a copy, since protobufjs hands out views of the whole frame. */
-export function bytes({ length, max }: { length?: number; max?: number }): Field<Uint8Array> {
+/** Bytes of one of `lengths`, or of at most `max`; always a copy, since protobufjs hands out views of the whole frame. */
+export function bytes({ lengths, max = Infinity }: { lengths?: readonly number[]; max?: number }): Field<Uint8Array> {
   return {
     read(value, where) {
       const given = value ?? new Uint8Array(0)
       if (!(given instanceof Uint8Array)) throw malformed(where, "bytes", given)
-      if (length !== undefined && given.byteLength !== length) throw malformed(where, `${length} bytes`, given)
-      if (max !== undefined && given.byteLength > max) throw malformed(where, `at most ${max} bytes`, given)
+      if (lengths && !lengths.includes(given.byteLength)) throw malformed(where, `${lengths.join(" or ")} bytes`, given)
+      if (given.byteLength > max) throw malformed(where, `at most ${max} bytes`, given)
       return Uint8Array.from(given)
     },
   }
 }
 
+/** Text of `min` to `max` bytes of UTF-8. Half a surrogate pair has no UTF-8 and would come back as another text. */
 export function text({ min = 0, max }: { min?: number; max: number }): Field<string> {
   return {
     read(value, where) {
       const given = value ?? ""
-      if (typeof given !== "string" || given.length < min || given.length > max)
-        throw malformed(where, `text of ${min} to ${max} characters`, given)
+      if (typeof given !== "string" || !isWellFormed(given)) throw malformed(where, "text", given)
+      const length = Buffer.byteLength(given)
+      if (length < min || length > max) throw malformed(where, `text of ${min} to ${max} bytes`, given)
       return given
     },
   }
+}
+
+/** A name people read in logs and terminals: not empty, no control characters. */
+export function label({ max }: { max: number }): Field<string> {
+  const field = text({ min: 1, max })
+  return {
+    read(value, where) {
+      const given = field.read(value, where)
+      if (/\p{Cc}/u.test(given)) throw malformed(where, "a name without control characters", given)
+      return given
+    },
+  }
+}
+
+/** A relative path with "/" that stays below its folder on every system. */
+export function relativePath({ max }: { max: number }): Field<string> {
+  const field = label({ max })
+  return {
+    read(value, where) {
+      const given = field.read(value, where)
+      const safe =
+        !/[\\:]/.test(given) && given.split("/").every((part) => part !== "" && part !== "." && part !== "..")
+      if (!safe) throw malformed(where, 'a relative path of plain names and "/"', given)
+      return given
+    },
+  }
+}
+
+function isWellFormed(given: string): boolean {
+  return !/\p{Surrogate}/u.test(given)
 }
 
 /** One of a few words; the message names them. */
@@ -70,6 +103,7 @@ export function word<const W extends string>(words: readonly W[]): Field<W> {
 
 export function list<T>(item: Field<T>, { min = 0, max }: { min?: number; max: number }): Field<readonly T[]> {
   return {
+    countMax: max,
     ...(item.nested ? { nested: item.nested } : {}),
     read(value, where) {
       const given = value ?? []
@@ -88,20 +122,16 @@ export function optional<T>(field: Field<T>): Field<T | undefined> {
   }
 }
 
-/** A message of which exactly one field must be there: a oneof. */
-export function exactlyOne<T extends object>(codec: MessageCodec<T>): MessageCodec<T> {
-  const read = (value: unknown, where: string): T => {
-    const checked = codec.read(value, where)
-    if (Object.keys(checked).length !== 1)
-      throw malformed(where, "exactly one alternative", Object.keys(checked).length)
-    return checked
-  }
-  return {
-    nested: codec.nested,
-    read,
-    encode: (value) => codec.encode(read(value, "message")),
-    decode: (input, options) => read(codec.decode(input, options), "message"),
-  }
+/** For a message of which exactly one field must be there: a oneof. */
+export function exactlyOne(value: object): string | undefined {
+  const count = Object.keys(value).length
+  return count === 1 ? undefined : `expected exactly one alternative, got ${count}`
+}
+
+/** Each entry after the one before it in code-unit order, so none twice. */
+export function rising(names: readonly string[]): string | undefined {
+  const at = names.findIndex((name, i) => i > 0 && compareNames(names[i - 1] ?? "", name) >= 0)
+  return at < 0 ? undefined : `expected rising names, got one at ${at} that is not after the one before it`
 }
 
 function plainNumber(value: unknown): number {

@@ -1,16 +1,29 @@
 import { message } from "./codec.js"
 import type { Codec } from "./codec.js"
-import { bytes, double, exactlyOne, integer, list, optional, text, uint32, word } from "./fields.js"
+import {
+  bytes,
+  double,
+  exactlyOne,
+  integer,
+  label,
+  list,
+  optional,
+  relativePath,
+  rising,
+  text,
+  uint32,
+  word,
+} from "./fields.js"
 import { LIMITS } from "./limits.js"
 
 /** Every message of proto/lamina.proto with the meaning of its fields checked. docs/protocol.md is the specification. */
-const hash = bytes({ length: 32 })
+const hash = bytes({ lengths: [32] })
 /** Empty, or a hash. */
-const maybeHash = bytes({ max: 32 })
-const clientId = bytes({ length: 16 })
-const signature = bytes({ length: 64 })
-const runId = text({ min: 1, max: 64 })
-const name = text({ min: 1, max: LIMITS.nameBytesMax })
+const maybeHash = bytes({ lengths: [0, 32] })
+const clientId = bytes({ lengths: [16] })
+const signature = bytes({ lengths: [64] })
+const runId = label({ max: 64 })
+const name = label({ max: LIMITS.nameBytesMax })
 const note = text({ max: 1_000 })
 const round = uint32({ min: 1 })
 const scaling = word(["lora", "rslora"])
@@ -36,17 +49,13 @@ const Capability = message("Capability", {
   precision: word(["", "f32", "q8", "q4"]),
   examples: integer(),
 })
-const OpenSession = message(
-  "OpenSession",
-  {
-    publicKey: hash,
-    signature,
-    name: text({ min: 1, max: 64 }),
-    capability: Capability,
-    joinToken: text({ max: 200 }),
-  },
-  { capability: 4 },
-)
+const OpenSession = message("OpenSession", {
+  publicKey: hash,
+  signature,
+  name,
+  capability: Capability,
+  joinToken: text({ max: 200 }),
+})
 const Session = message("Session", { clientId, token: text({ min: 1, max: 200 }), serverTimeMs: integer() })
 
 const NextTask = message("NextTask", { runId: text({ max: 64 }), afterRound: uint32() })
@@ -59,12 +68,10 @@ const TaskOffer = message("TaskOffer", {
   planSignature: signature,
   runId,
 })
-const NextTaskReply = exactlyOne(
-  message(
-    "NextTaskReply",
-    { task: optional(TaskOffer), wait: optional(Wait), ended: optional(RunEnded) },
-    { task: 1, wait: 2, ended: 3 },
-  ),
+const NextTaskReply = message(
+  "NextTaskReply",
+  { task: optional(TaskOffer), wait: optional(Wait), ended: optional(RunEnded) },
+  exactlyOne,
 )
 const RoundHeader = message("RoundHeader", {
   version: uint32(),
@@ -80,7 +87,7 @@ const RoundHeader = message("RoundHeader", {
   weightRule: word(["tokens", "examples", "equal"]),
   softDeadlineMs: integer(),
   hardDeadlineMs: integer(),
-  recipientKey: bytes({ length: 1_216 }),
+  recipientKey: bytes({ lengths: [1_216] }),
   strategy: word(["flora", "fedit"]),
   seed: uint32(),
 })
@@ -98,10 +105,11 @@ const Plan = message(
     scaling,
     dropout: share,
     precision,
-    steps: uint32({ min: 1 }),
-    batch: uint32({ min: 1 }),
-    context: uint32({ min: 2 }),
-    accumulate: uint32({ min: 1 }),
+    // the same bounds as in a recipe: a plan must not ask a client for more than any recipe can
+    steps: uint32({ min: 1, max: 1_000_000 }),
+    batch: uint32({ min: 1, max: 4_096 }),
+    context: uint32({ min: 2, max: 131_072 }),
+    accumulate: uint32({ min: 1, max: 1_024 }),
     learningRate: double({ min: 0 }),
     schedule: word(["constant", "linear", "cosine"]),
     warmupSteps: uint32(),
@@ -112,7 +120,8 @@ const Plan = message(
     downloadBytesMax: integer(),
     proximal: double({ min: 0 }),
   },
-  { modules: 1 },
+  ({ modules }) =>
+    new Set(modules.map((module) => module.name)).size < modules.length ? "a module comes twice" : undefined,
 )
 const Progress = message("Progress", {
   runId,
@@ -125,11 +134,11 @@ const Progress = message("Progress", {
 })
 const Ack = message("Ack", {})
 
-const BaseFile = message("BaseFile", { path: name, bytes: integer(), hash })
+const BaseFile = message("BaseFile", { path: relativePath({ max: LIMITS.nameBytesMax }), bytes: integer(), hash })
 const BaseManifest = message(
   "BaseManifest",
-  { name: text({ max: 200 }), files: list(BaseFile, { min: 1, max: 1_000 }) },
-  { files: 2 },
+  { name: text({ max: LIMITS.nameBytesMax }), files: list(BaseFile, { min: 1, max: 1_000 }) },
+  ({ files }) => rising(files.map((file) => file.path)),
 )
 
 const UploadOpen = message("UploadOpen", {
@@ -157,8 +166,10 @@ const ReceiptBody = message("ReceiptBody", {
 })
 
 const Failure = message("Failure", { code: uint32(), message: note, retryAfterMs: uint32() })
-const Reply = exactlyOne(
-  message("Reply", { ok: optional(bytes({ max: LIMITS.frameBytesMax })), failure: optional(Failure) }, { failure: 2 }),
+const Reply = message(
+  "Reply",
+  { ok: optional(bytes({ max: LIMITS.frameBytesMax })), failure: optional(Failure) },
+  exactlyOne,
 )
 
 const EnvelopeHeader = message("EnvelopeHeader", {
@@ -172,67 +183,35 @@ const EnvelopeHeader = message("EnvelopeHeader", {
   plaintextBytes: integer(),
   segmentBytes: uint32({ min: 1 }),
   segments: uint32(),
-  salt: bytes({ length: 24 }),
+  salt: bytes({ lengths: [24] }),
   stanzaRoot: hash,
-  keyCommitment: bytes({ max: 32 }),
+  keyCommitment: maybeHash,
   stanzas: uint32({ min: 1 }),
 })
 const ManifestTensor = message("ManifestTensor", { dtype: word(["f32"]), offset: integer(), bytes: integer() })
-const ManifestModule = message(
-  "ManifestModule",
-  {
-    name,
-    outFeatures: uint32({ min: 1, max: LIMITS.featuresMax }),
-    inFeatures: uint32({ min: 1, max: LIMITS.featuresMax }),
-    rank: uint32({ min: 1, max: LIMITS.featuresMax }),
-    alpha: double({ min: 0 }),
-    scaling,
-    a: ManifestTensor,
-    b: ManifestTensor,
-  },
-  { a: 7, b: 8 },
-)
-const Metric = message("Metric", { name: text({ min: 1, max: 100 }), value: double() })
-const UpdateManifest = message(
-  "UpdateManifest",
-  {
-    weight: integer({ max: LIMITS.weightMax }),
-    modules: list(ManifestModule, { min: 1, max: LIMITS.modulesMax }),
-    metrics: list(Metric, { max: 100 }),
-  },
-  { modules: 2, metrics: 3 },
-)
+const ManifestModule = message("ManifestModule", {
+  name,
+  outFeatures: uint32({ min: 1, max: LIMITS.featuresMax }),
+  inFeatures: uint32({ min: 1, max: LIMITS.featuresMax }),
+  rank: uint32({ min: 1, max: LIMITS.featuresMax }),
+  alpha: double({ min: 0 }),
+  scaling,
+  a: ManifestTensor,
+  b: ManifestTensor,
+})
+const Metric = message("Metric", { name: label({ max: 100 }), value: double() })
+const UpdateManifest = message("UpdateManifest", {
+  weight: integer({ max: LIMITS.weightMax }),
+  modules: list(ManifestModule, { min: 1, max: LIMITS.modulesMax }),
+  metrics: list(Metric, { max: 100 }),
+})
 
+// prettier-ignore
 export const messages = {
-  ...{
-    Hello,
-    Challenge,
-    Capability,
-    OpenSession,
-    Session,
-    NextTask,
-    NextTaskReply,
-    Wait,
-    RunEnded,
-    TaskOffer,
-    RoundHeader,
-    ModulePlan,
-    Plan,
-  },
-  ...{
-    Progress,
-    Ack,
-    BaseFile,
-    BaseManifest,
-    UploadOpen,
-    UploadTicket,
-    UploadCommit,
-    Receipt,
-    ReceiptBody,
-    Failure,
-    Reply,
-  },
-  ...{ EnvelopeHeader, ManifestTensor, ManifestModule, Metric, UpdateManifest },
+  Hello, Challenge, Capability, OpenSession, Session,
+  NextTask, NextTaskReply, Wait, RunEnded, TaskOffer, RoundHeader, ModulePlan, Plan, Progress, Ack,
+  BaseFile, BaseManifest, UploadOpen, UploadTicket, UploadCommit, Receipt, ReceiptBody, Failure, Reply,
+  EnvelopeHeader, ManifestTensor, ManifestModule, Metric, UpdateManifest,
 }
 
 type Message<C> = C extends Codec<infer T> ? T : never

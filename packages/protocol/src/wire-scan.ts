@@ -6,45 +6,64 @@ import { LIMITS } from "./limits.js"
  * otherwise decode to far more memory than it has bytes. Sub-messages are walked where `nested` says so, since bytes and strings look the same.
  */
 export interface WireShape {
-  /** Field number -> shape of the sub-message in it. */
-  readonly nested: ReadonlyMap<number, WireShape>
+  /** Field number -> how often it may come, and the shape of the sub-message in it. Unknown numbers are a newer peer's and are skipped. */
+  readonly fields: ReadonlyMap<number, { readonly countMax: number; readonly nested?: WireShape | undefined }>
 }
 
-/** Throws FRAME_MALFORMED (bad varint, length, wire type, depth) or FRAME_TOO_LARGE (more than LIMITS.fieldsMax fields). */
-export function scanWire(bytes: Uint8Array, shape: WireShape): void {
-  new Scanner(bytes).message(0, bytes.length, { shape, depth: 0 })
+/**
+ * Throws FRAME_MALFORMED (bad varint, length, wire type, depth, a single field twice) or FRAME_TOO_LARGE (more entries than a list may have,
+ * more than LIMITS.fieldsMax fields in all).
+ */
+export function scanWire(bytes: Uint8Array, shape: WireShape, name = "protobuf"): void {
+  new Scanner(bytes, name).message(0, bytes.length, { shape, depth: 0 })
 }
 
 class Scanner {
   #at = 0
   #fields = 0
 
-  constructor(private readonly bytes: Uint8Array) {}
+  constructor(
+    private readonly bytes: Uint8Array,
+    private readonly name: string,
+  ) {}
 
   message(start: number, end: number, { shape, depth }: { shape: WireShape; depth: number }): void {
-    if (depth > LIMITS.depthMax) throw malformed(`messages nested deeper than ${LIMITS.depthMax}`)
+    if (depth > LIMITS.depthMax) throw this.#malformed(`messages nested deeper than ${LIMITS.depthMax}`)
+    const seen = new Map<number, number>()
     this.#at = start
     while (this.#at < end) {
       if (++this.#fields > LIMITS.fieldsMax)
-        throw new LaminaError("FRAME_TOO_LARGE", `expected at most ${LIMITS.fieldsMax} fields in a message, got more`)
+        throw this.#tooLarge(`expected at most ${LIMITS.fieldsMax} fields in a message, got more`)
       const tag = this.#varint(end)
-      this.#field({ number: Math.floor(tag / 8), wireType: tag % 8, end, shape, depth })
+      const number = Math.floor(tag / 8)
+      this.#count(number, seen, shape)
+      this.#field({ number, wireType: tag % 8, end, shape, depth })
     }
-    if (this.#at !== end) throw malformed("a field runs past the end of its message")
+    if (this.#at !== end) throw this.#malformed("a field runs past the end of its message")
+  }
+
+  #count(number: number, seen: Map<number, number>, shape: WireShape): void {
+    const known = shape.fields.get(number)
+    if (!known) return
+    const count = (seen.get(number) ?? 0) + 1
+    seen.set(number, count)
+    if (count <= known.countMax) return
+    if (known.countMax === 1) throw this.#malformed(`field ${number} comes twice`)
+    throw this.#tooLarge(`field ${number}: expected at most ${known.countMax} entries, got more`)
   }
 
   #field(field: { number: number; wireType: number; end: number; shape: WireShape; depth: number }): void {
     const { number, wireType, end, shape, depth } = field
-    if (number < 1) throw malformed("field number 0")
+    if (number < 1) throw this.#malformed("field number 0")
     if (wireType === 0) {
       this.#varint(end)
       return
     }
     const length = wireType === 2 ? this.#varint(end) : wireType === 1 ? 8 : wireType === 5 ? 4 : -1
-    if (length < 0) throw malformed(`wire type ${wireType}`)
+    if (length < 0) throw this.#malformed(`wire type ${wireType}`)
     const next = this.#at + length
-    if (next > end) throw malformed(`field ${number} has ${length} bytes where ${end - this.#at} are left`)
-    const nested = wireType === 2 ? shape.nested.get(number) : undefined
+    if (next > end) throw this.#malformed(`field ${number} has ${length} bytes where ${end - this.#at} are left`)
+    const nested = wireType === 2 ? shape.fields.get(number)?.nested : undefined
     if (nested) this.message(this.#at, next, { shape: nested, depth: depth + 1 })
     this.#at = next
   }
@@ -54,15 +73,19 @@ class Scanner {
     let value = 0
     for (let i = 0; i < 10; i++) {
       const byte = this.bytes[this.#at]
-      if (byte === undefined || this.#at >= end) throw malformed("a number runs past the end of its message")
+      if (byte === undefined || this.#at >= end) throw this.#malformed("a number runs past the end of its message")
       this.#at++
       value += (byte & 0x7f) * 2 ** (7 * i)
       if (byte < 0x80) return value
     }
-    throw malformed("a number of more than 10 bytes")
+    throw this.#malformed("a number of more than 10 bytes")
   }
-}
 
-function malformed(what: string): LaminaError {
-  return new LaminaError("FRAME_MALFORMED", `protobuf: ${what}`)
+  #malformed(what: string): LaminaError {
+    return new LaminaError("FRAME_MALFORMED", `${this.name}: ${what}`)
+  }
+
+  #tooLarge(what: string): LaminaError {
+    return new LaminaError("FRAME_TOO_LARGE", `${this.name}: ${what}`)
+  }
 }
