@@ -2,7 +2,7 @@ import { compareNames, LaminaError } from "@lamina/protocol"
 import type { AdapterModule, Update } from "@lamina/protocol"
 
 /** One client's factors for one module, with its p_k. */
-export interface Contribution {
+interface Contribution {
   readonly clientId: string
   /** p_k = weight / sum over the whole cohort, whether a client trains the module or not. */
   readonly share: number

@@ -26,7 +26,7 @@ export type { LmHeadArgs } from "./ops/lm-head-cross-entropy.js"
 export { quantLoraLinear } from "./ops/quant-lora-linear.js"
 export type { LoraTerm, QuantLoraLinearArgs } from "./ops/quant-lora-linear.js"
 export { rmsNorm } from "./ops/rms-norm.js"
-export { rope, ropeTable } from "./ops/rope.js"
+export { rope } from "./ops/rope.js"
 export type { RopeTable } from "./ops/rope.js"
 export { swiglu } from "./ops/swiglu.js"
 export type {

@@ -6,7 +6,7 @@ import { makeReflector, reflect } from "./reflector.js"
  * V = Q·T, where the K columns of V, of length L, are the ROWS of `vectors` (K,L). With c = min(K, L), T (c,K) is upper
  * triangular and Q (L,c) has orthonormal columns; it stays a product of reflections.
  */
-export interface Qr {
+interface Qr {
   readonly triangle: Matrix
   /** Rows x (P,c) -> rows Q·x (P,L). */
   applyQ(coordinates: Matrix): Matrix

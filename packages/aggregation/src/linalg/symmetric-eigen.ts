@@ -4,7 +4,7 @@ import type { Stretch } from "./reflector.js"
 import { tridiagonalEigen } from "./tridiagonal-eigen.js"
 
 /** Eigenvalues in falling order and orthonormal eigenvectors as the rows of `vectors` (N,N). */
-export interface Eigen {
+interface Eigen {
   readonly values: Float64Array
   readonly vectors: Matrix
 }

@@ -14,7 +14,7 @@ export function seededValues(seed: number): (length: number) => Float32Array {
 }
 
 /** Everything about a module but its values. */
-export interface ModuleSize {
+interface ModuleSize {
   readonly name?: string
   readonly outFeatures: number
   readonly inFeatures: number

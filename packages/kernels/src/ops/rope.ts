@@ -12,29 +12,6 @@ export interface RopeTable {
 }
 
 /**
- * Angle of position p and pair i: p · theta^(-2i / headDim), in f64, cos and sin rounded once. Su et al. 2021
- * (arXiv:2104.09864), equation 15.
- */
-export function ropeTable({
-  positions,
-  headDim,
-  theta,
-}: {
-  positions: number
-  headDim: number
-  theta: number
-}): RopeTable {
-  const half = headDim / 2
-  const angle = (index: number): number => Math.floor(index / half) * theta ** ((-2 * (index % half)) / headDim)
-  const length = positions * half
-  return {
-    headDim,
-    cos: Float32Array.from({ length }, (_, index) => Math.cos(angle(index))),
-    sin: Float32Array.from({ length }, (_, index) => Math.sin(angle(index))),
-  }
-}
-
-/**
  * Turns the pairs (i, i + headDim/2) of every head of x (T, heads·headDim) by the angle of each token's position (T),
  * as transformers' Llama does. Su et al. 2021 (arXiv:2104.09864), section 3.2. Throws KERNEL_SHAPE, also for a position
  * past the table.

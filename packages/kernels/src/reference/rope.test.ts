@@ -1,10 +1,11 @@
 import * as tf from "@tensorflow/tfjs-core"
 
 import { initKernels } from "../init.js"
-import { rope, ropeTable } from "../ops/rope.js"
+import { rope } from "../ops/rope.js"
 import { centralDifference, dot } from "../testing/central-difference.js"
 import { expectClose } from "../testing/expect-close.js"
 import { seededRandom } from "../testing/random.js"
+import { ropeTable } from "../testing/rope-table.js"
 
 beforeAll(() => initKernels({ backend: "cpu" }))
 
