@@ -82,7 +82,8 @@ def main() -> None:
     with_regex = pre_tokenizers.ByteLevel(add_prefix_space=False)
     llama3 = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(LLAMA3), "isolated"), bytes_only])
     smollm = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), with_regex])
-    grouped = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=False), bytes_only])
+    prefixed = pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=False)  # a space shows where digits end
+    grouped = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=False), prefixed])
     kinds = {
         "gpt2": byte_level(with_regex, corpus, ignore_merges=False),
         "llama3": byte_level(llama3, corpus, ignore_merges=True),
