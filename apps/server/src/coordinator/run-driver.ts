@@ -39,6 +39,8 @@ export class RunDriver {
   #aggregating = false
   #aggregateAfterMs = 0
   #ended = false
+  /** How observers are told of the end of the round, once the book shows it. */
+  #news: (() => void) | undefined
 
   constructor(
     private readonly context: CoordinatorContext,
@@ -214,8 +216,7 @@ export class RunDriver {
       const adapter = { run_id: this.id, round, hash: adapterHash, bytes }
       await this.context.store.publishRound(logged, { adapter, report: JSON.stringify(report) })
       if (this.#row) this.#row = { ...this.#row, adapter_hash: adapterHash, ended_ms: logged.atMs }
-      this.context.metrics.rounds.inc({ outcome: "published" })
-      this.context.events.tell("roundPublished", { runId: this.id, round, adapterHash, report })
+      this.#news = () => this.context.events.tell("roundPublished", { runId: this.id, round, adapterHash, report })
     })
   }
 
@@ -237,15 +238,17 @@ export class RunDriver {
   async #finishIfOver(): Promise<void> {
     if (!isOver(this.#round) || this.#ended || !this.#row) return
     const { store, events, metrics, now, book } = this.context
-    const { phase } = this.#round
+    const round = this.#number
     if (this.#round.phase === "abandoned") {
       const { reason } = this.#round
-      await store.closeRound(this.id, this.#number, { reason, atMs: now() })
+      await store.closeRound(this.id, round, { reason, atMs: now() })
       this.#row = { ...this.#row, reason, ended_ms: now() }
-      metrics.rounds.inc({ outcome: phase })
-      events.tell("roundAbandoned", { runId: this.id, round: this.#number, reason })
+      this.#news = () => events.tell("roundAbandoned", { runId: this.id, round, reason })
     }
     book.putRound(this.#row)
+    metrics.rounds.inc({ outcome: this.#round.phase })
+    this.#news?.()
+    this.#news = undefined
     await this.context.forgetUploads()
     await this.#continue()
   }

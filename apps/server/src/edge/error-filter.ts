@@ -57,19 +57,14 @@ function coded(error: unknown): unknown {
   if (hasErrorCode(error)) return error
   const status = error instanceof HttpException ? error.getStatus() : fastifyStatus(error)
   if (status === undefined || status >= 500) return error
-  const code =
-    status === 404
-      ? "NOT_FOUND"
-      : status === 413
-        ? "FRAME_TOO_LARGE"
-        : status === 401
-          ? "SESSION_REJECTED"
-          : "FRAME_MALFORMED"
-  return new LaminaError(code, error instanceof Error ? error.message : "expected another request", { cause: error })
+  const code = CODE[status] ?? "FRAME_MALFORMED"
+  return new LaminaError(code, (error as { message: string }).message, { cause: error })
 }
 
+const CODE: Partial<Record<number, ErrorCode>> = { 401: "SESSION_REJECTED", 404: "NOT_FOUND", 413: "FRAME_TOO_LARGE" }
+
+/** fastify's errors have no class of their own to ask for: they are told by this field. */
 function fastifyStatus(error: unknown): number | undefined {
-  return error instanceof Error && "statusCode" in error && typeof error.statusCode === "number"
-    ? error.statusCode
-    : undefined
+  const { statusCode } = (typeof error === "object" && error !== null ? error : {}) as { statusCode?: unknown }
+  return typeof statusCode === "number" ? statusCode : undefined
 }

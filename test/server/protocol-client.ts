@@ -1,0 +1,177 @@
+import { generateIdentity, hash, sealToBytes, sign } from "@lamina/crypto"
+import type { Identity } from "@lamina/crypto"
+import { LIMITS, encodeUpdate, errorCodeOfWire, messages } from "@lamina/protocol"
+import type { AdapterModule, Capability, Plan, ReceiptBody, RoundHeader, TaskOffer } from "@lamina/protocol"
+import { io } from "socket.io-client"
+import type { Socket } from "socket.io-client"
+
+/** A refusal of the coordinator, by its code. */
+export class Refused extends Error {
+  constructor(
+    readonly code: string,
+    message: string,
+  ) {
+    super(`${code}: ${message}`)
+  }
+}
+
+export interface Task {
+  readonly offer: TaskOffer
+  readonly header: RoundHeader
+  readonly headerHash: Uint8Array
+  readonly plan: Plan
+}
+
+/** The protocol of a client spoken by hand: every step can be left out, repeated or done wrong. */
+export class ProtocolClient {
+  readonly socket: Socket
+  readonly identity: Identity
+  readonly name: string
+  token = ""
+  federationId = new Uint8Array(0)
+
+  constructor(
+    readonly url: string,
+    options: { name?: string; identity?: Identity } = {},
+  ) {
+    this.name = options.name ?? "north"
+    this.identity = options.identity ?? generateIdentity()
+    this.socket = io(url, { path: "/v1/socket", transports: ["websocket"], forceNew: true, reconnection: false })
+  }
+
+  /** The ok bytes of one request; its failure as Refused. */
+  async request(event: string, frame: unknown): Promise<Uint8Array> {
+    const answer = (await this.socket.timeout(20_000).emitWithAck(event, frame)) as Uint8Array
+    const { ok, failure } = messages.Reply.decode(answer)
+    if (failure) throw new Refused(errorCodeOfWire(failure.code), failure.message)
+    return ok!
+  }
+
+  async challenge(): Promise<{ nonce: Uint8Array; federationId: Uint8Array; coordinatorKey: Uint8Array }> {
+    const hello = messages.Hello.encode({ version: 1, software: "test" })
+    return messages.Challenge.decode(await this.request("session.challenge", hello))
+  }
+
+  /** Opens the session; `wrong` replaces parts of what is signed. */
+  async open(
+    options: { capability?: Partial<Capability>; joinToken?: string; wrong?: { federationId?: Uint8Array; nonce?: Uint8Array } } = {},
+  ): Promise<this> {
+    const { nonce, federationId } = await this.challenge()
+    const { publicKey } = this.identity
+    const signed = [options.wrong?.federationId ?? federationId, options.wrong?.nonce ?? nonce, publicKey]
+    const request = messages.OpenSession.encode({
+      publicKey,
+      signature: sign(this.identity, "lamina/v1/session", ...signed),
+      name: this.name,
+      capability: { ...NO_WISH, ...options.capability },
+      joinToken: options.joinToken ?? "",
+    })
+    const session = messages.Session.decode(await this.request("session.open", request))
+    this.token = session.token
+    this.federationId = federationId
+    return this
+  }
+
+  async next(runId: string, afterRound = 0) {
+    const request = messages.NextTask.encode({ runId, afterRound })
+    return messages.NextTaskReply.decode(await this.request("round.next", request))
+  }
+
+  /** Asks on every hint until there is a task. */
+  async task(runId: string, afterRound = 0): Promise<Task> {
+    for (;;) {
+      const hinted = new Promise<void>((resolve) => this.socket.once("hint", () => resolve()))
+      const { task: offer } = await this.next(runId, afterRound)
+      if (offer) {
+        const header = messages.RoundHeader.decode(offer.header)
+        return { offer, header, headerHash: hash(offer.header), plan: messages.Plan.decode(offer.plan) }
+      }
+      await hinted
+    }
+  }
+
+  /** An envelope that answers a task; `change` spoils the update before it is sealed. */
+  seal(task: Task, options: { fill?: number; weight?: number; change?: (modules: AdapterModule[]) => AdapterModule[] } = {}) {
+    const modules = answering(task.plan, options.fill ?? 1)
+    const adapter = { modules: options.change ? options.change(modules) : modules }
+    return sealToBytes({
+      identity: this.identity,
+      federationId: this.federationId,
+      roundHeaderHash: task.headerHash,
+      recipientKey: task.header.recipientKey,
+      plaintext: encodeUpdate({ weight: options.weight ?? 10, adapter, metrics: [{ name: "loss", value: 2.5 }] }),
+    })
+  }
+
+  async openUpload({ header }: Pick<Task, "header">, sealed: ReturnType<ProtocolClient["seal"]>) {
+    const request = messages.UploadOpen.encode({
+      runId: header.runId,
+      round: header.round,
+      header: sealed.header,
+      leaves: sealed.leaves,
+      signature: sealed.signature,
+      envelopeBytes: sealed.bytes,
+    })
+    return messages.UploadTicket.decode(await this.request("upload.open", request))
+  }
+
+  putChunk(uploadId: string, index: number, body: Uint8Array): Promise<Response> {
+    const headers = { authorization: `Bearer ${this.token}`, "content-type": "application/octet-stream" }
+    return fetch(`${this.url}/v1/uploads/${uploadId}/chunks/${index}`, { method: "PUT", headers, body: Buffer.from(body) })
+  }
+
+  /** Every chunk whose bit is not set. */
+  async putAll(uploadId: string, { envelope }: { envelope: Uint8Array }, have = new Uint8Array(0)): Promise<void> {
+    for (let i = 0; i * LIMITS.chunkBytes < envelope.length; i++) {
+      if (((have[i >> 3] ?? 0) >> (i & 7)) & 1) continue
+      const response = await this.putChunk(uploadId, i, chunkOf(envelope, i))
+      if (response.status !== 204) throw new Error(`chunk ${i}: ${response.status} ${await response.text()}`)
+    }
+  }
+
+  async commit(uploadId: string, envelopeRoot: Uint8Array): Promise<ReceiptBody & { raw: { body: Uint8Array; signature: Uint8Array } }> {
+    const request = messages.UploadCommit.encode({ uploadId, envelopeRoot })
+    const raw = messages.Receipt.decode(await this.request("upload.commit", request))
+    return { ...messages.ReceiptBody.decode(raw.body), raw }
+  }
+
+  /** Everything from envelope to receipt. */
+  async submit(task: Task, sealed = this.seal(task)) {
+    const { uploadId, have } = await this.openUpload(task, sealed)
+    await this.putAll(uploadId, sealed, have)
+    return this.commit(uploadId, sealed.root)
+  }
+
+  close(): void {
+    this.socket.disconnect()
+  }
+}
+
+export function chunkOf(envelope: Uint8Array, index: number): Uint8Array {
+  return envelope.subarray(index * LIMITS.chunkBytes, (index + 1) * LIMITS.chunkBytes)
+}
+
+/** The code a request was refused with; fails when it was not. */
+export async function refusal(request: Promise<unknown>): Promise<string> {
+  try {
+    await request
+  } catch (error) {
+    if (error instanceof Refused) return error.code
+    throw error
+  }
+  throw new Error("expected a refusal, got an answer")
+}
+
+/** The smallest adapter a plan asks for: A and B filled with `fill` and 2 * fill. */
+export function answering(plan: Plan, fill: number): AdapterModule[] {
+  return plan.modules.map(({ name, outFeatures, inFeatures, rank, alpha }) => ({
+    ...{ name, outFeatures, inFeatures, rank, alpha, scaling: plan.scaling },
+    a: new Float32Array(rank * inFeatures).fill(fill),
+    b: new Float32Array(outFeatures * rank).fill(2 * fill),
+  }))
+}
+
+const NO_WISH: Capability = {
+  ...{ memoryBytes: 0, cores: 2, kernels: "reference", tokensPerSecond: 100, platform: "test", node: "" },
+  ...{ rankMax: 0, precision: "", examples: 0 },
+}
