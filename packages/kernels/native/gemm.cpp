@@ -12,7 +12,7 @@ namespace {
 
 constexpr Scratch kPackedA[Product::kTermsMax] = {Scratch::pack_a, Scratch::pack_low_a, Scratch::pack_global_a};
 
-// Panels that one task packs at once: with kc = 256 f32 or 512 bf16, 128 KiB of B beside the A block in L2.
+// Panels that one task packs at once: at most 256 KiB of B beside the A block in L2.
 constexpr long kPanels = 4;
 constexpr long kTasksPerThread = 6;
 
@@ -22,11 +22,14 @@ struct PackedTerm {
   char* a = nullptr;
   size_t stride = 0;  // bytes between blocks
   long depth = 0;     // padded to k_unit
+  long step = 0;      // depth of one packed panel: equal parts of at most the family's kc
 };
 
 bool prepare(const Term& t, long rows, Scratch purpose, PackedTerm& out) {
   const GemmFamily& f = *t.family;
   out.depth = static_cast<long>(round_to(static_cast<size_t>(t.depth), static_cast<size_t>(f.k_unit)));
+  const long parts = std::max<long>(1, (out.depth + f.kc - 1) / f.kc);
+  out.step = static_cast<long>(round_to(static_cast<size_t>((out.depth + parts - 1) / parts), 32));
   // 64 more bytes, so that blocks never lie a power of two apart.
   out.stride = round_to(static_cast<size_t>(out.depth) * f.a_bytes_per_k + f.a_slack, 64) + 64;
   out.a = static_cast<char*>(scratch(purpose, out.stride * static_cast<size_t>((rows + f.mr - 1) / f.mr)));
@@ -62,8 +65,8 @@ void run_share(const Product& p, const PackedTerm* packed, char* panels, const S
   for (int i = 0; i < p.terms; i++) {
     const Term& t = p.term[i];
     const GemmFamily& f = *t.family;
-    for (long k = 0; k < packed[i].depth; k += f.kc) {
-      const int depth = static_cast<int>(std::min<long>(f.kc, packed[i].depth - k));
+    for (long k = 0; k < packed[i].depth; k += packed[i].step) {
+      const int depth = static_cast<int>(std::min(packed[i].step, packed[i].depth - k));
       const size_t stride = static_cast<size_t>(depth) * f.b_bytes_per_k;
       for (long j = 0; j < cols; j += f.nr) f.pack_b(t.w, t.transposed, col + j, k, depth, panels + static_cast<size_t>(j / f.nr) * stride);
       f.compute({packed[i].a + static_cast<size_t>(row / f.mr) * packed[i].stride + static_cast<size_t>(k) * f.a_bytes_per_k, packed[i].stride, panels,
@@ -92,7 +95,7 @@ Status multiply(const Product& p) {
     if (!prepare(p.term[i], p.rows, kPackedA[i], packed[i])) return Status::out_of_memory;
     mr = std::max<long>(mr, f.mr);
     nr = std::max<long>(nr, f.nr);
-    panel_bytes = std::max(panel_bytes, static_cast<size_t>(std::min<long>(f.kc, packed[i].depth)) * f.b_bytes_per_k * static_cast<size_t>(kPanels * nr / f.nr));
+    panel_bytes = std::max(panel_bytes, static_cast<size_t>(packed[i].step) * f.b_bytes_per_k * static_cast<size_t>(kPanels * nr / f.nr));
   }
   const Split s = split(p, mr, nr);
   panel_bytes = round_to(panel_bytes, 64) + 64;

@@ -16,7 +16,7 @@ struct GemmFamily {
   int mr;        // rows of a packed A block
   int nr;        // columns of a packed B panel
   int k_unit;    // K is padded with zeros to a multiple of this
-  int kc;        // depth of one packed B panel
+  int kc;        // largest depth of one packed B panel, a multiple of 32
   size_t a_bytes_per_k;  // bytes of one k of an A block
   size_t b_bytes_per_k;  // bytes of one k of a B panel
   size_t a_slack;        // bytes that packing may write past an A block

@@ -12,50 +12,96 @@
 namespace lamina {
 namespace {
 
-// Tokens whose logits exist at once. W is dequantized once per chunk and direction, so a chunk must be long enough to hide it.
-constexpr long kChunk = 256;
-// Depth of one product of the gradient: bounds the packed copy of the probabilities.
-constexpr long kSlab = 4096;
+// Logits of one chunk of tokens exist at once, 48 MiB of them. W is dequantized once per chunk and direction, so a chunk must be long
+// enough to hide it.
+constexpr long kLogits = 12l << 20;
+constexpr long kChunkMin = 32, kChunkMax = 256;
+// Columns of one slab of logits: 256 x 2048 floats are worked on while they are still in L2.
+constexpr long kSlab = 2048;
 
-// Logits -> their gradient, (softmax - one-hot) / counted; rows without a target become zero. Fills each row's loss.
-void softmax_rows(float* logits, long vocabulary, const int32_t* targets, long rows, float weight, bool gradient, double* losses) {
-  const KernelSet& set = *isa().kernels;
-  parallel(rows, [&](long t, int) {
-    float* row = logits + t * vocabulary;
-    losses[t] = 0.0;
-    if (targets[t] < 0) {
-      if (gradient) memset(row, 0, static_cast<size_t>(vocabulary) * sizeof(float));
-      return;
-    }
-    float largest, sum;
-    set.row_max_sum(row, vocabulary, &largest, &sum);
-    losses[t] = static_cast<double>(largest) + std::log(static_cast<double>(sum)) - static_cast<double>(row[targets[t]]);
-    if (!gradient) return;
-    set.exp_scaled(row, vocabulary, largest, weight / sum);
-    row[targets[t]] -= weight;
-  });
+struct RowStats {
+  double loss;
+  float largest, sum;  // of exp(logit - largest)
+};
+
+// Rows first .. first + count of W.
+WeightView rows_of(const WeightView& w, long first, long count) {
+  WeightView slab = w;
+  slab.rows = count;
+  const long blocks = w.blocks();
+  switch (w.format) {
+    case Format::f32: slab.codes = static_cast<const float*>(w.codes) + first * w.cols; break;
+    case Format::bf16: slab.codes = static_cast<const uint16_t*>(w.codes) + first * w.cols; break;
+    case Format::q8: slab.codes = static_cast<const int8_t*>(w.codes) + first * w.cols; break;
+    case Format::q4: slab.codes = static_cast<const uint8_t*>(w.codes) + first * blocks * 16; break;
+  }
+  if (w.scales) slab.scales = w.scales + first * blocks;
+  if (w.mins) slab.mins = w.mins + first * blocks;
+  return slab;
 }
 
-Status gradient_of(const WeightView& w, const GemmFamily& family, const float* logits, long rows, float* dx) {
-  Product p;
-  p.c = dx;
-  p.ldc = p.cols = w.cols;
-  p.rows = rows;
-  for (long v = 0; v < w.rows; v += kSlab) {
-    const long depth = std::min(kSlab, w.rows - v);
-    WeightView slab = w;
-    slab.rows = depth;
-    const long blocks = w.blocks();
-    switch (w.format) {
-      case Format::f32: slab.codes = static_cast<const float*>(w.codes) + v * w.cols; break;
-      case Format::bf16: slab.codes = static_cast<const uint16_t*>(w.codes) + v * w.cols; break;
-      case Format::q8: slab.codes = static_cast<const int8_t*>(w.codes) + v * w.cols; break;
-      case Format::q4: slab.codes = static_cast<const uint8_t*>(w.codes) + v * blocks * 16; break;
-    }
-    if (w.scales) slab.scales = w.scales + v * blocks;
-    if (w.mins) slab.mins = w.mins + v * blocks;
-    p.terms = 0;
-    p.add({&family, logits + v, w.rows, depth, slab, false});
+// Takes one slab of a row into its running maximum and sum (the online softmax of Milakov & Gimelshein 2018, arXiv:1805.02867).
+void take_slab(const float* logits, long count, long target, RowStats& stats) {
+  float largest, sum;
+  isa().kernels->row_max_sum(logits, count, &largest, &sum);
+  if (largest > stats.largest) {
+    stats.sum = stats.sum * std::exp(stats.largest - largest) + sum;
+    stats.largest = largest;
+  } else {
+    stats.sum += sum * std::exp(largest - stats.largest);
+  }
+  if (target >= 0 && target < count) stats.loss = -static_cast<double>(logits[target]);
+}
+
+struct Chunk {
+  const GemmFamily* family;
+  WeightView w;
+  const int32_t* targets;
+  long rows;
+  float* logits;  // slab by slab, each (rows, width)
+  RowStats* stats;
+
+  float* slab(long first) const { return logits + first * rows; }
+  long width(long first) const { return std::min(kSlab, w.rows - first); }
+};
+
+Status forward(const Chunk& c, const float* x) {
+  for (long t = 0; t < c.rows; t++) c.stats[t] = {0.0, -INFINITY, 0.0f};
+  for (long v = 0; v < c.w.rows; v += kSlab) {
+    const long width = c.width(v);
+    Product p;
+    p.add({c.family, x, c.w.cols, c.w.cols, rows_of(c.w, v, width), true});
+    p.c = c.slab(v);
+    p.ldc = p.cols = width;
+    p.rows = c.rows;
+    const Status status = multiply(p);
+    if (status != Status::ok) return status;
+    parallel((c.rows + 7) / 8, [&](long task, int) {
+      for (long t = task * 8; t < std::min(c.rows, task * 8 + 8); t++)
+        if (c.targets[t] >= 0) take_slab(c.slab(v) + t * width, width, c.targets[t] - v, c.stats[t]);
+    });
+  }
+  return Status::ok;
+}
+
+// Logits -> (softmax - one-hot) * weight, rows without a target -> 0, and dx = that times W.
+Status backward(const Chunk& c, float weight, float* dx) {
+  for (long v = 0; v < c.w.rows; v += kSlab) {
+    const long width = c.width(v);
+    parallel((c.rows + 7) / 8, [&](long task, int) {
+      for (long t = task * 8; t < std::min(c.rows, task * 8 + 8); t++) {
+        float* row = c.slab(v) + t * width;
+        const long target = c.targets[t] - v;
+        if (c.targets[t] < 0) memset(row, 0, static_cast<size_t>(width) * sizeof(float));
+        else isa().kernels->exp_scaled(row, width, c.stats[t].largest, weight / c.stats[t].sum);
+        if (c.targets[t] >= 0 && target >= 0 && target < width) row[target] -= weight;
+      }
+    });
+    Product p;
+    p.add({c.family, c.slab(v), width, width, rows_of(c.w, v, width), false});
+    p.c = dx;
+    p.ldc = p.cols = c.w.cols;
+    p.rows = c.rows;
     p.accumulate = v > 0;
     const Status status = multiply(p);
     if (status != Status::ok) return status;
@@ -76,25 +122,19 @@ Status lm_head(const WeightView& w, const float* x, const int32_t* targets, long
     if (dx) memset(dx, 0, static_cast<size_t>(tokens * w.cols) * sizeof(float));
     return Status::ok;
   }
-  const GemmFamily& family = bf16 ? *isa().bf16 : isa().kernels->f32;
   const float weight = static_cast<float>(1.0 / static_cast<double>(counted));
-  float* logits = scratch_floats(Scratch::logits, static_cast<size_t>(std::min(kChunk, tokens) * w.rows));
-  double* losses = static_cast<double*>(scratch(Scratch::row_stats, sizeof(double) * kChunk));
-  if (!logits || !losses) return Status::out_of_memory;
+  const long chunk = std::min(tokens, std::clamp(kLogits / w.rows / 32 * 32, kChunkMin, kChunkMax));
+  float* logits = scratch_floats(Scratch::logits, static_cast<size_t>(chunk * w.rows));
+  RowStats* stats = static_cast<RowStats*>(scratch(Scratch::row_stats, sizeof(RowStats) * static_cast<size_t>(chunk)));
+  if (!logits || !stats) return Status::out_of_memory;
   double total = 0.0;
-  for (long first = 0; first < tokens; first += kChunk) {
-    const long rows = std::min(kChunk, tokens - first);
-    Product p;
-    p.add({&family, x + first * w.cols, w.cols, w.cols, w, true});
-    p.c = logits;
-    p.ldc = p.cols = w.rows;
-    p.rows = rows;
-    Status status = multiply(p);
+  for (long first = 0; first < tokens; first += chunk) {
+    const Chunk c{bf16 ? isa().bf16 : &isa().kernels->f32, w, targets + first, std::min(chunk, tokens - first), logits, stats};
+    Status status = forward(c, x + first * w.cols);
+    if (status == Status::ok && dx) status = backward(c, weight, dx + first * w.cols);
     if (status != Status::ok) return status;
-    softmax_rows(logits, w.rows, targets + first, rows, weight, dx != nullptr, losses);
-    for (long t = 0; t < rows; t++) total += losses[t];
-    if (dx) status = gradient_of(w, family, logits, rows, dx + first * w.cols);
-    if (status != Status::ok) return status;
+    for (long t = 0; t < c.rows; t++)
+      if (c.targets[t] >= 0) total += stats[t].loss + static_cast<double>(stats[t].largest) + std::log(static_cast<double>(stats[t].sum));
   }
   *loss = static_cast<float>(total / static_cast<double>(counted));
   return Status::ok;

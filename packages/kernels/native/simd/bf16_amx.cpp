@@ -100,7 +100,7 @@ void compute(const GemmFamily::Compute& g) {
 
 const GemmFamily& amx_family_table();
 const GemmFamily& amx_family_table() {
-  static constexpr GemmFamily family = {"bf16-amx", MR, NR, 32, 512, 64, NR * 2, 0, pack_a, pack_pairs, compute};
+  static constexpr GemmFamily family = {"bf16-amx", MR, NR, 32, 1024, 64, NR * 2, 0, pack_a, pack_pairs, compute};
   return family;
 }
 

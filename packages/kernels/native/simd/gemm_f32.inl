@@ -124,5 +124,5 @@ void compute_f32(const GemmFamily::Compute& g) {
 
 template <int R>
 constexpr GemmFamily f32_family() {
-  return {"f32", R, NR, 1, 256, R * sizeof(float), NR * sizeof(float), L * sizeof(float), pack_a_f32<R>, pack_b_f32, compute_f32<R>};
+  return {"f32", R, NR, 1, 384, R * sizeof(float), NR * sizeof(float), L * sizeof(float), pack_a_f32<R>, pack_b_f32, compute_f32<R>};
 }

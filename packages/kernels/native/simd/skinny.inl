@@ -1,54 +1,53 @@
 // Products with a rank-r factor: too thin for packed panels.
 
+// TR tokens x RR ranks with TR * RR == L, so that all sums across lanes are folded together.
 template <int TR, int RR>
 inline void dot_tile(const float* x, long ldx, const float* a, long lda, long depth, float scale, float* out, long ldo) {
-  vf acc[TR][RR];
-#pragma GCC unroll 8
-  for (int t = 0; t < TR; t++)
-#pragma GCC unroll 8
-    for (int r = 0; r < RR; r++) acc[t][r] = vf{};
-  long k = 0;
-  for (; k + L <= depth; k += L) {
+  static_assert(TR * RR == L);
+  vf acc[L];
+#pragma GCC unroll 16
+  for (int i = 0; i < L; i++) acc[i] = vf{};
+  const auto step = [&](long k, auto&& read) {
     vf xs[TR];
-#pragma GCC unroll 8
-    for (int t = 0; t < TR; t++) xs[t] = load(x + t * ldx + k);
+#pragma GCC unroll 4
+    for (int t = 0; t < TR; t++) xs[t] = read(x + t * ldx + k);
 #pragma GCC unroll 8
     for (int r = 0; r < RR; r++) {
-      const vf as = load(a + r * lda + k);
-#pragma GCC unroll 8
-      for (int t = 0; t < TR; t++) acc[t][r] += xs[t] * as;
+      const vf as = read(a + r * lda + k);
+#pragma GCC unroll 4
+      for (int t = 0; t < TR; t++) acc[t * RR + r] += xs[t] * as;
     }
-  }
-  if (k < depth)
-    for (int r = 0; r < RR; r++) {
-      const vf as = load_part(a + r * lda + k, depth - k);
-      for (int t = 0; t < TR; t++) acc[t][r] += load_part(x + t * ldx + k, depth - k) * as;
-    }
-  for (int t = 0; t < TR; t++)
-    for (int r = 0; r < RR; r++) out[t * ldo + r] = scale * sum_of(acc[t][r]);
+  };
+  long k = 0;
+  for (; k + L <= depth; k += L) step(k, [](const float* p) { return load(p); });
+  if (k < depth) step(k, [left = depth - k](const float* p) { return load_part(p, left); });
+  const vf sums = sums_of(acc) * scale;
+  for (int t = 0; t < TR; t++) memcpy(out + t * ldo, reinterpret_cast<const float*>(&sums) + t * RR, RR * sizeof(float));
 }
 
-template <int TR>
-inline void dot_strip(const float* x, long ldx, const float* a, long lda, long ranks, long depth, float scale, float* out, long ldo) {
-  constexpr int RR = L >= 16 ? 8 : 4;
-  long r = 0;
-  for (; r + RR <= ranks; r += RR) dot_tile<TR, RR>(x, ldx, a + r * lda, lda, depth, scale, out + r, ldo);
-  for (; r < ranks; r++) dot_tile<TR, 1>(x, ldx, a + r * lda, lda, depth, scale, out + r, ldo);
+inline float dot_one(const float* x, const float* a, long depth, float scale) {
+  vf acc{};
+  for (long k = 0; k < depth; k += L) acc += load_part(x + k, depth - k) * load_part(a + k, depth - k);
+  return scale * sum_of(acc);
 }
 
 void dot_rows(const float* x, long ldx, long rows, const float* a, long lda, long ranks, long depth, float scale, float* out, long ldo) {
-  constexpr int TR = L >= 16 ? 3 : 2;
-  long t = 0;
-  for (; t + TR <= rows; t += TR) dot_strip<TR>(x + t * ldx, ldx, a, lda, ranks, depth, scale, out + t * ldo, ldo);
-  for (; t < rows; t++) dot_strip<1>(x + t * ldx, ldx, a, lda, ranks, depth, scale, out + t * ldo, ldo);
+  constexpr int TR = 2, RR = L / 2;
+  const long whole_rows = rows / TR * TR, whole_ranks = ranks / RR * RR;
+  for (long t = 0; t < whole_rows; t += TR)
+    for (long r = 0; r < whole_ranks; r += RR) dot_tile<TR, RR>(x + t * ldx, ldx, a + r * lda, lda, depth, scale, out + t * ldo + r, ldo);
+  for (long t = 0; t < rows; t++)
+    for (long r = t < whole_rows ? whole_ranks : 0; r < ranks; r++) out[t * ldo + r] = dot_one(x + t * ldx, a + r * lda, depth, scale);
 }
 
 void token_sum(const float* a, long lda, long rows, const float* b, long ldb, long cols, long tokens, float scale, float* c, long ldi, long ldj) {
   alignas(64) float part[MR * NR];
+  // Tiles of equal height: 16 rows are 8 + 8, not 14 + 2.
+  const long tiles = (rows + MR - 1) / MR, step = (rows + tiles - 1) / (tiles > 0 ? tiles : 1);
   for (long j = 0; j < cols; j += NR) {
     const long width = min_of(NR, cols - j);
-    for (long i = 0; i < rows; i += MR) {
-      const int height = static_cast<int>(min_of(MR, rows - i));
+    for (long i = 0; i < rows; i += step) {
+      const int height = static_cast<int>(min_of(step, rows - i));
       if (width == NR) kTiles[height](tokens, a + i, lda, b + j, ldb, part, NR, false);
       else {
         for (int r = 0; r < height; r++)

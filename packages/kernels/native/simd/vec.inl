@@ -16,7 +16,16 @@ inline vu splat_u(uint32_t s) { return s - vu{}; }
 inline vf as_f(vi v) { return reinterpret_cast<vf>(v); }
 inline vi as_i(vf v) { return reinterpret_cast<vi>(v); }
 inline vf select(vi mask, vf yes, vf no) { return mask ? yes : no; }
-inline vf maximum(vf a, vf b) { return a > b ? a : b; }
+// a > b ? a : b in every lane: b where either is NaN.
+inline vf maximum(vf a, vf b) {
+#if LAMINA_LANES == 16
+  return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif LAMINA_LANES == 8
+  return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+  return a > b ? a : b;
+#endif
+}
 inline long min_of(long a, long b) { return a < b ? a : b; }
 inline long round_up(long value, long unit) { return (value + unit - 1) / unit * unit; }
 
@@ -57,7 +66,7 @@ inline float max_of(vf v) {
 // polynomial of degree 7 on |r| <= ln 2 / 2, whose truncation, (ln2/2)^8 / 8! = 5e-9, is below half an ulp (6e-8).
 inline vf exp_of(vf x) {
   const vf low = splat(-87.3f), high = splat(88.3f), magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
-  const vf in = x > high ? high : (x < low ? low : x);
+  const vf in = -maximum(-maximum(x, low), -high);
   const vf shifted = in * 1.44269504088896341f + magic;
   const vf n = shifted - magic;
   vf r = in - n * 0.693359375f;
@@ -105,6 +114,25 @@ inline void transpose(vf (&r)[L]) {
   if constexpr (L >= 8) exchange<4>(r);
   exchange<2>(r);
   exchange<1>(r);
+}
+
+// lane i of the result: the sum of r[i]'s lanes, added in the order of sum_of.
+template <int D>
+inline void fold(vf (&r)[L]) {
+  vi keep, other;
+  for (int l = 0; l < L; l++) {
+    keep[l] = (l & D) ? l - D + L : l;
+    other[l] = (l & D) ? l + L : l + D;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < D; i++) r[i] = shuffle(r[i], r[i + D], keep) + shuffle(r[i], r[i + D], other);
+}
+inline vf sums_of(vf (&r)[L]) {
+  if constexpr (L >= 16) fold<8>(r);
+  if constexpr (L >= 8) fold<4>(r);
+  fold<2>(r);
+  fold<1>(r);
+  return r[0];
 }
 
 inline float half_to_float(uint16_t bits) {
