@@ -10,6 +10,7 @@ export interface Field<T> {
   readonly nested?: WireShape
   /** How often the field may be on the wire; once unless it is a list. */
   readonly countMax?: number
+  readonly numberMax?: number
 }
 
 /** Bytes <-> a message. Both directions check every field; decode throws nothing but FRAME_TOO_LARGE and FRAME_MALFORMED. */
@@ -21,6 +22,8 @@ export interface Codec<T> {
 
 export interface MessageCodec<T> extends Codec<T>, Field<T> {
   readonly nested: WireShape
+  /** Names of the fields, in the order of their numbers. */
+  readonly keys: readonly string[]
 }
 
 type Values<F> = {
@@ -55,6 +58,7 @@ export function message<F extends Record<string, Field<unknown>>>(
   }
   return {
     nested: shape,
+    keys: Object.keys(fields),
     read,
     // finish() gives a view of Node's buffer pool; a copy holds this message alone, also after a transfer to a worker
     encode: (value) => Uint8Array.from(type.encode(read(value, name)).finish()),
@@ -68,7 +72,9 @@ export function message<F extends Record<string, Field<unknown>>>(
 }
 
 function shapeOf(fields: readonly Field<unknown>[]): WireShape {
-  const numbered = fields.map((field, i) => [i + 1, { countMax: field.countMax ?? 1, nested: field.nested }] as const)
+  const numbered = fields.map(
+    ({ countMax = 1, numberMax, nested }, i) => [i + 1, { countMax, numberMax, nested }] as const,
+  )
   return { fields: new Map(numbered) }
 }
 

@@ -10,6 +10,7 @@ export function integer({
   max = Number.MAX_SAFE_INTEGER,
 }: { min?: number; max?: number } = {}): Field<number> {
   return {
+    numberMax: max,
     read(value, where) {
       const number = plainNumber(value ?? 0)
       if (!Number.isSafeInteger(number) || number < min || number > max)

@@ -6,8 +6,16 @@ import { LIMITS } from "./limits.js"
  * otherwise decode to far more memory than it has bytes. Sub-messages are walked where `nested` says so, since bytes and strings look the same.
  */
 export interface WireShape {
-  /** Field number -> how often it may come, and the shape of the sub-message in it. Unknown numbers are a newer peer's and are skipped. */
-  readonly fields: ReadonlyMap<number, { readonly countMax: number; readonly nested?: WireShape | undefined }>
+  /** By field number. Unknown numbers are a newer peer's and are skipped. */
+  readonly fields: ReadonlyMap<number, WireField>
+}
+
+export interface WireField {
+  /** How often it may come. */
+  readonly countMax: number
+  /** Largest number it may hold, where it holds one: decoders cut larger ones down to 32 or 64 bits without a word. */
+  readonly numberMax?: number | undefined
+  readonly nested?: WireShape | undefined
 }
 
 /**
@@ -35,6 +43,7 @@ class Scanner {
       if (++this.#fields > LIMITS.fieldsMax)
         throw this.#tooLarge(`expected at most ${LIMITS.fieldsMax} fields in a message, got more`)
       const tag = this.#varint(end)
+      if (tag > 0xffff_ffff) throw this.#malformed("a field number of more than 29 bits")
       const number = Math.floor(tag / 8)
       this.#count(number, seen, shape)
       this.#field({ number, wireType: tag % 8, end, shape, depth })
@@ -56,7 +65,9 @@ class Scanner {
     const { number, wireType, end, shape, depth } = field
     if (number < 1) throw this.#malformed("field number 0")
     if (wireType === 0) {
-      this.#varint(end)
+      const max = shape.fields.get(number)?.numberMax ?? Infinity
+      if (this.#varint(end) > max)
+        throw this.#malformed(`field ${number}: expected a number of at most ${max}, got a larger one`)
       return
     }
     const length = wireType === 2 ? this.#varint(end) : wireType === 1 ? 8 : wireType === 5 ? 4 : -1
@@ -68,7 +79,7 @@ class Scanner {
     this.#at = next
   }
 
-  /** Up to 10 bytes; values past 2^53 only matter as field values, which are not read here. */
+  /** Up to 10 bytes; inexact past 2^53, where every bound has been passed. */
   #varint(end: number): number {
     let value = 0
     for (let i = 0; i < 10; i++) {
