@@ -7,7 +7,7 @@ import { initKernels } from "../../init.js"
 import type { LinearGradAttrs, Precision } from "../../ops/kernel-args.js"
 import { runMany } from "../../ops/run-kernel.js"
 import { dequantize, quantize } from "../../quantize.js"
-import { eachIsa, expectSameBits, valuesOn } from "../../testing/native.js"
+import { eachIsa, expectSameBits, expectSameOnThreads, NATIVE, valuesOn } from "../../testing/native.js"
 import { expectClose } from "../../testing/expect-close.js"
 import { seededRandom } from "../../testing/random.js"
 import { addon } from "../addon.js"
@@ -138,7 +138,7 @@ test.each(cases)("y, dx, da and db equal a double-precision oracle on every inst
   await eachIsa(async () => {
     const rounds = c.precision === "bf16" && addon().bf16Family() !== "f32"
     const expected = oracle(made, c, rounds ? (v) => decodeBf16(encodeBf16(Math.fround(v))) : (v) => v)
-    const actual = await valuesOn("native", made.run)
+    const actual = await valuesOn(NATIVE, made.run)
     expect(actual.length).toBe(expected.length)
     // Sums of K terms below 1.5 in size: |error| <= K 2^-24 per sum and term, K 2^-24 sqrt(K) for random signs; up to three sums
     // follow each other (x A^T, its product with B, the total), so 4 K 2^-24 of the largest value covers it. A product too many
@@ -152,27 +152,19 @@ test.each(cases)("y, dx, da and db equal a double-precision oracle on every inst
 test("results are the same bits on 1, 2 and 5 threads", async () => {
   for (const precision of ["f32", "bf16"] as const) {
     const made = setUp({ ...base, tokens: 333, cols: 192, rows: 512, rank: 8, globalRank: 4, precision, dropout: 0.1 })
-    await eachIsa(async () => {
-      const results: Float32Array[][] = []
-      for (const threads of [1, 2, 5]) {
-        await initKernels({ backend: "native", threads })
-        results.push(tf.tidy(() => made.run().map((t) => (t.dataSync() as Float32Array).slice())) as never)
-      }
-      expectSameBits(results[0]!, results[1]!)
-      expectSameBits(results[0]!, results[2]!)
-    })
+    await expectSameOnThreads(made.run)
   }
 })
 
 test("zero tokens give empty outputs and zero factor gradients", async () => {
-  const [y, dx, da, db] = await valuesOn("native", setUp({ ...base, tokens: 0 }).run)
+  const [y, dx, da, db] = await valuesOn(NATIVE, setUp({ ...base, tokens: 0 }).run)
   expect([y!.length, dx!.length]).toEqual([0, 0])
   expect(Math.max(...da!.map(Math.abs), ...db!.map(Math.abs))).toBe(0)
 })
 
 test("da and db alone are returned when dx is not wanted, dx alone without an adapter", async () => {
   const made = setUp(base)
-  const all = await valuesOn("native", made.run)
+  const all = await valuesOn(NATIVE, made.run)
   const { dy, x, a, b } = made.arrays
   const inputs = () => ({
     dy: tf.tensor2d(dy, [17, 15]),
@@ -180,7 +172,7 @@ test("da and db alone are returned when dx is not wanted, dx alone without an ad
     a: tf.tensor2d(a, [3, 33]),
     b: tf.tensor2d(b, [15, 3]),
   })
-  const factors = await valuesOn("native", () =>
+  const factors = await valuesOn(NATIVE, () =>
     runMany("QuantLoraLinearGrad", inputs(), { ...made.attrs, needsDx: false }),
   )
   expectSameBits(factors, all.slice(2))
@@ -221,5 +213,5 @@ test("weights, factors and bias may lie on SharedArrayBuffers", async () => {
     global: { ...attrs.global!, a: shared(attrs.global!.a), b: shared(attrs.global!.b) },
   }
   const y = (with_: object) => () => runMany("QuantLoraLinear", { x: tf.tensor2d(made.arrays.x, [17, 33]) }, with_)
-  expectSameBits(await valuesOn("native", y(moved)), await valuesOn("native", y(attrs)))
+  expectSameBits(await valuesOn(NATIVE, y(moved)), await valuesOn(NATIVE, y(attrs)))
 })
