@@ -19,7 +19,12 @@ test("a round whose quorum is in seals at its soft deadline, and who commits aft
   await south!.putAll(uploadId, sealed)
   expect((await north!.submit(task)).status).toBe("ACCEPTED")
   expect((await published).report.updates).toBe(1)
-  expect(await south!.commit(uploadId, sealed.root)).toMatchObject({ status: "LATE", sequence: 0, code: 0, roundHeaderHash: late.headerHash })
+  expect(await south!.commit(uploadId, sealed.root)).toMatchObject({
+    status: "LATE",
+    sequence: 0,
+    code: 0,
+    roundHeaderHash: late.headerHash,
+  })
   expect(await refusal(south!.openUpload(late, south!.seal(late)))).toBe("ROUND_CLOSED")
   // the accepted client still gets its answer again
   expect(coordinator.run(run).rounds[0]).toMatchObject({ state: "published", accepted: 1 })
@@ -102,7 +107,10 @@ test("fedit gives a cohort one rank, the lowest, and averages", async () => {
   const north = await clientOf(coordinator, "north").open({ capability: { rankMax: 2 } })
   const south = await clientOf(coordinator, "south").open()
   const published = nextEvent(coordinator, "roundPublished")
-  for (const [client, fill] of [[north, 1], [south, 3]] as const) {
+  for (const [client, fill] of [
+    [north, 1],
+    [south, 3],
+  ] as const) {
     const task = await client.task(run)
     expect(task.plan.modules.map(({ rank }) => rank)).toEqual([2, 2])
     await client.submit(task, client.seal(task, { fill, weight: 10 }))

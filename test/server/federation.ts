@@ -56,7 +56,11 @@ export async function coordinatorOn(
   return coordinator
 }
 
-export function clientOf(coordinator: { url: string }, name: string, identity?: ProtocolClient["identity"]): ProtocolClient {
+export function clientOf(
+  coordinator: { url: string },
+  name: string,
+  identity?: ProtocolClient["identity"],
+): ProtocolClient {
   const client = new ProtocolClient(coordinator.url, { name, ...(identity ? { identity } : {}) })
   opened.push(client)
   return client

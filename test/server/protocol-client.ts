@@ -41,8 +41,11 @@ export class ProtocolClient {
 
   /** The ok bytes of one request; its failure as Refused. */
   async request(event: string, frame: unknown): Promise<Uint8Array> {
-    const answer = (await this.socket.timeout(20_000).emitWithAck(event, frame)) as Uint8Array
-    const { ok, failure } = messages.Reply.decode(answer)
+    const answer = new Promise<Uint8Array>((resolve, reject) => {
+      this.socket.once("disconnect", (reason) => reject(new Error(`${event}: the connection ended (${reason})`)))
+      this.socket.emit(event, frame, resolve)
+    })
+    const { ok, failure } = messages.Reply.decode(await answer)
     if (failure) throw new Refused(errorCodeOfWire(failure.code), failure.message)
     return ok!
   }
@@ -54,7 +57,11 @@ export class ProtocolClient {
 
   /** Opens the session; `wrong` replaces parts of what is signed. */
   async open(
-    options: { capability?: Partial<Capability>; joinToken?: string; wrong?: { federationId?: Uint8Array; nonce?: Uint8Array } } = {},
+    options: {
+      capability?: Partial<Capability>
+      joinToken?: string
+      wrong?: { federationId?: Uint8Array; nonce?: Uint8Array }
+    } = {},
   ): Promise<this> {
     const { nonce, federationId } = await this.challenge()
     const { publicKey } = this.identity
@@ -91,7 +98,10 @@ export class ProtocolClient {
   }
 
   /** An envelope that answers a task; `change` spoils the update before it is sealed. */
-  seal(task: Task, options: { fill?: number; weight?: number; change?: (modules: AdapterModule[]) => AdapterModule[] } = {}) {
+  seal(
+    task: Task,
+    options: { fill?: number; weight?: number; change?: (modules: AdapterModule[]) => AdapterModule[] } = {},
+  ) {
     const modules = answering(task.plan, options.fill ?? 1)
     const adapter = { modules: options.change ? options.change(modules) : modules }
     return sealToBytes({
@@ -117,7 +127,11 @@ export class ProtocolClient {
 
   putChunk(uploadId: string, index: number, body: Uint8Array): Promise<Response> {
     const headers = { authorization: `Bearer ${this.token}`, "content-type": "application/octet-stream" }
-    return fetch(`${this.url}/v1/uploads/${uploadId}/chunks/${index}`, { method: "PUT", headers, body: Buffer.from(body) })
+    return fetch(`${this.url}/v1/uploads/${uploadId}/chunks/${index}`, {
+      method: "PUT",
+      headers,
+      body: Buffer.from(body),
+    })
   }
 
   /** Every chunk whose bit is not set. */
@@ -129,7 +143,10 @@ export class ProtocolClient {
     }
   }
 
-  async commit(uploadId: string, envelopeRoot: Uint8Array): Promise<ReceiptBody & { raw: { body: Uint8Array; signature: Uint8Array } }> {
+  async commit(
+    uploadId: string,
+    envelopeRoot: Uint8Array,
+  ): Promise<ReceiptBody & { raw: { body: Uint8Array; signature: Uint8Array } }> {
     const request = messages.UploadCommit.encode({ uploadId, envelopeRoot })
     const raw = messages.Receipt.decode(await this.request("upload.commit", request))
     return { ...messages.ReceiptBody.decode(raw.body), raw }

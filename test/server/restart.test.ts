@@ -26,17 +26,20 @@ interface Child {
 }
 
 async function coordinatorProcess(dataDir: string): Promise<Child> {
-  const child = spawn(process.execPath, [script, dataDir], { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, NODE_OPTIONS: "" } })
+  const child = spawn(process.execPath, [script, dataDir], {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, NODE_OPTIONS: "" },
+  })
   children.push(child)
   const line = await new Promise<string>((resolve, reject) => {
     child.stdout.once("data", (data: Buffer) => resolve(data.toString()))
     child.once("exit", (status) => reject(new Error(`the coordinator ended with status ${status}`)))
   })
-  const kill = () =>
-    new Promise<void>((resolve) => {
-      child.once("close", () => resolve())
-      child.kill("SIGKILL")
-    })
+  const closed = new Promise<void>((resolve) => child.once("close", () => resolve()))
+  const kill = () => {
+    child.kill("SIGKILL")
+    return closed
+  }
   return { ...(JSON.parse(line) as { url: string; adminToken: string }), kill }
 }
 
@@ -50,7 +53,8 @@ async function createRun({ url, adminToken }: Child, changes: Parameters<typeof 
 }
 
 /** The same client, by key and name, on another coordinator process. */
-const again = (client: ProtocolClient, { url }: { url: string }) => clientOf({ url }, client.name, client.identity).open()
+const again = (client: ProtocolClient, { url }: { url: string }) =>
+  clientOf({ url }, client.name, client.identity).open()
 
 test("everything acknowledged before a SIGKILL is there after it: sessions aside, the round goes on as if nothing had been", async () => {
   const dataDir = emptyFolder()
@@ -79,7 +83,10 @@ test("everything acknowledged before a SIGKILL is there after it: sessions aside
   const ticket = await southAgain.openUpload(offered, sealed.south)
   expect([ticket.uploadId, ...ticket.have]).toEqual([uploadId, 1])
   const published = nextEvent(coordinator, "roundPublished")
-  expect(await southAgain.commit(uploadId, sealed.south.root)).toMatchObject({ status: "ACCEPTED", sequence: receipt.sequence + 1 })
+  expect(await southAgain.commit(uploadId, sealed.south.root)).toMatchObject({
+    status: "ACCEPTED",
+    sequence: receipt.sequence + 1,
+  })
   expect((await published).report.updates).toBe(2)
   expect((await northAgain.task(run, 1)).header.previousHeaderHash).toEqual(task.headerHash)
 })
@@ -87,7 +94,9 @@ test("everything acknowledged before a SIGKILL is there after it: sessions aside
 test("the deadlines of a round are absolute: a coordinator that was away past them seals at once when it comes back", async () => {
   const dataDir = emptyFolder()
   const first = await coordinatorProcess(dataDir)
-  const run = await createRun(first, { cohort: { clients: 2, quorum: 0.5, softDeadlineMs: 1_500, hardDeadlineMs: 60_000 } })
+  const run = await createRun(first, {
+    cohort: { clients: 2, quorum: 0.5, softDeadlineMs: 1_500, hardDeadlineMs: 60_000 },
+  })
   const [north] = await joinAll(first, "north", "south")
   const task = await north!.task(run)
   expect((await north!.submit(task)).status).toBe("ACCEPTED")
@@ -107,13 +116,16 @@ test("a coordinator killed at random moments of a run of many rounds loses nothi
   /** Receipts by client and round: an acknowledgement is never taken back. */
   const told = new Map<string, number>()
   let child = await coordinatorProcess(dataDir)
-  const run = await createRun(child, { rounds, cohort: { clients: 2, quorum: 1, softDeadlineMs: 60_000, hardDeadlineMs: 60_000 } })
+  const run = await createRun(child, {
+    rounds,
+    cohort: { clients: 2, quorum: 1, softDeadlineMs: 60_000, hardDeadlineMs: 60_000 },
+  })
   let done = false
-  for (let kill = 0; !done && kill < 60; kill++) {
+  for (let kill = 0; !done && kill < 40; kill++) {
     const { url } = child
     const clients = [...identities].map(([name, identity]) => new ProtocolClient(url, { name, identity }))
-    // kills fall 10, 47, 84, ... ms after the clients began
-    const timer = setTimeout(() => void child.kill(), 10 + ((kill * 37) % 400) + kill * 5)
+    // kills fall 200, 260, 320, ... ms after the clients began: in the end a life is long enough for the rest
+    const timer = setTimeout(() => void child.kill(), 200 + kill * 60)
     const ends = await Promise.allSettled(clients.map((client) => takePart(client, run, told)))
     clearTimeout(timer)
     for (const client of clients) client.close()
@@ -125,7 +137,9 @@ test("a coordinator killed at random moments of a run of many rounds loses nothi
   expect(done).toBe(true)
   const coordinator = await coordinatorOn(dataDir)
   expect(coordinator.run(run)).toMatchObject({ state: "done" })
-  expect(coordinator.run(run).rounds).toMatchObject(Array.from({ length: rounds }, (_, i) => ({ round: i + 1, state: "published", accepted: 2 })))
+  expect(coordinator.run(run).rounds).toMatchObject(
+    Array.from({ length: rounds }, (_, i) => ({ round: i + 1, state: "published", accepted: 2 })),
+  )
   // every round counted each client once, and nothing of the uploads is left
   const sequences = [...told.values()]
   expect(new Set(sequences).size).toBe(sequences.length)
@@ -134,10 +148,12 @@ test("a coordinator killed at random moments of a run of many rounds loses nothi
 
 /** Trains every round until the run is over; a receipt once told must be told again with its sequence. */
 async function takePart(client: ProtocolClient, run: string, told: Map<string, number>): Promise<void> {
-  const gone = new Promise<never>((_, reject) => client.socket.once("disconnect", () => reject(new Error("the coordinator is gone"))))
+  const gone = new Promise<never>((_, reject) =>
+    client.socket.once("disconnect", () => reject(new Error("the coordinator is gone"))),
+  )
   gone.catch(() => undefined)
   await Promise.race([gone, client.open()])
-  for (let after = 0; ; ) {
+  for (let after = 0; ;) {
     const reply = await Promise.race([gone, client.next(run, after)])
     if (reply.ended) return
     if (!reply.task) {

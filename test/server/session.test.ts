@@ -14,7 +14,12 @@ test("a signed nonce opens a session, whose client id is the hash of its key", a
   expect(toHex(hash(utf8("federation"), coordinatorKey))).toBe(coordinator.federationId)
   await client.open({ capability: { rankMax: 4 } })
   const [shown] = (await (await fetch(`${coordinator.url}/v1/clients`)).json()) as Record<string, unknown>[]
-  expect(shown).toMatchObject({ id: toHex(client.identity.clientId), name: "north", connected: true, capability: { rankMax: 4 } })
+  expect(shown).toMatchObject({
+    id: toHex(client.identity.clientId),
+    name: "north",
+    connected: true,
+    capability: { rankMax: 4 },
+  })
 })
 
 test("a signature over another nonce, another federation or by another key is refused, and the nonce is spent", async () => {
@@ -25,7 +30,12 @@ test("a signature over another nonce, another federation or by another key is re
   const { nonce, federationId } = await client.challenge()
   const forged = messages.OpenSession.encode({
     ...{ publicKey: client.identity.publicKey, signature: new Uint8Array(64), name: "north", joinToken: "" },
-    capability: { ...{ memoryBytes: 0, cores: 0, kernels: "", tokensPerSecond: 0, platform: "", node: "" }, rankMax: 0, precision: "", examples: 0 },
+    capability: {
+      ...{ memoryBytes: 0, cores: 0, kernels: "", tokensPerSecond: 0, platform: "", node: "" },
+      rankMax: 0,
+      precision: "",
+      examples: 0,
+    },
   })
   expect([nonce.length, federationId.length]).toEqual([32, 32])
   expect(await refusal(client.request("session.open", forged))).toBe("SESSION_REJECTED")
@@ -70,8 +80,13 @@ test("requests before a session are told SESSION_EXPIRED, and bytes that are no 
 
 test("a frame one byte too large is told FRAME_TOO_LARGE; a far larger one ends its own connection and nobody else's", async () => {
   const coordinator = await coordinatorOn()
-  const [other, client] = (await joinAll(coordinator, "north", "south")) as [Awaited<ReturnType<typeof joinAll>>[0], Awaited<ReturnType<typeof joinAll>>[0]]
-  expect(await refusal(client.request("round.progress", new Uint8Array(LIMITS.frameBytesMax + 1)))).toBe("FRAME_TOO_LARGE")
+  const [other, client] = (await joinAll(coordinator, "north", "south")) as [
+    Awaited<ReturnType<typeof joinAll>>[0],
+    Awaited<ReturnType<typeof joinAll>>[0],
+  ]
+  expect(await refusal(client.request("round.progress", new Uint8Array(LIMITS.frameBytesMax + 1)))).toBe(
+    "FRAME_TOO_LARGE",
+  )
   const gone = new Promise<string>((resolve) => client.socket.once("disconnect", resolve))
   client.socket.emit("round.progress", new Uint8Array(4 * 1024 * 1024))
   expect(await gone).toMatch(/transport/)
@@ -88,7 +103,8 @@ test("the last socket of a client that goes makes it a client that left", async 
   coordinator.on("clientLeft", ({ client }) => left.push(client))
   one.close()
   await two.next("")
-  const health = async () => ((await (await fetch(`${coordinator.url}/healthz`)).json()) as { connectedClients: number }).connectedClients
+  const health = async () =>
+    ((await (await fetch(`${coordinator.url}/healthz`)).json()) as { connectedClients: number }).connectedClients
   expect(await health()).toBe(1)
   expect(left).toEqual([])
   const gone = nextEvent(coordinator, "clientLeft")
@@ -100,7 +116,10 @@ test("the last socket of a client that goes makes it a client that left", async 
 test("a second coordinator on the same data folder is refused with a clear failure; after the first is closed it may start", async () => {
   const dataDir = emptyFolder()
   const first = await coordinatorOn(dataDir)
-  await expect(coordinatorOn(dataDir)).rejects.toMatchObject({ code: "RUN_STATE", message: expect.stringContaining(dataDir) as string })
+  await expect(coordinatorOn(dataDir)).rejects.toMatchObject({
+    code: "RUN_STATE",
+    message: expect.stringContaining(dataDir) as string,
+  })
   await first.close()
   const second = await coordinatorOn(dataDir)
   expect(second.federationId).toBe(first.federationId)
@@ -124,7 +143,9 @@ test("only the admin may start and cancel runs over HTTP", async () => {
   const wrong = await post("/v1/runs", coordinator.adminToken, { ...runRequest(), modules: [] })
   expect([wrong.status, ((await wrong.json()) as { code: string }).code]).toEqual([400, "RECIPE_INVALID"])
   expect((await post(`/v1/runs/${run.id}/cancel`, client!.token)).status).toBe(401)
-  expect(((await (await post(`/v1/runs/${run.id}/cancel`, coordinator.adminToken)).json()) as { state: string }).state).toBe("cancelled")
+  expect(
+    ((await (await post(`/v1/runs/${run.id}/cancel`, coordinator.adminToken)).json()) as { state: string }).state,
+  ).toBe("cancelled")
   expect((await post(`/v1/runs/${run.id}/cancel`, coordinator.adminToken)).status).toBe(409)
   expect((await post("/v1/runs/none/cancel", coordinator.adminToken)).status).toBe(404)
 })

@@ -35,14 +35,38 @@ test("a task is signed, bound to its client, and planned as the recipe and the c
   const [task, other] = [await north.task(run), await south.task(run)]
   const { offer, header, headerHash, plan } = task
   expect(verify(coordinatorKey, offer.headerSignature, "lamina/v1/header", offer.header)).toBe(true)
-  expect(verify(coordinatorKey, offer.planSignature, "lamina/v1/plan", headerHash, north.identity.clientId, offer.plan)).toBe(true)
-  expect(verify(coordinatorKey, other.offer.planSignature, "lamina/v1/plan", headerHash, north.identity.clientId, other.offer.plan)).toBe(false)
-  expect(plan.modules.map(({ name, rank, alpha }) => [name, rank, alpha])).toEqual([["layers.0.q_proj", 3, 6], ["layers.1.v_proj", 3, 6]])
+  expect(
+    verify(coordinatorKey, offer.planSignature, "lamina/v1/plan", headerHash, north.identity.clientId, offer.plan),
+  ).toBe(true)
+  expect(
+    verify(
+      coordinatorKey,
+      other.offer.planSignature,
+      "lamina/v1/plan",
+      headerHash,
+      north.identity.clientId,
+      other.offer.plan,
+    ),
+  ).toBe(false)
+  expect(plan.modules.map(({ name, rank, alpha }) => [name, rank, alpha])).toEqual([
+    ["layers.0.q_proj", 3, 6],
+    ["layers.1.v_proj", 3, 6],
+  ])
   expect([plan.precision, other.plan.precision, other.plan.modules[0]?.rank]).toEqual(["q4", "q8", 4])
-  expect(header).toMatchObject({ round: 1, runId: run, mode: "open", weightRule: "tokens", seed: 9, globalAdapterHash: new Uint8Array(0) })
+  expect(header).toMatchObject({
+    round: 1,
+    runId: run,
+    mode: "open",
+    weightRule: "tokens",
+    seed: 9,
+    globalAdapterHash: new Uint8Array(0),
+  })
   expect(header.previousHeaderHash).toEqual(new Uint8Array(32))
   // cohort_root = H(client_id ‖ H(plan), clients by id)
-  const members = [{ client: north, offer }, { client: south, offer: other.offer }]
+  const members = [
+    { client: north, offer },
+    { client: south, offer: other.offer },
+  ]
   members.sort((l, r) => (toHex(l.client.identity.clientId) < toHex(r.client.identity.clientId) ? -1 : 1))
   expect(header.cohortRoot).toEqual(hash(...members.flatMap((m) => [m.client.identity.clientId, hash(m.offer.plan)])))
   // seed: first 4 bytes, little-endian, of H("seed" ‖ 9 ‖ 1 ‖ "north")
@@ -52,12 +76,18 @@ test("a task is signed, bound to its client, and planned as the recipe and the c
 
 test("two updates become a global adapter that is their weighted stack, whatever their order of arrival", async () => {
   const hashes: string[] = []
-  for (const order of [["north", "south"], ["south", "north"]]) {
+  for (const order of [
+    ["north", "south"],
+    ["south", "north"],
+  ]) {
     const { coordinator, run, north, south } = await openRound()
     const published = nextEvent(coordinator, "roundPublished")
     const ended = nextEvent(coordinator, "runEnded")
     const clients = { north, south } as Record<string, ProtocolClient>
-    const sealed = { north: { fill: 1, weight: 30 }, south: { fill: 2, weight: 10 } } as Record<string, { fill: number; weight: number }>
+    const sealed = { north: { fill: 1, weight: 30 }, south: { fill: 2, weight: 10 } } as Record<
+      string,
+      { fill: number; weight: number }
+    >
     for (const [i, name] of order.entries()) {
       const task = await clients[name]!.task(run)
       const receipt = await clients[name]!.submit(task, clients[name]!.seal(task, sealed[name]))
@@ -73,7 +103,11 @@ test("two updates become a global adapter that is their weighted stack, whatever
     // columns of B: north's two are 2, south's two are 4
     expect([...first.b]).toEqual(Array.from({ length: 5 }, () => [2, 2, 4, 4]).flat())
     expect(await ended).toEqual({ runId: run, state: "done" })
-    expect(coordinator.run(run)).toMatchObject({ state: "done", globalAdapterHash: adapterHash, weights: { north: 30, south: 10 } })
+    expect(coordinator.run(run)).toMatchObject({
+      state: "done",
+      globalAdapterHash: adapterHash,
+      weights: { north: 30, south: 10 },
+    })
     expect(coordinator.run(run).rounds).toEqual([
       { round: 1, state: "published", cohort: 2, accepted: 2, rejected: 0, adapterHash },
     ])
@@ -120,40 +154,69 @@ test("an envelope of another round, of another client, or for a round that is no
 })
 
 const spoilt: [string, keyof typeof ERRORS, (modules: AdapterModule[]) => AdapterModule[]][] = [
-  ["a rank above the plan's", "UPDATE_RANK", ([first, ...rest]) => [{ ...first!, rank: 3, a: new Float32Array(18), b: new Float32Array(15) }, ...rest]],
+  [
+    "a rank above the plan's",
+    "UPDATE_RANK",
+    ([first, ...rest]) => [{ ...first!, rank: 3, a: new Float32Array(18), b: new Float32Array(15) }, ...rest],
+  ],
   ["another alpha", "UPDATE_RANK", ([first, ...rest]) => [{ ...first!, alpha: 400 }, ...rest]],
   ["an unknown module", "UPDATE_MODULE", ([first, second]) => [first!, { ...second!, name: "layers.9.v_proj" }]],
   ["a missing module", "UPDATE_MODULE", ([first]) => [first!]],
-  ["another shape", "UPDATE_SHAPE", ([first, ...rest]) => [{ ...first!, inFeatures: 7, a: new Float32Array(14) }, ...rest]],
-  ["a NaN", "UPDATE_NOT_FINITE", ([first, ...rest]) => [{ ...first!, a: first!.a.map((x, i) => (i === 3 ? NaN : x)) }, ...rest]],
-  ["an infinity", "UPDATE_NOT_FINITE", ([first, ...rest]) => [{ ...first!, b: first!.b.map((x, i) => (i === 9 ? -Infinity : x)) }, ...rest]],
-  ["a value beyond the limit", "UPDATE_NOT_FINITE", ([first, ...rest]) => [{ ...first!, b: first!.b.map(() => 1e30) }, ...rest]],
+  [
+    "another shape",
+    "UPDATE_SHAPE",
+    ([first, ...rest]) => [{ ...first!, inFeatures: 7, a: new Float32Array(14) }, ...rest],
+  ],
+  [
+    "a NaN",
+    "UPDATE_NOT_FINITE",
+    ([first, ...rest]) => [{ ...first!, a: first!.a.map((x, i) => (i === 3 ? NaN : x)) }, ...rest],
+  ],
+  [
+    "an infinity",
+    "UPDATE_NOT_FINITE",
+    ([first, ...rest]) => [{ ...first!, b: first!.b.map((x, i) => (i === 9 ? -Infinity : x)) }, ...rest],
+  ],
+  [
+    "a value beyond the limit",
+    "UPDATE_NOT_FINITE",
+    ([first, ...rest]) => [{ ...first!, b: first!.b.map(() => 1e30) }, ...rest],
+  ],
 ]
 
-test.each(spoilt)("an update with %s is REJECTED with %s, durably, and changes nothing of the aggregate", async (_what, code, change) => {
-  const { coordinator, run, north, south, task } = await openRound()
-  const published = nextEvent(coordinator, "roundPublished")
-  const sealed = north.seal(task, { change })
-  const receipt = await north.submit(task, sealed)
-  expect(receipt).toMatchObject({ status: "REJECTED", code: ERRORS[code].wire, sequence: 1 })
-  expect(await north.submit(task, sealed)).toMatchObject({ status: "REJECTED", code: ERRORS[code].wire, sequence: 1 })
-  expect(await refusal(north.submit(task, north.seal(task)))).toBe("UPLOAD_CONFLICT")
-  expect((await south.submit(await south.task(run))).status).toBe("ACCEPTED")
-  const adapter = decodeAdapter(await coordinator.adapter((await published).adapterHash))
-  // south alone: p = 1, s = 2, A filled with 1, B with 2
-  expect(adapter.modules.map(({ rank }) => rank)).toEqual([2, 2])
-  for (const { a, b } of adapter.modules) expect([new Set(a), new Set(b)]).toEqual([new Set([2]), new Set([2])])
-})
+test.each(spoilt)(
+  "an update with %s is REJECTED with %s, durably, and changes nothing of the aggregate",
+  async (_what, code, change) => {
+    const { coordinator, run, north, south, task } = await openRound()
+    const published = nextEvent(coordinator, "roundPublished")
+    const sealed = north.seal(task, { change })
+    const receipt = await north.submit(task, sealed)
+    expect(receipt).toMatchObject({ status: "REJECTED", code: ERRORS[code].wire, sequence: 1 })
+    expect(await north.submit(task, sealed)).toMatchObject({ status: "REJECTED", code: ERRORS[code].wire, sequence: 1 })
+    expect(await refusal(north.submit(task, north.seal(task)))).toBe("UPLOAD_CONFLICT")
+    expect((await south.submit(await south.task(run))).status).toBe("ACCEPTED")
+    const adapter = decodeAdapter(await coordinator.adapter((await published).adapterHash))
+    // south alone: p = 1, s = 2, A filled with 1, B with 2
+    expect(adapter.modules.map(({ rank }) => rank)).toEqual([2, 2])
+    for (const { a, b } of adapter.modules) expect([new Set(a), new Set(b)]).toEqual([new Set([2]), new Set([2])])
+  },
+)
 
 test("a weight of nothing is REJECTED", async () => {
   const { north, task } = await openRound()
-  expect(await north.submit(task, north.seal(task, { weight: 0 }))).toMatchObject({ status: "REJECTED", code: ERRORS.UPDATE_WEIGHT.wire })
+  expect(await north.submit(task, north.seal(task, { weight: 0 }))).toMatchObject({
+    status: "REJECTED",
+    code: ERRORS.UPDATE_WEIGHT.wire,
+  })
 })
 
 test("with equal weights nobody's claim counts", async () => {
   const { coordinator, run, north, south } = await openRound({ weightBy: "equal" })
   const published = nextEvent(coordinator, "roundPublished")
-  for (const [client, weight] of [[north, 1_000_000], [south, 1]] as const) {
+  for (const [client, weight] of [
+    [north, 1_000_000],
+    [south, 1],
+  ] as const) {
     const task = await client.task(run)
     await client.submit(task, client.seal(task, { weight }))
   }
@@ -184,7 +247,13 @@ test("chunks: wrong bytes, wrong length, wrong index and a stranger's token are 
     return [response.status, response.status === 204 ? "" : ((await response.json()) as { code: string }).code]
   }
   const chunk = chunkOf(sealed.envelope, 0)
-  expect(await put(north, 0, chunk.map((byte, i) => (i === 70 ? byte ^ 1 : byte)))).toEqual([409, "CHUNK_MISMATCH"])
+  expect(
+    await put(
+      north,
+      0,
+      chunk.map((byte, i) => (i === 70 ? byte ^ 1 : byte)),
+    ),
+  ).toEqual([409, "CHUNK_MISMATCH"])
   expect(await put(north, 0, chunk.subarray(1))).toEqual([409, "CHUNK_MISMATCH"])
   expect(await put(north, 1, chunk)).toEqual([409, "CHUNK_MISMATCH"])
   expect(await put(north, 0, new Uint8Array(LIMITS.chunkBytes + 1))).toEqual([413, "FRAME_TOO_LARGE"])
@@ -217,7 +286,13 @@ test("an envelope of several chunks may come in any order, and the ticket says w
 
 test("an envelope far larger than its plan is refused before a byte of it is stored", async () => {
   const { north, task } = await openRound()
-  const wide = (modules: AdapterModule[]) => modules.map((m) => ({ ...m, rank: 60_000, a: new Float32Array(60_000 * m.inFeatures), b: new Float32Array(m.outFeatures * 60_000) }))
+  const wide = (modules: AdapterModule[]) =>
+    modules.map((m) => ({
+      ...m,
+      rank: 60_000,
+      a: new Float32Array(60_000 * m.inFeatures),
+      b: new Float32Array(m.outFeatures * 60_000),
+    }))
   expect(await refusal(north.openUpload(task, north.seal(task, { change: wide })))).toBe("UPDATE_SHAPE")
 })
 
@@ -246,7 +321,11 @@ test("adapters, bases and base files are served by hash, whole and in ranges, to
   const whole = new Uint8Array(await (await get(`/v1/adapters/${adapterHash}`)).arrayBuffer())
   expect(toHex(hash(whole))).toBe(adapterHash)
   const part = await get(`/v1/adapters/${adapterHash}`, { range: "bytes=10-19" })
-  expect([part.status, part.headers.get("content-range"), part.headers.get("etag")]).toEqual([206, `bytes 10-19/${whole.length}`, `"${adapterHash}"`])
+  expect([part.status, part.headers.get("content-range"), part.headers.get("etag")]).toEqual([
+    206,
+    `bytes 10-19/${whole.length}`,
+    `"${adapterHash}"`,
+  ])
   expect(new Uint8Array(await part.arrayBuffer())).toEqual(whole.subarray(10, 20))
   expect((await get(`/v1/adapters/${adapterHash}`, { "if-none-match": `"${adapterHash}"` })).status).toBe(304)
   expect((await get(`/v1/adapters/${adapterHash}`, { range: `bytes=${whole.length}-` })).status).toBe(416)
@@ -255,7 +334,10 @@ test("adapters, bases and base files are served by hash, whole and in ranges, to
   const manifest = new Uint8Array(await (await get(`/v1/bases/${coordinator.run(run).baseHash}`)).arrayBuffer())
   expect(toHex(hash(manifest))).toBe(coordinator.run(run).baseHash)
   const { files } = messages.BaseManifest.decode(manifest)
-  expect(files.map(({ path, bytes }) => [path, bytes])).toEqual([["config.json", 17], ["model.safetensors", 300_000]])
+  expect(files.map(({ path, bytes }) => [path, bytes])).toEqual([
+    ["config.json", 17],
+    ["model.safetensors", 300_000],
+  ])
   const file = new Uint8Array(await (await get(`/v1/blobs/${toHex(files[1]!.hash)}`)).arrayBuffer())
   expect(hash(file)).toEqual(files[1]!.hash)
   const tail = await get(`/v1/blobs/${toHex(files[1]!.hash)}`, { range: "bytes=-5" })

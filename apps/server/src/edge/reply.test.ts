@@ -1,0 +1,50 @@
+import { LIMITS, messages } from "@lamina/protocol"
+import { ERRORS, LaminaError } from "@lamina/protocol/errors"
+import pino from "pino"
+
+import { statusOf } from "./error-filter.js"
+import { frameOf, reply } from "./reply.js"
+
+const lines: string[] = []
+const logger = pino({ level: "error" }, { write: (line: string) => lines.push(line) })
+const answerOf = async (work: () => Promise<Uint8Array>) => messages.Reply.decode(await reply(work, logger))
+
+test("a result is ok, a coded failure its code with when to come again, and neither is logged", async () => {
+  expect((await answerOf(async () => Uint8Array.of(1, 2))).ok).toEqual(Uint8Array.of(1, 2))
+  const full = await answerOf(() => Promise.reject(new LaminaError("STORAGE_FULL", "no room")))
+  expect(full.failure).toEqual({ code: ERRORS.STORAGE_FULL.wire, message: "no room", retryAfterMs: 5_000 })
+  const never = await answerOf(() => Promise.reject(new LaminaError("UPDATE_RANK", "rank")))
+  expect(never.failure?.retryAfterMs).toBe(0)
+  expect(lines).toEqual([])
+})
+
+test("a bug is logged in full and said in one word", async () => {
+  const { failure } = await answerOf(() => Promise.reject(new TypeError("secret of the house")))
+  expect(failure?.code).toBe(ERRORS.INTERNAL.wire)
+  expect(failure?.message).not.toContain("secret")
+  expect(lines.join()).toContain("secret of the house")
+})
+
+test("a frame is bytes of at most the limit", () => {
+  expect(frameOf(new Uint8Array(LIMITS.frameBytesMax))).toHaveLength(LIMITS.frameBytesMax)
+  expect(() => frameOf(new Uint8Array(LIMITS.frameBytesMax + 1))).toThrow(
+    expect.objectContaining({ code: "FRAME_TOO_LARGE" }) as Error,
+  )
+  for (const payload of ["text", undefined, 5, [Uint8Array.of(1), Uint8Array.of(2)], {}])
+    expect(() => frameOf(payload)).toThrow(expect.objectContaining({ code: "FRAME_MALFORMED" }) as Error)
+})
+
+test("failures have the status of their kind over HTTP", () => {
+  const statuses = (
+    [
+      "FRAME_MALFORMED",
+      "SESSION_REJECTED",
+      "NOT_FOUND",
+      "UPLOAD_CONFLICT",
+      "FRAME_TOO_LARGE",
+      "STORAGE_FULL",
+      "INTERNAL",
+    ] as const
+  ).map(statusOf)
+  expect(statuses).toEqual([400, 401, 404, 409, 413, 507, 500])
+})
