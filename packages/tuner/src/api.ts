@@ -2,8 +2,8 @@ import type { FrozenWeight, Precision } from "@lamina/kernels"
 import type { Adapter, ScalingRule } from "@lamina/protocol"
 
 /**
- * The types other packages build on. Everything in a Base, a TrainingJob and an EvaluationJob is structured-cloneable: it travels to
- * worker threads by postMessage, weights on SharedArrayBuffers (one copy per process).
+ * The types other packages build on. Everything in a Base, a TrainingJob and an EvaluationJob is structured-cloneable:
+ * it travels to worker threads by postMessage, weights on SharedArrayBuffers (one copy per process).
  */
 
 /** Storage of the frozen linears in memory. `stored`: as the file has them. */
@@ -44,7 +44,10 @@ export interface ModuleShape {
   readonly inFeatures: number
 }
 
-/** Documents of one client. `text`: each file one document, or split at `separator`; `jsonl`, `csv`: one document per row. */
+/**
+ * Documents of one client. `text`: each file one document, or split at `separator`; `jsonl`, `csv`: one document per
+ * row.
+ */
 export type DataSource =
   | { readonly kind: "text"; readonly paths: readonly string[]; readonly separator?: string }
   | { readonly kind: "jsonl"; readonly paths: readonly string[]; readonly fields?: DataFields }
@@ -63,7 +66,10 @@ export interface LoraModule extends ModuleShape {
   readonly alpha: number
 }
 
-/** Local training: AdamW, schedule, clipping, accumulation, packing with segment masks (algorithms.md, "Local training"). */
+/**
+ * Local training: AdamW, schedule, clipping, accumulation, packing with segment masks (algorithms.md, "Local
+ * training").
+ */
 export interface TrainingSettings {
   readonly steps: number
   readonly batch: number
@@ -91,7 +97,10 @@ export interface TrainingJob {
   readonly data: DataSource
   /** Start from this adapter instead of A ~ Kaiming uniform, B = 0. */
   readonly initial?: Adapter
-  /** File the state is saved to every `everySteps` steps and resumed from (a checkpoint of another job is CHECKPOINT_MISMATCH). */
+  /**
+   * File the state is saved to every `everySteps` steps and resumed from (a checkpoint of another job is
+   * CHECKPOINT_MISMATCH).
+   */
   readonly checkpoint?: { readonly path: string; readonly everySteps: number }
 }
 
@@ -139,7 +148,9 @@ export interface JobOptions {
   readonly onProgress?: (progress: TrainingProgress) => void
 }
 
-/** Worker threads that train and evaluate; jobs queue for a free worker. Results do not depend on workers or threads. */
+/**
+ * Worker threads that train and evaluate; jobs queue for a free worker. Results do not depend on workers or threads.
+ */
 export interface TunerPool {
   /** Which kernels run, for people and reports: "native avx512bf16", "reference cpu". */
   readonly kernels: string

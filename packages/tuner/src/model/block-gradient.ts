@@ -67,7 +67,7 @@ function attentionGradient(
   const throughK = linearGradient(block, factors, { name: "k", x: input, dy: dkBack!, needsDx })
   const throughV = linearGradient(block, factors, { name: "v", x: input, dy: dv!, needsDx })
   if (!needsDx) return dMiddle
-  const [dNormed] = run("RmsNormGrad", { dy: tf.add(tf.add(throughQ, throughK), throughV), x }, norm)
+  const [dNormed] = run("RmsNormGrad", { dy: tf.addN([throughQ, throughK, throughV]), x }, norm)
   return tf.add(dMiddle, dNormed!)
 }
 

@@ -4,7 +4,7 @@ import type { Failure } from "./failure.js"
 /** What a worker is started with. */
 export interface WorkerSetup {
   readonly backend: PoolBackend
-  /** Threads of the native kernels in this process. */
+  /** Threads of the native kernels called from this worker. */
   readonly threads: number
 }
 

@@ -9,7 +9,7 @@ import type { WorkerSlot } from "./worker-slot.js"
 export interface TunerPoolOptions {
   /** Jobs side by side; each has a thread of its own. */
   readonly workers: number
-  /** Threads the native kernels of the process share. */
+  /** Threads of the native kernels, for each worker. */
   readonly threads: number
   /** Default: `native` where the addon loads, else `cpu`. */
   readonly backend?: PoolBackend

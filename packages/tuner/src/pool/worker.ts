@@ -34,6 +34,9 @@ async function run(work: Work): Promise<void> {
   }
 }
 
+port.on("messageerror", (error) => {
+  throw error // ends this thread, and with it the work that could not be read
+})
 port.on("message", (message: ToWorker) => {
   if (message.kind === "abort") current.abort()
   else void run(message)
