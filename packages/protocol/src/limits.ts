@@ -16,7 +16,9 @@ export const LIMITS = {
   /** Rows or columns of one module. */
   featuresMax: 1 << 20,
   nameBytesMax: 200,
-  /** |x| of any value in an update (security.md 2f). */
+  /** UpdateManifest at the head of an update or adapter. */
+  manifestBytesMax: 4 * 1024 * 1024,
+  /** |x| of any value in an update. */
   valueMax: 1e3,
   /** Tokens or examples one update may claim. */
   weightMax: 1e12,

@@ -17,7 +17,6 @@ export interface UpdateContent {
 }
 
 const ALIGN = 64
-const MANIFEST_BYTES_MAX = 4 * 1024 * 1024
 const aligned = (offset: number): number => Math.ceil(offset / ALIGN) * ALIGN
 
 export function encodeUpdate({ weight, adapter, metrics }: UpdateContent): Uint8Array {
@@ -47,7 +46,7 @@ export function encodeUpdate({ weight, adapter, metrics }: UpdateContent): Uint8
 export function decodeUpdate(bytes: Uint8Array): UpdateContent {
   if (bytes.byteLength < 4) throw malformed(`expected at least 4 bytes, got ${bytes.byteLength}`)
   const manifestBytes = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0, true)
-  if (manifestBytes > MANIFEST_BYTES_MAX || 4 + manifestBytes > bytes.byteLength)
+  if (manifestBytes > LIMITS.manifestBytesMax || 4 + manifestBytes > bytes.byteLength)
     throw malformed(`manifest of ${manifestBytes} bytes in ${bytes.byteLength} bytes`)
   const { weight, modules, metrics } = parseManifest(bytes.subarray(4, 4 + manifestBytes))
   const start = aligned(4 + manifestBytes)
@@ -67,7 +66,7 @@ export function decodeAdapter(bytes: Uint8Array): Adapter {
 
 function parseManifest(bytes: Uint8Array): ReturnType<typeof messages.UpdateManifest.decode> {
   try {
-    return messages.UpdateManifest.decode(bytes, { bytesMax: MANIFEST_BYTES_MAX })
+    return messages.UpdateManifest.decode(bytes, { bytesMax: LIMITS.manifestBytesMax })
   } catch (cause) {
     throw new LaminaError("UPDATE_MALFORMED", `update: ${cause instanceof Error ? cause.message : "manifest"}`, {
       cause,
