@@ -22,7 +22,7 @@ test("the page is held against every message there is", () => {
 })
 
 test.each(declared)("%s has its section, and the section has its fields", (name, fields) => {
-  const section = page.split(/^#+ /m).find((part) => part.startsWith(`${name}\n`))
+  const section = page.split(/^(?=##)/m).find((part) => part.startsWith(`#### ${name}\n`))
   expect(section).toBeDefined()
   const rows = [...(section ?? "").matchAll(/^\| (\d+) \| `(\w+)` \| ([\w ]+) \|/gm)].map(
     ([, number, field, type]) => `${number} ${field} ${type}`,
