@@ -1,6 +1,6 @@
 import { toHex } from "@lamina/crypto"
 import { hasErrorCode } from "@lamina/protocol"
-import type { NextTaskReply } from "@lamina/protocol"
+import type { NextTaskReply, RunEnded } from "@lamina/protocol"
 
 import type { RoundOutcome } from "./events.js"
 import type { Parts } from "./round.js"
@@ -44,28 +44,45 @@ export async function takePart(parts: Parts, rounds: RoundOutcome[], wantedRunId
     }
   }
   const lastTried = new Map<string, number>()
-  for (let runId = wantedRunId; ;) {
+  const question = (runId: string): Question => ({
+    runId,
+    afterRound: Math.max(parts.journal.lastRound(runId), lastTried.get(runId) ?? 0),
+  })
+  // of an earlier process: its run may be over by now, and only a client that names it is told so
+  const first = wantedRunId || (rounds.at(-1)?.runId ?? "")
+  for (let asked = question(first); ;) {
     const mark = parts.session.hintMark()
-    const afterRound = Math.max(parts.journal.lastRound(runId), lastTried.get(runId) ?? 0)
-    const reply = await nextTask(parts, { runId, afterRound })
+    const reply = await nextTask(parts, asked)
     if (reply.ended) {
-      const { runId: endedRunId, state, globalAdapterHash } = reply.ended
-      await parts.spool.removeWork(endedRunId)
-      return { reason: "run-ended", runId: endedRunId, state, globalAdapterHash: toHex(globalAdapterHash), rounds }
+      await parts.spool.removeWork(reply.ended.runId)
+      return { ...endOf(reply.ended), rounds }
     }
     const outcome = reply.task && (await takeRound(parts, reply.task))
-    if (reply.task) runId = reply.task.runId
     if (outcome) {
       done(outcome)
       lastTried.set(outcome.runId, outcome.round)
-    } else await rest(parts, mark, reply.wait ?? { reason: "this round is submitted", retryAfterMs: 0 })
+    }
+    const next = question(reply.task?.runId ?? asked.runId)
+    // the same question at once would have the same answer
+    const same = next.runId === asked.runId && next.afterRound === asked.afterRound
+    if (same) await rest(parts, mark, reply.wait ?? { reason: "this round is submitted", retryAfterMs: 0 })
+    asked = next
   }
+}
+
+interface Question {
+  readonly runId: string
+  readonly afterRound: number
+}
+
+function endOf({ runId, state, globalAdapterHash }: RunEnded): Omit<ParticipationResult, "rounds"> {
+  return { reason: "run-ended", runId, state, globalAdapterHash: toHex(globalAdapterHash) }
 }
 
 type Waiting = NonNullable<NextTaskReply["wait"]>
 
 /** The coordinator's answer; a refusal that passes with the round counts as "wait". */
-async function nextTask(parts: Parts, request: { runId: string; afterRound: number }): Promise<NextTaskReply> {
+async function nextTask(parts: Parts, request: Question): Promise<NextTaskReply> {
   try {
     return await parts.session.request("round.next", request)
   } catch (error) {

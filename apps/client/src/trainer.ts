@@ -1,7 +1,5 @@
-import type { Adapter } from "@lamina/protocol"
+import type { Adapter, Plan } from "@lamina/protocol"
 import type { DataSource } from "@lamina/tuner"
-
-import type { Plan } from "@lamina/protocol"
 
 /** One round's work for this client, with everything it needs already on this machine. */
 export interface TrainingTask {

@@ -51,6 +51,7 @@ async function adapterBytes(options: AdapterStoreOptions, adapterHash: Uint8Arra
     {
       source: `/v1/adapters/${name}`,
       path,
+      partial: join(cache, "partial"),
       hash: adapterHash,
       bytesMax,
       onBytes: (bytes, bytesTotal) => emit("fetching", { what: "adapter", path: name, bytes, bytesTotal }),

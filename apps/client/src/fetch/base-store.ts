@@ -72,6 +72,7 @@ async function fetchFile(options: BaseStoreOptions, file: BaseFile, path: string
     {
       source: `/v1/blobs/${toHex(file.hash)}`,
       path,
+      partial: join(options.cache, "partial"),
       hash: file.hash,
       bytes: file.bytes,
       bytesMax: file.bytes,
@@ -98,11 +99,14 @@ function parse(bytes: Uint8Array): BaseManifest {
   return messages.BaseManifest.decode(bytes, { bytesMax: MANIFEST_BYTES_MAX })
 }
 
+/** Not hidden, not a way out of the folder, and a name on every system. */
+const FILE_NAME = /^(?!\.)[^\\:*?"<>|\p{C}]+(?<![. ])$/u
+
 /** A manifest names files inside one folder, each once. Throws FRAME_MALFORMED. */
 export function checkManifest(manifest: BaseManifest): BaseManifest {
   const paths = new Set<string>()
   for (const { path, bytes } of manifest.files) {
-    const safe = path.split("/").every((part) => /^[A-Za-z0-9_][A-Za-z0-9._+-]*$/.test(part) && !part.endsWith(".part"))
+    const safe = path.split("/").every((part) => FILE_NAME.test(part))
     if (!safe)
       throw new LaminaError(
         "FRAME_MALFORMED",

@@ -1,5 +1,6 @@
 import type { FileHandle } from "node:fs/promises"
 import { open, rm, stat } from "node:fs/promises"
+import { join } from "node:path"
 
 import type { Dispatcher } from "undici"
 
@@ -14,8 +15,10 @@ import { bodyChunks, contentLength, tooLarge } from "./http.js"
 export interface Download {
   /** Where it is served, e.g. `/v1/blobs/<hash>`. */
   readonly source: string
-  /** Where it is to lie; beside it `.part` while incomplete. The folder exists. */
+  /** Where it is to lie. The folder exists. */
   readonly path: string
+  /** Folder on the same disk for what is incomplete, by content hash. */
+  readonly partial: string
   readonly hash: Uint8Array
   /** Exact size where it is known beforehand. */
   readonly bytes?: number
@@ -27,15 +30,15 @@ export interface Download {
 const ATTEMPTS = 3
 
 /**
- * A file by content hash: resumed from its `.part` by a range, verified as a whole, renamed into place when durable. Clients of all
+ * A file by content hash: resumed from what came before by a range, verified as a whole, renamed into place when durable. Clients of all
  * processes may ask at once: one loads, the others find it. Throws BLOB_CORRUPT when three transfers in a row have another hash,
  * FRAME_TOO_LARGE before a byte above `bytesMax` is written, STORAGE_FULL (what came so far is kept for the next try).
  */
 export async function download(http: Http, wanted: Download, signal: AbortSignal): Promise<void> {
-  const lock = await waitForLock(`${wanted.path}.lock`, signal)
+  const part = join(wanted.partial, toHex(wanted.hash))
+  const lock = await waitForLock(`${part}.lock`, signal)
   try {
     if (await exists(wanted.path)) return
-    const part = `${wanted.path}.part`
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       await transfer(http, wanted, part)
       if ((await exists(part)) && equalBytes(await hashFile(part, { signal }), wanted.hash))
@@ -48,7 +51,7 @@ export async function download(http: Http, wanted: Download, signal: AbortSignal
   }
 }
 
-/** Goes on from what `.part` has, also after every lost connection, until an answer ended whole. */
+/** Goes on from what is there, also after every lost connection, until an answer ended whole. */
 async function transfer(http: Http, wanted: Download, part: string): Promise<void> {
   const have = await sizeOf(part)
   if (have > 0 && have === wanted.bytes) return
