@@ -17,7 +17,7 @@ export interface BlockWeights {
 export type BlockAdapters = Readonly<Partial<Record<LinearName, LoraTerm>>>
 
 /** What all blocks of one pass share. */
-export interface BlockContext {
+interface BlockContext {
   readonly config: ModelConfig
   readonly precision: Precision
   readonly rope: RopeTable

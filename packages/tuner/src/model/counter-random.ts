@@ -7,7 +7,7 @@ const PARITY = 0x1bd11bda
 const ROTATIONS = [13, 15, 26, 6, 17, 29, 16, 24] as const
 
 /** Two words of 32 bits, as unsigned integers. */
-export type Words = readonly [number, number]
+type Words = readonly [number, number]
 
 /** The two words of `counter` under `key`. */
 export function threefry(key: Words, counter: Words): Words {

@@ -4,7 +4,7 @@ import { LaminaError } from "@lamina/protocol/errors"
 import type { PoolBackend } from "./messages.js"
 
 /** The backend of a pool, and how it is reported: "native avx512bf16", "reference cpu". */
-export interface ChosenKernels {
+interface ChosenKernels {
   readonly backend: PoolBackend
   readonly kernels: string
 }

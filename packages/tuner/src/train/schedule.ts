@@ -1,7 +1,7 @@
 import type { TrainingSettings } from "../api.js"
 
 /** What a schedule needs to know of the settings. */
-export type ScheduleSettings = Pick<TrainingSettings, "schedule" | "steps" | "warmupSteps" | "learningRate">
+type ScheduleSettings = Pick<TrainingSettings, "schedule" | "steps" | "warmupSteps" | "learningRate">
 
 /**
  * Learning rate of step `step` (0 .. steps-1), as the transformers schedules of the same names give it: it rises
