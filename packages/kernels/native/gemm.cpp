@@ -3,121 +3,159 @@
 #include <algorithm>
 #include <cstring>
 
-#include "isa.hpp"
 #include "pool.hpp"
 #include "scratch.hpp"
 
 namespace lamina {
 namespace {
 
-constexpr Scratch kPackedA[Product::kTermsMax] = {Scratch::pack_a, Scratch::pack_low_a, Scratch::pack_global_a};
-
-// Panels that one task packs at once: at most 256 KiB of B beside the A block in L2.
+// Panels that one task packs at once: at most some 300 KiB of B beside the A block in L2.
 constexpr long kPanels = 4;
 constexpr long kTasksPerThread = 6;
 
-size_t round_to(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
+long round_to(long value, long unit) { return (value + unit - 1) / unit * unit; }
 
-struct PackedTerm {
-  char* a = nullptr;
-  size_t stride = 0;  // bytes between blocks
-  long depth = 0;     // padded to k_unit
-  long step = 0;      // depth of one packed panel: equal parts of at most the family's kc
+// The terms as one sum over k: term i is k = start[i] .. start[i + 1] - 1, padded to the family's unit.
+struct Depths {
+  long start[Product::kTermsMax + 1];
+  long step[Product::kTermsMax];  // a long term goes in equal steps of at most kc
 };
 
-bool prepare(const Term& t, long rows, Scratch purpose, PackedTerm& out) {
-  const GemmFamily& f = *t.family;
-  out.depth = static_cast<long>(round_to(static_cast<size_t>(t.depth), static_cast<size_t>(f.k_unit)));
-  const long parts = std::max<long>(1, (out.depth + f.kc - 1) / f.kc);
-  out.step = static_cast<long>(round_to(static_cast<size_t>((out.depth + parts - 1) / parts), 32));
-  // 64 more bytes, so that blocks never lie a power of two apart.
-  out.stride = round_to(static_cast<size_t>(out.depth) * f.a_bytes_per_k + f.a_slack, 64) + 64;
-  out.a = static_cast<char*>(scratch(purpose, out.stride * static_cast<size_t>((rows + f.mr - 1) / f.mr)));
-  return out.a != nullptr;
+Depths depths_of(const Product& p) {
+  Depths d;
+  d.start[0] = 0;
+  for (int i = 0; i < p.terms; i++) {
+    const long depth = round_to(p.term[i].depth, p.family->k_unit), parts = std::max<long>(1, (depth + p.family->kc - 1) / p.family->kc);
+    d.start[i + 1] = d.start[i] + depth;
+    d.step[i] = round_to((depth + parts - 1) / parts, 32);
+  }
+  return d;
 }
+
+// Walks the sum over k in passes that each read and write C once: one step of a term, and with its last step the short terms after
+// it (adapters), which would otherwise cost a pass over C for a few products.
+class Passes {
+ public:
+  struct Piece {
+    int term;
+    long k;  // inside the term
+    long depth;
+  };
+  Piece piece[Product::kTermsMax];
+  int pieces = 0;
+  long first = 0, depth = 0;  // in the sum over all terms
+
+  Passes(const Product& p, const Depths& d) : p_(p), d_(d) {}
+
+  bool next() {
+    while (term_ < p_.terms && k_ >= size(term_)) term_++, k_ = 0;
+    if (term_ >= p_.terms) return false;
+    pieces = 0;
+    first = d_.start[term_] + k_;
+    depth = 0;
+    take(std::min(d_.step[term_], size(term_) - k_));
+    while (k_ >= size(term_) && term_ + 1 < p_.terms && size(term_ + 1) <= p_.family->kc / 4) {
+      term_++, k_ = 0;
+      if (size(term_) > 0) take(size(term_));
+    }
+    return true;
+  }
+
+ private:
+  long size(int term) const { return d_.start[term + 1] - d_.start[term]; }
+  void take(long amount) {
+    piece[pieces++] = {term_, k_, amount};
+    k_ += amount;
+    depth += amount;
+  }
+  const Product& p_;
+  const Depths& d_;
+  int term_ = 0;
+  long k_ = 0;
+};
 
 // Shares of the output: `rows` x `cols` per task, whole A blocks and whole panels.
 struct Split {
   long rows, cols;
 };
 
-Split split(const Product& p, long mr, long nr) {
+Split split(const Product& p) {
+  const long mr = p.family->mr, nr = p.family->nr;
   const long wanted = threads() == 1 ? 1 : kTasksPerThread * threads();
   const long least = std::max(8 * mr, 256 / mr * mr);
-  Split s{(p.rows + mr - 1) / mr * mr, kPanels * nr};
+  Split s{round_to(p.rows, mr), kPanels * nr};
   const auto tasks = [&] { return ((p.rows + s.rows - 1) / s.rows) * ((p.cols + s.cols - 1) / s.cols); };
   while (tasks() < wanted && s.cols > nr) s.cols = s.cols / 2 / nr * nr;
-  while (tasks() < wanted && s.rows > least) s.rows = std::max(least, (s.rows / 2 + mr - 1) / mr * mr);
+  while (tasks() < wanted && s.rows > least) s.rows = std::max(least, round_to(s.rows / 2, mr));
   return s;
 }
 
-void start_rows(const Product& p, long row, long rows, long col, long cols) {
-  for (long i = row; i < row + rows; i++) memcpy(p.c + i * p.ldc + col, p.bias + col, static_cast<size_t>(cols) * sizeof(float));
+// A of all terms, packed block by block.
+struct PackedA {
+  char* data;
+  size_t stride;  // bytes between blocks
+};
+
+void pack_rows(const Product& p, const Depths& d, const PackedA& a) {
+  const GemmFamily& f = *p.family;
+  const long blocks = (p.rows + f.mr - 1) / f.mr;
+  const long chunk = std::max<long>(1, 16384 / std::max<long>(1, d.start[p.terms] * f.mr));
+  parallel((blocks + chunk - 1) / chunk, [&](long task, int) {
+    for (long b = task * chunk; b < std::min(blocks, (task + 1) * chunk); b++)
+      for (int i = 0; i < p.terms; i++)  // in order: packing writes a little past a term's end, into the next
+        f.pack_a(p.term[i].a + b * f.mr * p.term[i].lda, p.term[i].lda, static_cast<int>(std::min<long>(f.mr, p.rows - b * f.mr)), p.term[i].depth,
+                 a.data + static_cast<size_t>(b) * a.stride + static_cast<size_t>(d.start[i]) * f.a_bytes_per_k);
+  });
 }
 
-void run_share(const Product& p, const PackedTerm* packed, char* panels, const Split& s, long row, long col) {
+void run_share(const Product& p, const Depths& d, const PackedA& a, char* panels, const Split& s, long row, long col) {
+  const GemmFamily& f = *p.family;
   const long rows = std::min(s.rows, p.rows - row), cols = std::min(s.cols, p.cols - col);
+  float* c = p.c + row * p.ldc + col;
   bool accumulate = p.accumulate;
   if (p.bias && !accumulate) {
-    start_rows(p, row, rows, col, cols);
+    for (long i = 0; i < rows; i++) memcpy(c + i * p.ldc, p.bias + col, static_cast<size_t>(cols) * sizeof(float));
     accumulate = true;
   }
-  for (int i = 0; i < p.terms; i++) {
-    const Term& t = p.term[i];
-    const GemmFamily& f = *t.family;
-    for (long k = 0; k < packed[i].depth; k += packed[i].step) {
-      const int depth = static_cast<int>(std::min(packed[i].step, packed[i].depth - k));
-      const size_t stride = static_cast<size_t>(depth) * f.b_bytes_per_k;
-      for (long j = 0; j < cols; j += f.nr) f.pack_b(t.w, t.transposed, col + j, k, depth, panels + static_cast<size_t>(j / f.nr) * stride);
-      f.compute({packed[i].a + static_cast<size_t>(row / f.mr) * packed[i].stride + static_cast<size_t>(k) * f.a_bytes_per_k, packed[i].stride, panels,
-                 stride, p.c + row * p.ldc + col, p.ldc, rows, cols, depth, accumulate});
-      accumulate = true;
+  for (Passes pass(p, d); pass.next(); accumulate = true) {
+    const size_t stride = static_cast<size_t>(pass.depth) * f.b_bytes_per_k;
+    for (long j = 0; j < cols; j += f.nr) {
+      char* panel = panels + static_cast<size_t>(j / f.nr) * stride;
+      for (int i = 0; i < pass.pieces; i++) {
+        const Passes::Piece& piece = pass.piece[i];
+        const Term& t = p.term[piece.term];
+        f.pack_b(t.w, t.transposed, col + j, piece.k, static_cast<int>(piece.depth), panel);
+        panel += static_cast<size_t>(piece.depth) * f.b_bytes_per_k;
+      }
     }
+    f.compute({a.data + static_cast<size_t>(row / f.mr) * a.stride + static_cast<size_t>(pass.first) * f.a_bytes_per_k, a.stride, panels, stride, c,
+               p.ldc, rows, cols, static_cast<int>(pass.depth), accumulate});
   }
   if (!accumulate)
-    for (long i = row; i < row + rows; i++) memset(p.c + i * p.ldc + col, 0, static_cast<size_t>(cols) * sizeof(float));
+    for (long i = 0; i < rows; i++) memset(c + i * p.ldc, 0, static_cast<size_t>(cols) * sizeof(float));
 }
 
 }  // namespace
 
-const GemmFamily& companion(const GemmFamily& main) {
-  const KernelSet& set = *isa().kernels;
-  return main.mr % set.f32.mr == 0 ? set.f32 : set.f32_narrow;
-}
-
 Status multiply(const Product& p) {
   if (p.rows == 0 || p.cols == 0) return Status::ok;
-  PackedTerm packed[Product::kTermsMax];
-  long mr = 1, nr = 1;
-  size_t panel_bytes = 0;
-  for (int i = 0; i < p.terms; i++) {
-    const GemmFamily& f = *p.term[i].family;
-    if (!prepare(p.term[i], p.rows, kPackedA[i], packed[i])) return Status::out_of_memory;
-    mr = std::max<long>(mr, f.mr);
-    nr = std::max<long>(nr, f.nr);
-    panel_bytes = std::max(panel_bytes, static_cast<size_t>(packed[i].step) * f.b_bytes_per_k * static_cast<size_t>(kPanels * nr / f.nr));
-  }
-  const Split s = split(p, mr, nr);
-  panel_bytes = round_to(panel_bytes, 64) + 64;
+  const GemmFamily& f = *p.family;
+  const Depths d = depths_of(p);
+  long deepest = 0;
+  for (Passes pass(p, d); pass.next();) deepest = std::max(deepest, pass.depth);
+  PackedA a;
+  // 64 more bytes, so that blocks never lie a power of two apart.
+  a.stride = static_cast<size_t>(round_to(static_cast<long>(static_cast<size_t>(d.start[p.terms]) * f.a_bytes_per_k + f.a_slack), 64)) + 64;
+  a.data = static_cast<char*>(scratch(Scratch::pack_a, a.stride * static_cast<size_t>((p.rows + f.mr - 1) / f.mr)));
+  const size_t panel_bytes = static_cast<size_t>(round_to(static_cast<long>(static_cast<size_t>(deepest * kPanels) * f.b_bytes_per_k), 64)) + 64;
   char* panels = static_cast<char*>(scratch(Scratch::pack_b, panel_bytes * static_cast<size_t>(threads())));
-  if (!panels) return Status::out_of_memory;
+  if (!a.data || !panels) return Status::out_of_memory;
 
-  for (int i = 0; i < p.terms; i++) {
-    const Term& t = p.term[i];
-    const long blocks = (p.rows + t.family->mr - 1) / t.family->mr;
-    const long chunk = std::max<long>(1, 16384 / std::max<long>(1, t.depth * t.family->mr));
-    parallel((blocks + chunk - 1) / chunk, [&](long task, int) {
-      for (long b = task * chunk; b < std::min(blocks, (task + 1) * chunk); b++) {
-        const long row = b * t.family->mr;
-        t.family->pack_a(t.a + row * t.lda, t.lda, static_cast<int>(std::min<long>(t.family->mr, p.rows - row)), t.depth,
-                         packed[i].a + static_cast<size_t>(b) * packed[i].stride);
-      }
-    });
-  }
+  pack_rows(p, d, a);
+  const Split s = split(p);
   const long row_shares = (p.rows + s.rows - 1) / s.rows;
-  const long shares = row_shares * ((p.cols + s.cols - 1) / s.cols);
-  parallel(shares, [&](long task, int slot) {
-    run_share(p, packed, panels + panel_bytes * static_cast<size_t>(slot), s, task % row_shares * s.rows, task / row_shares * s.cols);
+  parallel(row_shares * ((p.cols + s.cols - 1) / s.cols), [&](long task, int slot) {
+    run_share(p, d, a, panels + panel_bytes * static_cast<size_t>(slot), s, task % row_shares * s.rows, task / row_shares * s.cols);
   });
   return Status::ok;
 }

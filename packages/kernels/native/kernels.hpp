@@ -59,7 +59,6 @@ struct KernelSet {
   const char* name;
   int lanes;
   GemmFamily f32;
-  GemmFamily f32_narrow;  // 8-row blocks, for the f32 terms beside a family with 32-row blocks
 
   // out[t][r] = scale * sum_k x[t][k] a[r][k]
   void (*dot_rows)(const float* x, long ldx, long rows, const float* a, long lda, long r_count, long k, float scale, float* out, long ldo);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "gemm.hpp"
 #include "isa.hpp"
@@ -55,7 +56,50 @@ const float* branch_input(const Linear& op, const float* x) {
   return dropped;
 }
 
-// b (rows, rank) -> (rank, rows) in scratch, at `offset` floats.
+float bf16(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, 4);
+  bits = (bits + 0x7fffu + ((bits >> 16) & 1u)) & 0xffff0000u;
+  memcpy(&value, &bits, 4);
+  return value;
+}
+float remainder(float value) { return value - bf16(value); }
+
+// The term hidden (tokens, rank) times a factor, for a family that rounds its inputs to bf16: three products of the rounded parts and
+// their remainders side by side, h f = h' f' + h' (f - f') + (h - h') f', so that adapters keep 16 bits of precision. The
+// factor is (rows, rank) forward, (rank, cols) backward. For an f32 family the term as it is. `memory` gets the copies.
+bool low_rank_term(const GemmFamily& family, const Term& plain, long tokens, Scratch hidden_copy, Scratch factor_copy, Term& term) {
+  term = plain;
+  if (&family == &isa().kernels->f32) return true;
+  const long rank = plain.depth, wide = 3 * rank, rows = plain.w.rows, cols = plain.w.cols;
+  const float* factor = static_cast<const float*>(plain.w.codes);
+  float* h = scratch_floats(hidden_copy, static_cast<size_t>(tokens * wide));
+  float* f = scratch_floats(factor_copy, static_cast<size_t>(3 * rows * cols));
+  if (!h || !f) return false;
+  for (long t = 0; t < tokens; t++)
+    for (long r = 0; r < rank; r++) {
+      const float value = plain.a[t * plain.lda + r];
+      h[t * wide + r] = h[t * wide + rank + r] = value;
+      h[t * wide + 2 * rank + r] = remainder(value);
+    }
+  if (plain.transposed) {
+    for (long m = 0; m < rows; m++)
+      for (long r = 0; r < rank; r++) {
+        const float value = factor[m * rank + r];
+        f[m * wide + r] = f[m * wide + 2 * rank + r] = value;
+        f[m * wide + rank + r] = remainder(value);
+      }
+  } else {
+    const long count = rank * cols;
+    memcpy(f, factor, static_cast<size_t>(count) * sizeof(float));
+    memcpy(f + 2 * count, factor, static_cast<size_t>(count) * sizeof(float));
+    for (long i = 0; i < count; i++) f[count + i] = remainder(factor[i]);
+  }
+  term = {h, wide, wide, plain.transposed ? dense_view(f, rows, wide) : dense_view(f, wide, cols), plain.transposed};
+  return true;
+}
+
+// b (rows, rank) -> (rank, rows)
 void turn(const float* b, long rows, long rank, float* out) {
   for (long m = 0; m < rows; m++)
     for (long r = 0; r < rank; r++) out[r * rows + m] = b[m * rank + r];
@@ -64,36 +108,85 @@ void turn(const float* b, long rows, long rank, float* out) {
 }  // namespace
 
 Status linear_forward(const Linear& op, const float* x, float* y) {
-  const long in = op.weight.cols, out = op.weight.rows;
-  const GemmFamily& main = main_family(op);
-  const GemmFamily& thin_family = companion(main);
-  Product p;
+  const long in = op.weight.cols, out = op.weight.rows, rank = op.lora.rank, global_rank = op.global.rank;
+  Product p(main_family(op));
   p.c = y;
   p.ldc = p.cols = out;
   p.rows = op.tokens;
   p.bias = op.bias;
-  p.add({&main, x, in, in, op.weight, true});
-  if (op.global.rank > 0) {
-    float* hidden = scratch_floats(Scratch::hidden_global, static_cast<size_t>(op.tokens * op.global.rank));
+  p.add({x, in, in, op.weight, true});
+  Term term;
+  if (global_rank > 0) {
+    float* hidden = scratch_floats(Scratch::hidden_global, static_cast<size_t>(op.tokens * global_rank));
     if (!hidden) return Status::out_of_memory;
-    thin(x, op.tokens, in, op.global.a, op.global.rank, 1.0f, hidden);
-    p.add({&thin_family, hidden, op.global.rank, op.global.rank, dense_view(op.global.b, out, op.global.rank), true});
+    thin(x, op.tokens, in, op.global.a, global_rank, 1.0f, hidden);
+    const Term plain{hidden, global_rank, global_rank, dense_view(op.global.b, out, global_rank), true};
+    if (!low_rank_term(*p.family, plain, op.tokens, Scratch::wide_hidden_global, Scratch::wide_factor_global, term)) return Status::out_of_memory;
+    p.add(term);
   }
-  if (op.lora.rank > 0) {
-    float* hidden = scratch_floats(Scratch::hidden, static_cast<size_t>(op.tokens * op.lora.rank));
+  if (rank > 0) {
+    float* hidden = scratch_floats(Scratch::hidden, static_cast<size_t>(op.tokens * rank));
     const float* seen = branch_input(op, x);
     if (!hidden || !seen) return Status::out_of_memory;
-    thin(seen, op.tokens, in, op.lora.a, op.lora.rank, op.scale, hidden);
-    p.add({&thin_family, hidden, op.lora.rank, op.lora.rank, dense_view(op.lora.b, out, op.lora.rank), true});
+    thin(seen, op.tokens, in, op.lora.a, rank, op.scale, hidden);
+    const Term plain{hidden, rank, rank, dense_view(op.lora.b, out, rank), true};
+    if (!low_rank_term(*p.family, plain, op.tokens, Scratch::wide_hidden, Scratch::wide_factor, term)) return Status::out_of_memory;
+    p.add(term);
   }
   return multiply(p);
 }
 
-Status linear_backward(const Linear& op, const float* dy, const float* x, float* dx, float* da, float* db) {
+namespace {
+
+// dx = dy W + (dy B_G) A_G + mask (back A), back = scale dy B (tokens, rank).
+Status input_gradient(const Linear& op, const float* dy, const float* back, float* turned, float* dx) {
   const long in = op.weight.cols, out = op.weight.rows, rank = op.lora.rank, global_rank = op.global.rank;
-  const GemmFamily& main = main_family(op);
-  const GemmFamily& thin_family = companion(main);
-  float* turned = scratch_floats(Scratch::transposed, static_cast<size_t>(out * std::max(rank, global_rank)));
+  Product p(main_family(op));
+  p.c = dx;
+  p.ldc = p.cols = in;
+  p.rows = op.tokens;
+  p.add({dy, out, out, op.weight, false});
+  Term term;
+  if (global_rank > 0) {
+    float* hidden = scratch_floats(Scratch::grad_hidden_global, static_cast<size_t>(op.tokens * global_rank));
+    if (!hidden) return Status::out_of_memory;
+    turn(op.global.b, out, global_rank, turned);
+    thin(dy, op.tokens, out, turned, global_rank, 1.0f, hidden);
+    const Term plain{hidden, global_rank, global_rank, dense_view(op.global.a, global_rank, in), false};
+    if (!low_rank_term(*p.family, plain, op.tokens, Scratch::wide_hidden_global, Scratch::wide_factor_global, term)) return Status::out_of_memory;
+    p.add(term);
+  }
+  const Term plain{back, rank, rank, dense_view(op.lora.a, rank, in), false};
+  if (rank > 0 && op.dropout <= 0.0) {
+    if (!low_rank_term(*p.family, plain, op.tokens, Scratch::wide_hidden, Scratch::wide_factor, term)) return Status::out_of_memory;
+    p.add(term);
+  }
+  Status status = multiply(p);
+  if (status != Status::ok || rank == 0 || op.dropout <= 0.0) return status;
+
+  // The branch's own gradient passes the same mask as its input did.
+  const long count = op.tokens * in;
+  Product q(isa().kernels->f32);
+  q.c = scratch_floats(Scratch::branch, static_cast<size_t>(count));
+  if (!q.c) return Status::out_of_memory;
+  q.ldc = q.cols = in;
+  q.rows = op.tokens;
+  q.add(plain);
+  status = multiply(q);
+  if (status != Status::ok) return status;
+  const Dropout dropout = dropout_of(op);
+  parallel((count + kElementChunk - 1) / kElementChunk, [&](long task, int) {
+    const long first = task * kElementChunk;
+    isa().kernels->add_dropped(q.c + first, dx + first, first, std::min(kElementChunk, count - first), dropout);
+  });
+  return Status::ok;
+}
+
+}  // namespace
+
+Status linear_backward(const Linear& op, const float* dy, const float* x, float* dx, float* da, float* db) {
+  const long in = op.weight.cols, out = op.weight.rows, rank = op.lora.rank;
+  float* turned = scratch_floats(Scratch::transposed, static_cast<size_t>(out * std::max(rank, op.global.rank)));
   float* back = scratch_floats(Scratch::grad_hidden, static_cast<size_t>(op.tokens * rank));
   if (!turned || !back) return Status::out_of_memory;
   if (rank > 0) {
@@ -108,41 +201,7 @@ Status linear_backward(const Linear& op, const float* dy, const float* x, float*
     token_outer(back, rank, seen, in, op.tokens, 1.0f, da, false);
     token_outer(hidden, rank, dy, out, op.tokens, 1.0f, db, true);
   }
-  if (!dx) return Status::ok;
-
-  Product p;
-  p.c = dx;
-  p.ldc = p.cols = in;
-  p.rows = op.tokens;
-  p.add({&main, dy, out, out, op.weight, false});
-  if (global_rank > 0) {
-    float* hidden = scratch_floats(Scratch::grad_hidden_global, static_cast<size_t>(op.tokens * global_rank));
-    if (!hidden) return Status::out_of_memory;
-    turn(op.global.b, out, global_rank, turned);
-    thin(dy, op.tokens, out, turned, global_rank, 1.0f, hidden);
-    p.add({&thin_family, hidden, global_rank, global_rank, dense_view(op.global.a, global_rank, in), false});
-  }
-  const Term low_rank{&thin_family, back, rank, rank, dense_view(op.lora.a, rank, in), false};
-  if (rank > 0 && op.dropout <= 0.0) p.add(low_rank);
-  const Status status = multiply(p);
-  if (status != Status::ok || rank == 0 || op.dropout <= 0.0) return status;
-
-  // The branch's own gradient passes the same mask as its input did.
-  const long count = op.tokens * in;
-  float* branch = scratch_floats(Scratch::branch, static_cast<size_t>(count));
-  if (!branch) return Status::out_of_memory;
-  Product q = p;
-  q.terms = 0;
-  q.c = branch;
-  q.add(low_rank);
-  const Status again = multiply(q);
-  if (again != Status::ok) return again;
-  const Dropout dropout = dropout_of(op);
-  parallel((count + kElementChunk - 1) / kElementChunk, [&](long task, int) {
-    const long first = task * kElementChunk;
-    isa().kernels->add_dropped(branch + first, dx + first, first, std::min(kElementChunk, count - first), dropout);
-  });
-  return Status::ok;
+  return dx ? input_gradient(op, dy, back, turned, dx) : Status::ok;
 }
 
 }  // namespace lamina

@@ -69,8 +69,8 @@ Status forward(const Chunk& c, const float* x) {
   for (long t = 0; t < c.rows; t++) c.stats[t] = {0.0, -INFINITY, 0.0f};
   for (long v = 0; v < c.w.rows; v += kSlab) {
     const long width = c.width(v);
-    Product p;
-    p.add({c.family, x, c.w.cols, c.w.cols, rows_of(c.w, v, width), true});
+    Product p(*c.family);
+    p.add({x, c.w.cols, c.w.cols, rows_of(c.w, v, width), true});
     p.c = c.slab(v);
     p.ldc = p.cols = width;
     p.rows = c.rows;
@@ -97,8 +97,8 @@ Status backward(const Chunk& c, float weight, float* dx) {
         if (c.targets[t] >= 0 && target >= 0 && target < width) row[target] -= weight;
       }
     });
-    Product p;
-    p.add({c.family, c.slab(v), width, width, rows_of(c.w, v, width), false});
+    Product p(*c.family);
+    p.add({c.slab(v), width, width, rows_of(c.w, v, width), false});
     p.c = dx;
     p.ldc = p.cols = c.w.cols;
     p.rows = c.rows;

@@ -4,7 +4,7 @@
 namespace lamina {
 
 // One buffer per purpose and calling thread, kept between calls: fresh pages cost more than the work of a small op.
-enum class Scratch { pack_a, pack_low_a, pack_global_a, pack_b, hidden, hidden_global, grad_hidden, grad_hidden_global, dropped,
+enum class Scratch { pack_a, pack_b, wide_hidden, wide_factor, wide_hidden_global, wide_factor_global, hidden, hidden_global, grad_hidden, grad_hidden_global, dropped,
                      transposed, branch, logits, row_stats, attention, attention_partial, calibration, count };
 
 // At least `bytes` bytes, 64-byte aligned, contents undefined; valid until the same thread asks for the same purpose again.

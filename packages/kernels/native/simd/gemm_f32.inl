@@ -49,23 +49,17 @@ inline void tile_any(int rows, long cols, long depth, const float* a, long lda, 
   for (int i = 0; i < rows; i++) memcpy(c + i * ldc, part + i * NR, static_cast<size_t>(cols) * sizeof(float));
 }
 
-// Packed as [k][R]; each store of L floats overlaps the next k, so a block needs L floats of slack.
-template <int R>
+// Packed as [k][MR]; each store of L floats overlaps the next k, so a block needs L floats of slack.
 void pack_a_f32(const float* a, long lda, int rows, long depth, void* block) {
-  static_assert(R <= L || R == 8, "one group of L rows");
+  static_assert(MR <= L, "one group of L rows");
   float* out = static_cast<float*>(block);
-  for (int base = 0; base < R; base += L) {
-    for (long k = 0; k < depth; k += L) {
-      vf r[L];
+  for (long k = 0; k < depth; k += L) {
+    vf r[L];
 #pragma GCC unroll 16
-      for (int i = 0; i < L; i++) r[i] = base + i < rows && base + i < R ? load_part(a + (base + i) * lda + k, depth - k) : vf{};
-      transpose(r);
-      const long count = min_of(L, depth - k);
-      for (long j = 0; j < count; j++) {
-        if (R <= L) store(out + (k + j) * R, r[j]);
-        else store_part(out + (k + j) * R + base, r[j], R - base);
-      }
-    }
+    for (int i = 0; i < L; i++) r[i] = i < rows ? load_part(a + i * lda + k, depth - k) : vf{};
+    transpose(r);
+    const long count = min_of(L, depth - k);
+    for (long j = 0; j < count; j++) store(out + (k + j) * MR, r[j]);
   }
 }
 
@@ -108,21 +102,16 @@ void pack_b_f32(const WeightView& w, bool transposed, long n, long k, int depth,
   }
 }
 
-template <int R>
 void compute_f32(const GemmFamily::Compute& g) {
-  for (long row = 0; row < g.rows; row += R) {
-    const float* a = reinterpret_cast<const float*>(g.a + static_cast<size_t>(row / R) * g.a_stride);
-    const long rows = min_of(R, g.rows - row);
-    for (long col = 0; col < g.cols; col += NR) {
-      const float* b = reinterpret_cast<const float*>(g.b + static_cast<size_t>(col / NR) * g.b_stride);
-      // A block of more rows than one register tile is worked in slices.
-      for (long i = 0; i < rows; i += MR)
-        tile_any(static_cast<int>(min_of(MR, rows - i)), g.cols - col, g.depth, a + i, R, b, NR, g.c + (row + i) * g.ldc + col, g.ldc, g.accumulate);
-    }
+  for (long row = 0; row < g.rows; row += MR) {
+    const float* a = reinterpret_cast<const float*>(g.a + static_cast<size_t>(row / MR) * g.a_stride);
+    const int rows = static_cast<int>(min_of(MR, g.rows - row));
+    for (long col = 0; col < g.cols; col += NR)
+      tile_any(rows, g.cols - col, g.depth, a, MR, reinterpret_cast<const float*>(g.b + static_cast<size_t>(col / NR) * g.b_stride), NR,
+               g.c + row * g.ldc + col, g.ldc, g.accumulate);
   }
 }
 
-template <int R>
 constexpr GemmFamily f32_family() {
-  return {"f32", R, NR, 1, 384, R * sizeof(float), NR * sizeof(float), L * sizeof(float), pack_a_f32<R>, pack_b_f32, compute_f32<R>};
+  return {"f32", MR, NR, 1, 384, MR * sizeof(float), NR * sizeof(float), L * sizeof(float), pack_a_f32, pack_b_f32, compute_f32};
 }
