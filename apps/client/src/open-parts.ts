@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 
 import { toHex } from "@lamina/crypto"
+import type { Capability } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol"
 
 import { reportCapability } from "./capability.js"
@@ -90,7 +91,11 @@ function createSession(
   { trainer, emit, signal }: Pick<Parts, "trainer" | "emit" | "signal">,
 ): Session {
   const { url, identity, name, joinToken, requestTimeoutMs, firstConnectMs, random } = options
-  const wishes = { rankMax: options.rank, precision: options.precision, examples: 0 }
+  let report: Promise<Capability> | undefined // measured once; every new session tells the same
+  const measure = async (): Promise<Capability> => {
+    const examples = (await trainer.countExamples?.(options.data)) ?? 0
+    return reportCapability(trainer, { rankMax: options.rank, precision: options.precision, examples })
+  }
   return new Session({
     coordinator: url.href,
     firstConnectMs,
@@ -102,7 +107,7 @@ function createSession(
         {
           ...{ url, requestTimeoutMs, onHint, identity, name, joinToken },
           software: `@lamina/client ${version}`,
-          capability: () => reportCapability(trainer, wishes),
+          capability: () => (report ??= measure()),
           pin: (met) => pinCoordinator(join(options.workDir, "coordinator.json"), met),
         },
         until,

@@ -33,6 +33,8 @@ export interface TrainedUpdate {
 export interface Trainer {
   /** tokens/s and which kernels run, for the capability report; measured, not guessed. */
   calibrate(): Promise<{ kernels: string; tokensPerSecond: number }>
+  /** Documents of a data source, for the capability report; a trainer that cannot tell leaves it out. Throws DATA_*. */
+  countExamples?(data: DataSource): Promise<number>
   train(task: TrainingTask, context: TrainerContext): Promise<TrainedUpdate>
   close(): Promise<void>
 }

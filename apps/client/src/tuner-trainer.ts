@@ -42,6 +42,10 @@ export function createTunerTrainer(options: TunerTrainerOptions = {}): Trainer {
           }))
       return { kernels: used.kernels, tokensPerSecond: await tokensPerSecond }
     },
+    countExamples: async (data) => {
+      const { loadDocuments } = await import("@lamina/tuner")
+      return (await loadDocuments(data)).length
+    },
     train: async (task, context) => trainWith(await pool(), task, context),
     close: async () => {
       await (await own)?.close()
