@@ -1,7 +1,7 @@
 import { generateIdentity, hash, sealToBytes, sign } from "@lamina/crypto"
 import type { Identity } from "@lamina/crypto"
 import { LIMITS, encodeUpdate, errorCodeOfWire, messages } from "@lamina/protocol"
-import type { AdapterModule, Capability, Plan, ReceiptBody, RoundHeader, TaskOffer } from "@lamina/protocol"
+import type { AdapterModule, Capability, Plan, Progress, ReceiptBody, RoundHeader, TaskOffer } from "@lamina/protocol"
 import { io } from "socket.io-client"
 import type { Socket } from "socket.io-client"
 
@@ -28,7 +28,7 @@ export class ProtocolClient {
   readonly identity: Identity
   readonly name: string
   token = ""
-  federationId = new Uint8Array(0)
+  federationId: Uint8Array = new Uint8Array(0)
 
   constructor(
     readonly url: string,
@@ -97,6 +97,10 @@ export class ProtocolClient {
     }
   }
 
+  async report(progress: Progress): Promise<void> {
+    await this.request("round.progress", messages.Progress.encode(progress))
+  }
+
   /** An envelope that answers a task; `change` spoils the update before it is sealed. */
   seal(
     task: Task,
@@ -135,7 +139,11 @@ export class ProtocolClient {
   }
 
   /** Every chunk whose bit is not set. */
-  async putAll(uploadId: string, { envelope }: { envelope: Uint8Array }, have = new Uint8Array(0)): Promise<void> {
+  async putAll(
+    uploadId: string,
+    { envelope }: { envelope: Uint8Array },
+    have: Uint8Array = new Uint8Array(0),
+  ): Promise<void> {
     for (let i = 0; i * LIMITS.chunkBytes < envelope.length; i++) {
       if (((have[i >> 3] ?? 0) >> (i & 7)) & 1) continue
       const response = await this.putChunk(uploadId, i, chunkOf(envelope, i))

@@ -56,7 +56,7 @@ async function createRun({ url, adminToken }: Child, changes: Parameters<typeof 
 const again = (client: ProtocolClient, { url }: { url: string }) =>
   clientOf({ url }, client.name, client.identity).open()
 
-test("everything acknowledged before a SIGKILL is there after it: sessions aside, the round goes on as if nothing had been", async () => {
+test("everything acknowledged before a SIGKILL is there after it, and the round goes on", async () => {
   const dataDir = emptyFolder()
   const modules = { lora: { rank: 2 }, rounds: 2 }
   const first = await coordinatorProcess(dataDir)
@@ -91,7 +91,7 @@ test("everything acknowledged before a SIGKILL is there after it: sessions aside
   expect((await northAgain.task(run, 1)).header.previousHeaderHash).toEqual(task.headerHash)
 })
 
-test("the deadlines of a round are absolute: a coordinator that was away past them seals at once when it comes back", async () => {
+test("deadlines are absolute: a coordinator that was away past them seals when it comes back", async () => {
   const dataDir = emptyFolder()
   const first = await coordinatorProcess(dataDir)
   const run = await createRun(first, {
@@ -157,7 +157,7 @@ async function takePart(client: ProtocolClient, run: string, told: Map<string, n
     const reply = await Promise.race([gone, client.next(run, after)])
     if (reply.ended) return
     if (!reply.task) {
-      await Promise.race([gone, new Promise((resolve) => setTimeout(resolve, 5))]) // asks again like a client without hints
+      await Promise.race([gone, new Promise((resolve) => setTimeout(resolve, 5))])
       continue
     }
     const task = await Promise.race([gone, client.task(run, after)])
@@ -170,7 +170,7 @@ async function takePart(client: ProtocolClient, run: string, told: Map<string, n
   }
 }
 
-test("files of uploads that no row knows are removed at the start, and a chunk changed on disk is asked for again", async () => {
+test("files that no upload owns are removed at the start, and a chunk changed on disk is asked for again", async () => {
   const dataDir = emptyFolder()
   const first = await coordinatorOn(dataDir)
   const { id: run } = await first.createRun(runRequest())
@@ -194,7 +194,7 @@ test("files of uploads that no row knows are removed at the start, and a chunk c
   expect((await back.submit(task, sealed)).status).toBe("ACCEPTED")
 })
 
-test("an envelope changed on disk after its chunks were acknowledged is found at the commit and asked for again", async () => {
+test("an envelope changed on disk after its last chunk is found at the commit and asked for again", async () => {
   const dataDir = emptyFolder()
   const coordinator = await coordinatorOn(dataDir)
   const { id: run } = await coordinator.createRun(runRequest())

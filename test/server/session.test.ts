@@ -1,5 +1,6 @@
 import { generateIdentity, hash, toHex, utf8 } from "@lamina/crypto"
 import { LIMITS, messages } from "@lamina/protocol"
+import { WebSocket } from "ws"
 
 import { clientOf, closeAll, coordinatorOn, emptyFolder, joinAll, nextEvent, runRequest } from "./federation.js"
 import { refusal } from "./protocol-client.js"
@@ -22,7 +23,7 @@ test("a signed nonce opens a session, whose client id is the hash of its key", a
   })
 })
 
-test("a signature over another nonce, another federation or by another key is refused, and the nonce is spent", async () => {
+test("a signature over another nonce or federation is refused, and the nonce is spent", async () => {
   const coordinator = await coordinatorOn()
   const client = clientOf(coordinator, "north")
   expect(await refusal(client.open({ wrong: { nonce: new Uint8Array(32) } }))).toBe("SESSION_REJECTED")
@@ -78,7 +79,7 @@ test("requests before a session are told SESSION_EXPIRED, and bytes that are no 
   expect((await client.next("")).wait?.reason).toBe("no run is active")
 })
 
-test("a frame one byte too large is told FRAME_TOO_LARGE; a far larger one ends its own connection and nobody else's", async () => {
+test("a frame one byte too large is FRAME_TOO_LARGE; a far larger one ends its own connection only", async () => {
   const coordinator = await coordinatorOn()
   const [other, client] = (await joinAll(coordinator, "north", "south")) as [
     Awaited<ReturnType<typeof joinAll>>[0],
@@ -91,6 +92,17 @@ test("a frame one byte too large is told FRAME_TOO_LARGE; a far larger one ends 
   client.socket.emit("round.progress", new Uint8Array(4 * 1024 * 1024))
   expect(await gone).toMatch(/transport/)
   expect((await other.next("")).wait).toBeDefined()
+})
+
+test("a message in more fragments than anybody needs ends its connection", async () => {
+  const coordinator = await coordinatorOn()
+  const socket = new WebSocket(`${coordinator.url.replace("http", "ws")}/v1/socket/?EIO=4&transport=websocket`)
+  const closed = new Promise<number>((resolve) => socket.once("close", resolve))
+  await new Promise((resolve) => socket.once("message", resolve))
+  // 64 fragments are allowed; this message never ends
+  for (let i = 0; i < 80; i++) socket.send("x", { fin: false })
+  expect(await closed).toBeGreaterThanOrEqual(1_000)
+  expect((await fetch(`${coordinator.url}/healthz`)).status).toBe(200)
 })
 
 test("the last socket of a client that goes makes it a client that left", async () => {
@@ -113,7 +125,7 @@ test("the last socket of a client that goes makes it a client that left", async 
   expect(await health()).toBe(0)
 })
 
-test("a second coordinator on the same data folder is refused with a clear failure; after the first is closed it may start", async () => {
+test("a second coordinator on the same data folder is refused until the first is closed", async () => {
   const dataDir = emptyFolder()
   const first = await coordinatorOn(dataDir)
   await expect(coordinatorOn(dataDir)).rejects.toMatchObject({

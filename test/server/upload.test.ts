@@ -118,7 +118,7 @@ test("two updates become a global adapter that is their weighted stack, whatever
   expect(hashes[0]).toBe(hashes[1])
 })
 
-test("the same envelope again is a duplicate with the same sequence, another envelope of the same client a conflict", async () => {
+test("the same envelope again is a duplicate with the same sequence, another one a conflict", async () => {
   const { coordinator, north, task } = await openRound()
   const { coordinatorKey } = await north.challenge()
   const sealed = north.seal(task)
@@ -236,7 +236,7 @@ test("bytes that do not authenticate are REJECTED as an envelope", async () => {
   expect(await north.submit(task, sealed)).toMatchObject({ status: "REJECTED", code: ERRORS.ENVELOPE_REJECTED.wire })
 })
 
-test("chunks: wrong bytes, wrong length, wrong index and a stranger's token are refused; the right bytes may come twice", async () => {
+test("chunks of wrong bytes, length, index or sender are refused; the right bytes may come twice", async () => {
   const { run, north, south, task } = await openRound({ lora: { rank: 1_000, alphaPerRank: 1 } })
   const sealed = north.seal(task)
   expect(sealed.leaves.length).toBe(1) // 4 · 1000 · (11 + 11) B of tensors = 88 kB

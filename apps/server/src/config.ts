@@ -13,7 +13,10 @@ const Options = z.strictObject({
   logLevel: z.enum(levels).default("info"),
   /** When set, a client must present it to open a session. */
   joinToken: z.string().min(8).max(200).optional(),
-  /** How often deadlines are looked at. They are absolute: a late look makes nothing earlier or later than one interval. */
+  /**
+   * How often deadlines are looked at. They are absolute: a late look makes nothing earlier or later than one
+   * interval.
+   */
   tickMs: z.int().min(5).max(60_000).default(250),
   /** How long a later round waits for its whole cohort before it opens with a quorum. */
   patienceMs: z.int().min(0).max(86_400_000).default(60_000),
@@ -25,8 +28,8 @@ export type CoordinatorOptions = z.input<typeof Options>
 export type Config = z.output<typeof Options>
 
 /**
- * Options, then LAMINA_DATA_DIR, LAMINA_HOST, LAMINA_PORT, LAMINA_LOG_LEVEL, LAMINA_JOIN_TOKEN, then defaults. The one place of the server
- * that reads the environment. Throws USAGE with one line per wrong value.
+ * Options, then LAMINA_DATA_DIR, LAMINA_HOST, LAMINA_PORT, LAMINA_LOG_LEVEL, LAMINA_JOIN_TOKEN, then defaults. The
+ * one place of the server that reads the environment. Throws USAGE with one line per wrong value.
  */
 export function readConfig(options: Partial<CoordinatorOptions>, env: NodeJS.ProcessEnv = process.env): Config {
   const fromEnv = {

@@ -5,8 +5,9 @@ import Database from "better-sqlite3"
 import { LaminaError } from "@lamina/protocol/errors"
 
 /**
- * Takes the data folder for this process. The lock is the operating system's (an exclusive SQLite transaction on `coordinator.lock`), so
- * that it ends with the process however that ends, and no stale file has to be judged. Throws RUN_STATE when another coordinator holds it.
+ * Takes the data folder for this process. The lock is the operating system's (an exclusive SQLite transaction on
+ * `coordinator.lock`), so that it ends with the process however that ends, and no stale file has to be judged. Throws
+ * RUN_STATE when another coordinator holds it.
  */
 export function lockDataDir(dataDir: string): { release(): void } {
   const lock = new Database(join(dataDir, "coordinator.lock"), { timeout: 0 })

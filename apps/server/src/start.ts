@@ -37,7 +37,10 @@ export interface RunningCoordinator {
   readonly adminToken: string
   /** Hex. */
   readonly federationId: string
-  /** Starts a run; modules are the base's linear layers that get adapters. Throws RECIPE_INVALID, FILE_UNREADABLE, WEIGHTS_MISSING. */
+  /**
+   * Starts a run; modules are the base's linear layers that get adapters. Throws RECIPE_INVALID, FILE_UNREADABLE,
+   * WEIGHTS_MISSING.
+   */
   createRun(request: RunRequestInput): Promise<RunSummary>
   runs(): RunSummary[]
   /** Throws NOT_FOUND. */
@@ -47,13 +50,17 @@ export interface RunningCoordinator {
   /** encodeAdapter bytes of a global adapter. Throws NOT_FOUND or BLOB_CORRUPT. */
   adapter(hash: string): Promise<Uint8Array>
   on<K extends keyof CoordinatorEventMap>(name: K, listener: (event: CoordinatorEventMap[K]) => void): void
-  /** Answers what was asked, writes what was begun, closes every socket and the database. Runs go on at the next start. */
+  /**
+   * Answers what was asked, writes what was begun, closes every socket and the database. Runs go on at the next
+   * start.
+   */
   close(): Promise<void>
 }
 
 /**
- * Starts the coordinator on a data folder (made when missing) and goes on with its unfinished runs. Throws USAGE for wrong options, RUN_STATE
- * where another coordinator holds the folder. A disk that fails ends the process with status 70: nothing is acknowledged that is not durable.
+ * Starts the coordinator on a data folder (made when missing) and goes on with its unfinished runs. Throws USAGE for
+ * wrong options, RUN_STATE where another coordinator holds the folder. A disk that fails ends the process with status
+ * 70: nothing is acknowledged that is not durable.
  */
 export async function startCoordinator(options: CoordinatorOptions): Promise<RunningCoordinator> {
   const config = readConfig(options)
@@ -78,8 +85,8 @@ async function start(config: Config, unlock: () => void): Promise<RunningCoordin
   let closed: Promise<void> | undefined
   const close = async () => {
     clearInterval(timer)
-    await edge.close()
     closing()
+    await edge.close()
     await worker.close()
     await coordinator.settled()
     await store.close()
@@ -136,7 +143,10 @@ async function openParts(config: Config, logger: Logger) {
   return { coordinator: new Coordinator(shared, { software, createdMs }), store, identity, worker, events, closing }
 }
 
-/** The one federation of a data folder. Throws FILE_UNREADABLE where the key is not the one the database was made with. */
+/**
+ * The one federation of a data folder. Throws FILE_UNREADABLE where the key is not the one the database was made
+ * with.
+ */
 async function registerFederation(store: Store, identity: CoordinatorIdentity, nowMs: number): Promise<number> {
   const id = toHex(identity.federationId)
   const known = await store.federation()

@@ -5,7 +5,10 @@ import { onDisk } from "../store/disk-errors.js"
 import type { OnDiskFailure } from "../store/disk-errors.js"
 import { syncFolder } from "./durable-file.js"
 
-/** Files that fill up in any order, piece by piece, each piece durable when its promise resolves. Ids are lower-case hex. */
+/**
+ * Files that fill up in any order, piece by piece, each piece durable when its promise resolves. Ids are lower-case
+ * hex.
+ */
 export interface Spool {
   /** Makes the file with its final size (all zeros) and its name durable. Again: a no-op that keeps what is there. */
   create(id: string, bytes: number): Promise<void>

@@ -8,7 +8,10 @@ import type { CoordinatorContext } from "./context.js"
 import { bytesOf } from "./hex.js"
 import { uploadIdOf } from "./upload-id.js"
 
-/** The job of aggregating a sealed round, updates in the order of `accepted`. Throws BLOB_CORRUPT where an accepted one is not there. */
+/**
+ * The job of aggregating a sealed round, updates in the order of `accepted`. Throws BLOB_CORRUPT where an accepted
+ * one is not there.
+ */
 export async function aggregateJob(
   context: CoordinatorContext,
   { row, recipe, accepted }: { row: RoundRow; recipe: Recipe; accepted: readonly ClientId[] },

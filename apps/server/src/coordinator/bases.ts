@@ -22,8 +22,8 @@ export class Bases {
   }
 
   /**
-   * Where a file of a base lies now. Throws NOT_FOUND, or BLOB_CORRUPT where it is gone or has another size; other bytes of the same size
-   * are found by whoever fetches it, against its hash.
+   * Where a file of a base lies now. Throws NOT_FOUND, or BLOB_CORRUPT where it is gone or has another size; other
+   * bytes of the same size are found by whoever fetches it, against its hash.
    */
   async file(hashHex: string): Promise<{ path: string; bytes: number }> {
     const file = await this.store.baseFile(hashHex)
@@ -42,7 +42,10 @@ export class Bases {
   }
 }
 
-/** Hashes every file of a folder (hidden ones left out) into a manifest, sorted by path. Throws FILE_UNREADABLE or WEIGHTS_MISSING. */
+/**
+ * Hashes every file of a folder (hidden ones left out) into a manifest, sorted by path. Throws FILE_UNREADABLE or
+ * WEIGHTS_MISSING.
+ */
 export async function describeBase(folder: string): Promise<{ row: BaseRow; files: BaseFileRow[] }> {
   const root = resolve(folder)
   const paths = await listFiles(root)

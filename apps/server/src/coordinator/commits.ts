@@ -32,8 +32,9 @@ export class Commits {
   ) {}
 
   /**
-   * Answers a commit: ACCEPTED and REJECTED are durable before they are said; the same envelope again is DUPLICATE with the same sequence.
-   * Throws NOT_FOUND, UPLOAD_CONFLICT, UPLOAD_INCOMPLETE or NOT_SELECTED. A commit that comes while the first is under way joins it.
+   * Answers a commit: ACCEPTED and REJECTED are durable before they are said; the same envelope again is DUPLICATE
+   * with the same sequence. Throws NOT_FOUND, UPLOAD_CONFLICT, UPLOAD_INCOMPLETE or NOT_SELECTED. A commit that comes
+   * while the first is under way joins it.
    */
   async commit(
     clientId: string,
@@ -49,6 +50,11 @@ export class Commits {
     const work = this.#decide(row, driverOf(row.run_id)).finally(() => this.#underWay.delete(row.id))
     this.#underWay.set(row.id, work)
     return work
+  }
+
+  /** Resolves when every commit under way is answered. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#underWay.values())
   }
 
   async #decide(row: UploadRow, driver: RunDriver | undefined): Promise<Receipt> {

@@ -115,7 +115,10 @@ export class Coordinator {
     return this.#context.blobs.read(hashHex)
   }
 
-  /** What this client is to do now: a task, to wait, or nothing more of the run it names. Throws NOT_FOUND for an unknown run. */
+  /**
+   * What this client is to do now: a task, to wait, or nothing more of the run it names. Throws NOT_FOUND for an
+   * unknown run.
+   */
   async nextTask(clientId: string, { runId, afterRound }: NextTask): Promise<NextTaskReply> {
     if (runId !== "" && !this.#drivers.has(runId)) return { ended: this.#ended(runId) }
     const drivers = runId === "" ? [...this.#drivers.values()] : [this.#drivers.get(runId)]
@@ -168,6 +171,7 @@ export class Coordinator {
 
   /** Resolves when everything that was begun is written. */
   async settled(): Promise<void> {
+    await this.#commits.settled()
     await Promise.all([...this.#drivers.values()].map((driver) => driver.settled()))
   }
 

@@ -22,8 +22,8 @@ export interface ClientProgress extends OfClient {
 }
 
 /**
- * What observers in the same process are told: the CLI, the simulator, the figures. `client` and `clients` are names. News only: the
- * database is the truth, and an observer that throws harms nobody but itself.
+ * What observers in the same process are told: the CLI, the simulator, the figures. `client` and `clients` are names.
+ * News only: the database is the truth, and an observer that throws harms nobody but itself.
  */
 export interface CoordinatorEventMap {
   clientJoined: { readonly clientId: string; readonly client: string }

@@ -19,7 +19,10 @@ interface Opening {
   readonly atMs: number
 }
 
-/** Everything a round promises to its cohort: keys, signed header, signed plans, absolute deadlines. Nothing is stored or sent here. */
+/**
+ * Everything a round promises to its cohort: keys, signed header, signed plans, absolute deadlines. Nothing is stored
+ * or sent here.
+ */
 export async function openRound(
   context: CoordinatorContext,
   { run, work, round, cohort, atMs }: Opening,

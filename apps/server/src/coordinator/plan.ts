@@ -12,8 +12,9 @@ export interface PlannedClient extends CohortMember {
 }
 
 /**
- * What each client of a cohort trains: the recipe's rank, or the client's own limit where that is lower; alpha in step with it, so that all
- * ranks step alike. `fedit` averages A and B and needs equal ranks: there the lowest limit of the cohort holds for all.
+ * What each client of a cohort trains: the recipe's rank, or the client's own limit where that is lower; alpha in
+ * step with it, so that all ranks step alike. `fedit` averages A and B and needs equal ranks: there the lowest limit
+ * of the cohort holds for all.
  */
 export function planCohort(
   cohort: readonly PlannedClient[],
@@ -51,13 +52,18 @@ function planOf(
   }
 }
 
-/** The first four bytes, little-endian, of H("seed" ‖ recipe seed ‖ round ‖ client name): a fresh key changes nothing. */
+/**
+ * The first four bytes, little-endian, of H("seed" ‖ recipe seed ‖ round ‖ client name): a fresh key changes nothing.
+ */
 export function planSeed({ seed, round, name }: { seed: number; round: number; name: string }): number {
   const digest = hash(utf8("seed"), u32le(seed), u32le(round), utf8(name))
   return new DataView(digest.buffer, digest.byteOffset).getUint32(0, true)
 }
 
-/** The order in which clients are drawn for a round where more are there than wanted: by H("draw" ‖ seed ‖ round ‖ name), then id. */
+/**
+ * The order in which clients are drawn for a round where more are there than wanted: by H("draw" ‖ seed ‖ round ‖
+ * name), then id.
+ */
 export function drawingOrder<C extends CohortMember>(clients: Iterable<C>, draw: { seed: number; round: number }): C[] {
   const prefix = [utf8("draw"), u32le(draw.seed), u32le(draw.round)] as const
   const keyed = Array.from(clients, (client) => ({ client, key: hash(...prefix, utf8(client.name)) }))

@@ -11,10 +11,7 @@ interface RoundName {
 }
 
 /** The log of a round, as the rules replay it. */
-export async function roundLog(
-  store: Store,
-  { run_id, round }: RoundName,
-): Promise<{ event: RoundEvent; atMs: number }[]> {
+async function roundLog(store: Store, { run_id, round }: RoundName): Promise<{ event: RoundEvent; atMs: number }[]> {
   const rows = await store.events(run_id, round)
   return rows.map((row) => ({ event: JSON.parse(row.event) as RoundEvent, atMs: row.at_ms }))
 }

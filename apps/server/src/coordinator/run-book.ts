@@ -32,7 +32,10 @@ export interface RunSummary {
   readonly weights: Readonly<Record<string, number>>
 }
 
-/** Summaries of all runs, kept in memory so that looking costs nothing; built from the store at start, in step with it afterwards. */
+/**
+ * Summaries of all runs, kept in memory so that looking costs nothing; built from the store at start, in step with it
+ * afterwards.
+ */
 export class RunBook {
   readonly #runs = new Map<string, Omit<RunSummary, "weights">>()
   readonly #weights = new Map<string, Map<string, number>>()

@@ -25,8 +25,8 @@ type Persist = (logged: LoggedEvent, effects: readonly RoundEffect[]) => Promise
 type CommitEvent = RoundEvent & { readonly kind: "commit" }
 
 /**
- * Drives one run that is not over: feeds events to the rules of its round, one at a time, makes what changed durable before anybody hears
- * of it, and carries out the effects. Everything it knows can be read back from the store.
+ * Drives one run that is not over: feeds events to the rules of its round, one at a time, makes what changed durable
+ * before anybody hears of it, and carries out the effects. Everything it knows can be read back from the store.
  */
 export class RunDriver {
   readonly recipe: Recipe
@@ -234,7 +234,10 @@ export class RunDriver {
     })
   }
 
-  /** What follows the end of a round: its record closed, its uploads let go, the next round or the end of the run. Again: a no-op. */
+  /**
+   * What follows the end of a round: its record closed, its uploads let go, the next round or the end of the run.
+   * Again: a no-op.
+   */
   async #finishIfOver(): Promise<void> {
     if (!isOver(this.#round) || this.#ended || !this.#row) return
     const { store, events, metrics, now, book } = this.context

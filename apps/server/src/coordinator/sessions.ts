@@ -14,14 +14,14 @@ const PROTOCOL_VERSION = 1
 const TOKEN_GRACE_MS = 10 * 60_000
 
 /** A client with at least one open socket. */
-export interface ConnectedClient {
+interface ConnectedClient {
   readonly id: string
   readonly name: string
   readonly capability: Capability
   readonly sockets: Set<string>
 }
 
-export interface SessionContext {
+interface SessionContext {
   readonly identity: CoordinatorIdentity
   readonly store: Store
   readonly events: CoordinatorEvents

@@ -14,7 +14,7 @@ const HASH_BYTES = 32
 const MANIFEST_BYTES_MAX = 4 * 1024 * 1024
 
 /** An upload whose bytes are still needed, with the chunks known to be durable. */
-export interface OpenUpload {
+interface OpenUpload {
   readonly row: UploadRow
   readonly chunks: number
   /** Bit i (byte i >> 3, bit i & 7): chunk i is durable and has the hash of its leaf. */
@@ -34,8 +34,9 @@ export class Uploads {
   constructor(private readonly context: CoordinatorContext) {}
 
   /**
-   * Opens an upload, or finds it again: the same envelope gets the same id and the chunks that are already there. Throws ROUND_MISMATCH,
-   * ROUND_CLOSED, NOT_SELECTED, UPLOAD_CONFLICT, ENVELOPE_REJECTED, UPDATE_SHAPE or STORAGE_FULL.
+   * Opens an upload, or finds it again: the same envelope gets the same id and the chunks that are already there.
+   * Throws ROUND_MISMATCH, ROUND_CLOSED, NOT_SELECTED, UPLOAD_CONFLICT, ENVELOPE_REJECTED, UPDATE_SHAPE or
+   * STORAGE_FULL.
    */
   async open(clientId: string, request: UploadOpen, driver: RunDriver | undefined): Promise<UploadTicket> {
     const { store, spool } = this.context
@@ -64,7 +65,10 @@ export class Uploads {
     return { uploadId: id, have: have.slice(), window: LIMITS.uploadWindow }
   }
 
-  /** Makes one chunk durable; again with the same bytes: a no-op. Throws NOT_FOUND, CHUNK_MISMATCH, ROUND_CLOSED or STORAGE_FULL. */
+  /**
+   * Makes one chunk durable; again with the same bytes: a no-op. Throws NOT_FOUND, CHUNK_MISMATCH, ROUND_CLOSED or
+   * STORAGE_FULL.
+   */
   async put(clientId: string, { uploadId, index, bytes }: Chunk): Promise<void> {
     const upload = await this.load(uploadId, clientId)
     const { row, chunks, have } = upload
@@ -107,7 +111,10 @@ export class Uploads {
     await this.context.spool.remove(uploadId)
   }
 
-  /** A ticket with every chunk for an envelope that has its durable answer already; the commit then repeats that answer. */
+  /**
+   * A ticket with every chunk for an envelope that has its durable answer already; the commit then repeats that
+   * answer.
+   */
   async #answered(clientId: string, request: UploadOpen): Promise<UploadTicket | undefined> {
     const update = await this.context.store.update(request.runId, request.round, clientId)
     if (!update) return undefined

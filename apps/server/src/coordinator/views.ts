@@ -34,7 +34,7 @@ export interface AdapterView {
 }
 
 /** One member of a cohort, with what came of its update. */
-export interface CohortView {
+interface CohortView {
   readonly clientId: string
   readonly client: string
   readonly rank: number

@@ -28,7 +28,10 @@ export class Access {
     if (!equal(bearerOf(authorization), this.secrets.adminToken)) this.client(authorization)
   }
 
-  /** Anybody where the federation is open to join; else somebody who holds the join token, a session or the admin token. */
+  /**
+   * Anybody where the federation is open to join; else somebody who holds the join token, a session or the admin
+   * token.
+   */
   reader(authorization: string | undefined): void {
     const { joinToken } = this.secrets
     if (joinToken === undefined || equal(bearerOf(authorization), joinToken)) return

@@ -7,8 +7,8 @@ import type { ServerOptions as WsOptions } from "ws"
 import { LIMITS } from "@lamina/protocol"
 
 /**
- * Room above a frame for socket.io's own packet around it, and for frames that are a little too large: those are answered with
- * FRAME_TOO_LARGE, anything larger ends the connection before it is in memory.
+ * Room above a frame for socket.io's own packet around it, and for frames that are a little too large: those are
+ * answered with FRAME_TOO_LARGE, anything larger ends the connection before it is in memory.
  */
 const ABOVE_FRAME_BYTES = 64 * 1024
 

@@ -70,7 +70,10 @@ function edgeModule(coordinator: Coordinator, { access, logger }: { access: Acce
   }
 }
 
-/** Chunks come as bytes of at most one chunk, from nobody without a session: the header is looked at before the body is read. */
+/**
+ * Chunks come as bytes of at most one chunk, from nobody without a session: the header is looked at before the body
+ * is read.
+ */
 function takeChunks(app: NestFastifyApplication, access: Access): void {
   const fastify = app.getHttpAdapter().getInstance()
   fastify.addContentTypeParser(

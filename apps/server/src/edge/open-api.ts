@@ -16,7 +16,7 @@ function document(app: NestFastifyApplication, software: string): OpenAPIObject 
   const options = new DocumentBuilder()
     .setTitle("Lamina coordinator")
     .setDescription(
-      "Federations, runs and rounds as JSON, and bulk bytes by content hash. Clients talk over the socket: docs/protocol.md.",
+      "Federations, runs and rounds as JSON, bulk bytes by content hash. Clients use the socket: docs/protocol.md.",
     )
     .setVersion(software)
     .addBearerAuth()

@@ -1,5 +1,8 @@
-/** One byte range of a Range header, end exclusive; `whole` where there is none we serve, `none` where it lies outside. */
-export type ByteRange = { readonly start: number; readonly end: number } | "whole" | "none"
+/**
+ * One byte range of a Range header, end exclusive; `whole` where there is none we serve, `none` where it lies
+ * outside.
+ */
+type ByteRange = { readonly start: number; readonly end: number } | "whole" | "none"
 
 /** RFC 9110, 14.2: `bytes=a-b`, `bytes=a-`, `bytes=-n`. Several ranges, or anything else, get the whole. */
 export function parseRange(header: string | undefined, size: number): ByteRange {

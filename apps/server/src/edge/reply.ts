@@ -3,14 +3,14 @@ import { LIMITS, messages } from "@lamina/protocol"
 import type { Logger } from "pino"
 
 /** A request that has no answer by then is told so; the work goes on, and asking again joins it. */
-export const REQUEST_LIMIT_MS = 30_000
+const REQUEST_LIMIT_MS = 30_000
 
 /** What a failure asks the sender to wait before it tries again. */
 const RETRY_LATER_MS = 5_000
 
 /**
- * Every request is acknowledged once, with a result or a code; Nest acknowledges nothing when a handler throws. A failure without a
- * code is a bug: in full in the log, one word on the wire.
+ * Every request is acknowledged once, with a result or a code; Nest acknowledges nothing when a handler throws. A
+ * failure without a code is a bug: in full in the log, one word on the wire.
  */
 export async function reply(work: () => Promise<Uint8Array>, logger: Logger): Promise<Uint8Array> {
   try {

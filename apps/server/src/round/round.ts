@@ -25,9 +25,9 @@ export interface Answer {
   readonly verdict: Verdict
 }
 /** "accepted", or the code that says why the update was refused. */
-export type Verdict = "accepted" | ErrorCode
+type Verdict = "accepted" | ErrorCode
 
-export type AbandonReason = "quorum-missed" | "aggregation-failed" | "cancelled"
+type AbandonReason = "quorum-missed" | "aggregation-failed" | "cancelled"
 
 /** A round before its cohort is fixed: nothing about it was promised to anybody, so it lives in memory only. */
 export interface Selecting {
@@ -52,11 +52,12 @@ export type Collecting = Open & { readonly phase: "collecting" }
 export type Sealed = Closed & { readonly phase: "sealed" }
 export type Aggregating = Closed & { readonly phase: "aggregating"; readonly attempt: number }
 export type Published = Closed & { readonly phase: "published"; readonly adapterHash: HashHex }
-export type Abandoned = { readonly phase: "abandoned"; readonly reason: AbandonReason } & Partial<Open>
+type Abandoned = { readonly phase: "abandoned"; readonly reason: AbandonReason } & Partial<Open>
 
 /**
- * One round, open mode: selecting -> collecting -> sealed -> aggregating -> published, or abandoned from anywhere but published.
- * What this version does not have: announcement and acknowledgement phases, verification by peers, unmasking.
+ * One round, open mode: selecting -> collecting -> sealed -> aggregating -> published, or abandoned from anywhere but
+ * published. What this version does not have: announcement and acknowledgement phases, verification by peers,
+ * unmasking.
  */
 export type Round = Selecting | Collecting | Sealed | Aggregating | Published | Abandoned
 

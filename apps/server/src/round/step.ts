@@ -13,13 +13,16 @@ import type {
   StepResult,
 } from "./round.js"
 
-/** Aggregations of one sealed set that may fail before the round is given up (a crash of the process does not count). */
+/**
+ * Aggregations of one sealed set that may fail before the round is given up (a crash of the process does not count).
+ */
 export const AGGREGATION_ATTEMPTS_MAX = 4
 
 /**
- * The whole rule book of a round. Pure: no clock, randomness, socket or store. Every event may come twice, in any order and at any
- * time; a step that changes nothing returns the same object. Deadlines are judged before the event, so an update that comes after
- * its deadline is late even where no timer has fired yet. Diagram: ARCHITECTURE.md, "One round".
+ * The whole rule book of a round. Pure: no clock, randomness, socket or store. Every event may come twice, in any
+ * order and at any time; a step that changes nothing returns the same object. Deadlines are judged before the event,
+ * so an update that comes after its deadline is late even where no timer has fired yet. Diagram: ARCHITECTURE.md,
+ * "One round".
  */
 export function step(round: Round, event: RoundEvent, nowMs: number): StepResult {
   switch (round.phase) {
@@ -38,7 +41,10 @@ export function step(round: Round, event: RoundEvent, nowMs: number): StepResult
   }
 }
 
-/** The state a log of events leads to; the log holds every event that changed something, with the time it was judged at. */
+/**
+ * The state a log of events leads to; the log holds every event that changed something, with the time it was judged
+ * at.
+ */
 export function replay(start: Round, log: Iterable<{ readonly event: RoundEvent; readonly atMs: number }>): Round {
   let round = start
   for (const { event, atMs } of log) round = step(round, event, atMs).round
@@ -134,7 +140,10 @@ function withoutAttempt(round: Sealed | Aggregating, adapterHash: string): Round
   return { phase: "published", terms, answers, accepted, late, adapterHash }
 }
 
-/** What a commit is told once its round no longer collects: known roots keep their answer, everything else is late or closed. */
+/**
+ * What a commit is told once its round no longer collects: known roots keep their answer, everything else is late or
+ * closed.
+ */
 function lateStatus(round: Exclude<Round, Selecting>, event: RoundEvent & { kind: "commit" }): AnswerStatus {
   const known = round.answers?.get(event.clientId)
   if (known) return known.envelopeRoot === event.envelopeRoot ? "DUPLICATE" : "CONFLICT"

@@ -7,15 +7,15 @@ import type { Schema } from "./schema.js"
 /** Distinct statements kept prepared; the store has some sixty. */
 const STATEMENTS_MAX = 256
 
-export interface Connection {
+interface Connection {
   readonly db: Kysely<Schema>
   /** Truncates the write-ahead log and closes the file. */
   close(): Promise<void>
 }
 
 /**
- * Opens (or creates) the database file and brings its schema up to date. WAL with synchronous=FULL: in NORMAL a committed
- * transaction can be lost at power loss, and an acknowledgement would be a lie.
+ * Opens (or creates) the database file and brings its schema up to date. WAL with synchronous=FULL: in NORMAL a
+ * committed transaction can be lost at power loss, and an acknowledgement would be a lie.
  */
 export async function connect(file: string): Promise<Connection> {
   const sqlite = new Database(file)

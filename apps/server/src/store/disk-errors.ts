@@ -1,6 +1,9 @@
 import { LaminaError } from "@lamina/protocol/errors"
 
-/** Told of a disk that failed to make data durable. It must end the process: after a failed fsync nobody knows what is on disk. */
+/**
+ * Told of a disk that failed to make data durable. It must end the process: after a failed fsync nobody knows what is
+ * on disk.
+ */
 export type OnDiskFailure = (error: Error) => void
 
 /**

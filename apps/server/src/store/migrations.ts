@@ -9,7 +9,8 @@ export const migrations: Readonly<Record<string, Migration>> = {
 /* eslint max-lines-per-function: off -- one statement per table, nothing to divide */
 async function first(db: Kysely<unknown>): Promise<void> {
   const statements = [
-    sql`create table federations (id text primary key, coordinator_key blob not null, created_ms integer not null) strict`,
+    sql`create table federations (
+      id text primary key, coordinator_key blob not null, created_ms integer not null) strict`,
     sql`create table clients (
       id text primary key, public_key blob not null, name text not null, capability text not null,
       first_seen_ms integer not null, last_seen_ms integer not null) strict`,
@@ -25,27 +26,31 @@ async function first(db: Kysely<unknown>): Promise<void> {
     sql`create table rounds (
       run_id text not null references runs (id), round integer not null, state text not null, header blob not null,
       header_hash text not null unique, header_signature blob not null, recipient_secret blob, terms text not null,
-      cohort integer not null, accepted integer not null default 0, rejected integer not null default 0, adapter_hash text, report text, reason text,
+      cohort integer not null, accepted integer not null default 0, rejected integer not null default 0,
+      adapter_hash text, report text, reason text,
       opened_ms integer not null, ended_ms integer, primary key (run_id, round)) strict`,
     sql`create table plans (
-      run_id text not null, round integer not null, client_id text not null references clients (id), client_name text not null,
-      plan blob not null, signature blob not null, primary key (run_id, round, client_id),
+      run_id text not null, round integer not null, client_id text not null references clients (id),
+      client_name text not null, plan blob not null, signature blob not null,
+      primary key (run_id, round, client_id),
       foreign key (run_id, round) references rounds (run_id, round)) strict`,
     sql`create table uploads (
       id text primary key, run_id text not null, round integer not null, client_id text not null, header blob not null,
-      signature blob not null, leaves blob not null, envelope_root text not null unique, envelope_bytes integer not null,
-      opened_ms integer not null, unique (run_id, round, client_id),
+      signature blob not null, leaves blob not null, envelope_root text not null unique,
+      envelope_bytes integer not null, opened_ms integer not null, unique (run_id, round, client_id),
       foreign key (run_id, round, client_id) references plans (run_id, round, client_id)) strict`,
     sql`create table updates (
       run_id text not null, round integer not null, client_id text not null, envelope_root text not null unique,
       sequence integer not null unique, status text not null, code integer not null, weight integer not null,
-      metrics text not null, envelope_bytes integer not null, at_ms integer not null, primary key (run_id, round, client_id),
+      metrics text not null, envelope_bytes integer not null, at_ms integer not null,
+      primary key (run_id, round, client_id),
       foreign key (run_id, round, client_id) references plans (run_id, round, client_id)) strict`,
     sql`create table events (
       run_id text not null, round integer not null, seq integer not null, event text not null, at_ms integer not null,
       primary key (run_id, round, seq), foreign key (run_id, round) references rounds (run_id, round)) strict`,
     sql`create table adapters (
-      run_id text not null, round integer not null, hash text not null, bytes integer not null, primary key (run_id, round),
+      run_id text not null, round integer not null, hash text not null, bytes integer not null,
+      primary key (run_id, round),
       foreign key (run_id, round) references rounds (run_id, round)) strict`,
     sql`create index adapters_hash on adapters (hash)`,
   ]

@@ -1,4 +1,7 @@
-/** The tables as kysely types; migrations.ts creates them. Hashes and ids are lower-case hex, times ms since 1970, JSON is text. */
+/**
+ * The tables as kysely types; migrations.ts creates them. Hashes and ids are lower-case hex, times ms since 1970,
+ * JSON is text.
+ */
 export interface Schema {
   federations: FederationRow
   clients: ClientRow

@@ -29,8 +29,9 @@ export interface LoggedEvent {
 export type NewUpdate = Omit<UpdateRow, "sequence">
 
 /**
- * The truth of a coordinator. Every method that writes is one transaction, durable when its promise resolves; a failed one leaves
- * nothing behind. Missing rows are `undefined`. Throws STORAGE_FULL when the disk is; any other failure of the disk is fatal.
+ * The truth of a coordinator. Every method that writes is one transaction, durable when its promise resolves; a
+ * failed one leaves nothing behind. Missing rows are `undefined`. Throws STORAGE_FULL when the disk is; any other
+ * failure of the disk is fatal.
  */
 export interface Store {
   federation(): Promise<FederationRow | undefined>
@@ -59,14 +60,23 @@ export interface Store {
   appendEvent(logged: LoggedEvent): Promise<void>
 
   upload(id: string): Promise<UploadRow | undefined>
-  /** Opens an upload; an older, uncommitted one of the same client and round is forgotten. Returns the forgotten one's id. */
+  /**
+   * Opens an upload; an older, uncommitted one of the same client and round is forgotten. Returns the forgotten one's
+   * id.
+   */
   openUpload(row: UploadRow): Promise<string | undefined>
   /** Ids of the uploads whose bytes are still needed. */
   uploadIds(): Promise<string[]>
-  /** Empties the uploads of rounds that are over; their rows stay, so that a late commit can be told what became of its round. */
+  /**
+   * Empties the uploads of rounds that are over; their rows stay, so that a late commit can be told what became of
+   * its round.
+   */
   forgetUploads(): Promise<string[]>
 
-  /** The update row and its event in one transaction; resolves to its sequence. A primary key or root that exists: rejects. */
+  /**
+   * The update row and its event in one transaction; resolves to its sequence. A primary key or root that exists:
+   * rejects.
+   */
   recordUpdate(update: NewUpdate, logged: LoggedEvent): Promise<number>
   update(runId: string, round: number, clientId: string): Promise<UpdateRow | undefined>
   updates(runId: string, round: number): Promise<UpdateRow[]>

@@ -7,8 +7,8 @@ import type { AggregateJob, Aggregation } from "./jobs.js"
 import { openUpdate } from "./open-update.js"
 
 /**
- * The new global adapter: the strategy's aggregate of the sealed updates, stacked onto the adapter so far, compressed as the recipe says.
- * Sums run in the order of `updates`, so the same sealed set gives the same bytes.
+ * The new global adapter: the strategy's aggregate of the sealed updates, stacked onto the adapter so far, compressed
+ * as the recipe says. Sums run in the order of `updates`, so the same sealed set gives the same bytes.
  */
 export async function aggregate(job: AggregateJob): Promise<Aggregation> {
   const { strategy, tau, maxRank } = job

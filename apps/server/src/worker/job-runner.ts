@@ -32,12 +32,13 @@ interface Thread {
 }
 
 /**
- * Runs jobs, one after another, in a worker thread, so that the coordinator answers while it opens and aggregates. The thread starts with
- * the first job; one that dies fails its jobs, and the next job gets a new thread.
+ * Runs jobs, one after another, in a worker thread, so that the coordinator answers while it opens and aggregates.
+ * The thread starts with the first job; one that dies fails its jobs, and the next job gets a new thread.
  */
 export class JobRunner {
   #thread: Thread | undefined
   #lastId = 0
+  #closing = false
 
   run<J extends Job>(job: J): Promise<JobResults[J["kind"]]> {
     const { worker, waiting } = (this.#thread ??= this.#start())
@@ -50,6 +51,7 @@ export class JobRunner {
 
   /** Ends the thread; jobs under way fail. */
   async close(): Promise<void> {
+    this.#closing = true
     await this.#thread?.worker.terminate()
   }
 
@@ -63,10 +65,15 @@ export class JobRunner {
     }
     worker.on("message", (reply: JobReply) => settle(thread, reply))
     worker.on("error", died)
-    worker.on("exit", (status) => died(new Error(`the worker thread ended with status ${status}`)))
+    worker.on("exit", (status) => died(this.#closing ? goneAway() : new Error(`the worker thread ended: ${status}`)))
     worker.unref()
     return thread
   }
+}
+
+/** To who waits while the coordinator closes: come again, to the next one. */
+function goneAway(): LaminaError {
+  return new LaminaError("SESSION_EXPIRED", "expected an answer, got a coordinator that closes")
 }
 
 function settle({ waiting }: Thread, reply: JobReply): void {

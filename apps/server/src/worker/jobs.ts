@@ -1,6 +1,9 @@
 import type { ErrorCode } from "@lamina/protocol/errors"
 
-/** One sealed update on the coordinator's disk, with what is needed to open and judge it. Plain data: it crosses a thread border. */
+/**
+ * One sealed update on the coordinator's disk, with what is needed to open and judge it. Plain data: it crosses a
+ * thread border.
+ */
 export interface SealedUpdate {
   readonly path: string
   /** EnvelopeHeader bytes as the upload was opened with. */

@@ -8,8 +8,8 @@ import { LaminaError } from "@lamina/protocol/errors"
 import type { RoundSecret, SealedUpdate } from "./jobs.js"
 
 /**
- * Reads, verifies, opens and decodes one sealed update. Throws BLOB_CORRUPT where the disk no longer holds what was made durable,
- * ENVELOPE_REJECTED, or what decodeUpdate throws. Its values are not judged here.
+ * Reads, verifies, opens and decodes one sealed update. Throws BLOB_CORRUPT where the disk no longer holds what was
+ * made durable, ENVELOPE_REJECTED, or what decodeUpdate throws. Its values are not judged here.
  */
 export async function openUpdate(update: SealedUpdate, secret: RoundSecret): Promise<UpdateContent> {
   const envelope = await readFile(update.path)
