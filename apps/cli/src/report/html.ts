@@ -3,13 +3,14 @@ export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`)
 }
 
-/** Rows as an HTML table; cells that start with a digit or a sign are set to the right. */
+/** Rows as an HTML table; columns of numbers are set to the right. */
 export function htmlTable(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
-  const cell = (value: string | number): string =>
-    `<td${/^[-+]?\d/.test(String(value)) ? ' class="number"' : ""}>${escapeHtml(String(value))}</td>`
-  return `<table><thead><tr>${head.map((name) => `<th>${escapeHtml(name)}</th>`).join("")}</tr></thead><tbody>${rows
-    .map((row) => `<tr>${row.map(cell).join("")}</tr>`)
-    .join("")}</tbody></table>`
+  const numeric = head.map((_, column) => rows.every((row) => /^[-+]?\d|^-?$/.test(String(row[column] ?? ""))))
+  const cell = (tag: "th" | "td", value: string | number, column: number): string =>
+    `<${tag}${numeric[column] ? ' class="number"' : ""}>${escapeHtml(String(value))}</${tag}>`
+  const line = (tag: "th" | "td", row: readonly (string | number)[]): string =>
+    `<tr>${row.map((value, column) => cell(tag, value, column)).join("")}</tr>`
+  return `<table><thead>${line("th", head)}</thead><tbody>${rows.map((row) => line("td", row)).join("")}</tbody></table>`
 }
 
 export interface ReportSection {
@@ -34,5 +35,5 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; marg
 main { max-width: 900px; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin-top: 2rem }
 table { border-collapse: collapse; width: 100% } th, td { padding: .3rem .6rem; border-bottom: 1px solid #ddd; text-align: left }
-td.number { text-align: right; font-variant-numeric: tabular-nums } svg { max-width: 100%; height: auto }
+th.number, td.number { text-align: right; font-variant-numeric: tabular-nums } svg { max-width: 100%; height: auto }
 `
