@@ -41,9 +41,10 @@ export function joinRows(rows: readonly Row[]): TokenBatch {
 }
 
 /**
- * Batch `index` (from 0) of an endless pass over `rows`: a pure function of rows, batch, seed and index, so that a resumed run needs no
- * saved order. Every epoch takes each row once, in an order of its own; a batch runs on into the next epoch, so all hold `batch` rows
- * (T <= batch * context tokens) and a row comes twice in one batch only at such a seam or when there are fewer rows than `batch`.
+ * Batch `index` (from 0) of an endless pass over `rows`: a pure function of rows, batch, seed and index, so that a
+ * resumed run needs no saved order. Every epoch takes each row once, in an order of its own; a batch runs on into the
+ * next epoch, so all hold `batch` rows (T <= batch * context tokens) and a row comes twice in one batch only at such a
+ * seam or when there are fewer rows than `batch`.
  */
 export function createBatches(data: {
   rows: readonly Row[]

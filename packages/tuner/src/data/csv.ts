@@ -1,18 +1,19 @@
 /** One record and the line it begins on, from 1. */
-export interface CsvRecord {
+interface CsvRecord {
   readonly line: number
   readonly fields: readonly string[]
 }
 
 /** What is wrong with a CSV text, and on which line. */
-export interface CsvFault {
+interface CsvFault {
   readonly line: number
   readonly message: string
 }
 
 /**
- * Records of comma-separated values as RFC 4180 has them: CRLF, LF or CR ends a record, quoted fields may hold commas, line ends and doubled
- * quotes. Empty lines are left out. A quote inside an unquoted field, text after a closing quote or a quote never closed is a fault.
+ * Records of comma-separated values as RFC 4180 has them: CRLF, LF or CR ends a record, quoted fields may hold commas,
+ * line ends and doubled quotes. Empty lines are left out. A quote inside an unquoted field, text after a closing quote
+ * or a quote never closed is a fault.
  */
 export function parseCsv(text: string): CsvRecord[] | CsvFault {
   const records: CsvRecord[] = []

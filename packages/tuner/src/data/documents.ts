@@ -15,10 +15,10 @@ export interface Document {
 }
 
 /**
- * The documents of a source, files in the order given, rows in the order written; empty ones are left out. Files are UTF-8, with or without
- * a byte order mark. `text`: a file is one document, or one per part between `separator`s. `jsonl`: one object per line, empty lines
- * apart. `csv`: RFC 4180, the first record names the columns. Which columns count: see `documentOf`.
- * DATA_MALFORMED with file, line and field; DATA_EMPTY when nothing is left; FILE_UNREADABLE.
+ * The documents of a source, files in the order given, rows in the order written; empty ones are left out. Files are
+ * UTF-8, with or without a byte order mark. `text`: a file is one document, or one per part between `separator`s.
+ * `jsonl`: one object per line, empty lines apart. `csv`: RFC 4180, the first record names the columns. Which columns
+ * count: see `documentOf`. DATA_MALFORMED with file, line and field; DATA_EMPTY when nothing is left; FILE_UNREADABLE.
  */
 export async function loadDocuments(source: DataSource): Promise<Document[]> {
   const documents = (await readSource(source)).filter(({ prompt, text }) => text !== "" || (prompt ?? "") !== "")
@@ -63,7 +63,8 @@ function parseJsonl(text: string, path: string, fields: DataFields | undefined):
     try {
       row = JSON.parse(content)
     } catch {
-      throw malformed(path, index + 1, "expected a JSON object") // the parser's own message quotes the data, which stays here
+      // without the parser's own message: it quotes the data, which stays on this machine
+      throw malformed(path, index + 1, "expected a JSON object")
     }
     if (!isJsonObject(row)) throw malformed(path, index + 1, "expected a JSON object, got another value")
     return [checked(documentOf(row, fields), path, index + 1)]

@@ -15,9 +15,9 @@ const PAIRS = [
 const KNOWN = "text, prompt and response, prompt and completion, or instruction (and input) and output"
 
 /**
- * The document of a row; a string says what is wrong with it. With `fields`, `text` alone or `prompt` and `response`. Without: `text`;
- * `prompt` and `response` or `completion`, put together as they are; or `instruction`, `input` where it is not empty, and `output`, each
- * parted from the next by an empty line (the columns of Alpaca).
+ * The document of a row; a string says what is wrong with it. With `fields`, `text` alone or `prompt` and `response`.
+ * Without: `text`; `prompt` and `response` or `completion`, put together as they are; or `instruction`, `input` where
+ * it is not empty, and `output`, each parted from the next by an empty line (the columns of Alpaca).
  */
 export function documentOf(row: Row, fields: DataFields | undefined): Document | string {
   if (fields?.text !== undefined) return fields.prompt || fields.response ? onlyOne : textOf(row, fields.text)
@@ -56,7 +56,8 @@ function instructionOf(row: Row): Document | string {
 }
 
 function wrong(name: string, value: unknown): string {
-  return `field ${showJson(name)}: expected text, got ${value === undefined ? "nothing" : typeof value}` // never the value itself
+  const kind = value === undefined ? "nothing" : typeof value // never the value itself: it is a client's data
+  return `field ${showJson(name)}: expected text, got ${kind}`
 }
 
 function has(row: Row, name: string): boolean {

@@ -6,10 +6,10 @@ import type { TokenDocument } from "./tokens.js"
 export type Row = readonly TokenDocument[]
 
 /**
- * Documents cut into windows of `context` tokens that do not overlap, windows packed into rows of at most `context` tokens: the longest
- * first, each into the fullest row that still has room, a new one otherwise (best fit decreasing; Ding et al. 2024, arXiv:2404.10830,
- * section 3). Equal lengths keep their order. The first token of a window is not predicted, and a window that predicts nothing is left out.
- * DATA_EMPTY when none is left.
+ * Documents cut into windows of `context` tokens that do not overlap, windows packed into rows of at most `context`
+ * tokens: the longest first, each into the fullest row that still has room, a new one otherwise (best fit decreasing;
+ * Ding et al. 2024, arXiv:2404.10830, section 3). Equal lengths keep their order. The first token of a window is not
+ * predicted, and a window that predicts nothing is left out. DATA_EMPTY when none is left.
  */
 export function packRows(documents: readonly TokenDocument[], options: { context: number }): Row[] {
   const { context } = options
@@ -59,7 +59,9 @@ class RoomIndex {
     this.count(room, 1)
   }
 
-  /** Removes and returns a row with the least room >= `length`, the latest added of those; undefined when no row has it. */
+  /**
+   * Removes and returns a row with the least room >= `length`, the latest added of those; undefined when no row has it.
+   */
   take(length: number): number | undefined {
     let node = this.size + length
     if (this.counts[node] === 0) {

@@ -10,9 +10,10 @@ export interface TokenDocument {
 }
 
 /**
- * Prompt and text are tokenized apart, so that a prompt has the ids it has when a model is asked it, and joined with nothing between. A
- * document with a prompt ends with the tokenizer's end token where there is one: a response must be learned to end. With `lossOn`
- * "response" the prompt's tokens are not predicted; a document without a prompt is all response.
+ * Prompt and text are tokenized apart, so that a prompt has the ids it has when a model is asked it, and joined with
+ * nothing between. A document with a prompt ends with the tokenizer's end token where there is one: a response must be
+ * learned to end. With `lossOn` "response" the prompt's tokens are not predicted; a document without a prompt is all
+ * response.
  */
 export function tokenizeDocuments(
   documents: readonly Document[],

@@ -4,13 +4,16 @@ import { LaminaError } from "@lamina/protocol/errors"
 import type { ErrorCode } from "@lamina/protocol/errors"
 
 /** How a small file's absence and excess are reported. */
-export interface BoundedRead {
+interface BoundedRead {
   readonly bytesMax: number
   readonly missing: ErrorCode
   readonly malformed: ErrorCode
 }
 
-/** The text of a UTF-8 file of at most `bytesMax` bytes, a byte order mark left out. FILE_UNREADABLE, and the codes of `read`. */
+/**
+ * The text of a UTF-8 file of at most `bytesMax` bytes, a byte order mark left out. FILE_UNREADABLE, and the codes of
+ * `read`.
+ */
 export async function readBounded(path: string, read: BoundedRead): Promise<string> {
   const file = await openFile(path, read.missing)
   try {

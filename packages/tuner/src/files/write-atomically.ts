@@ -5,8 +5,8 @@ import { dirname } from "node:path"
 import { LaminaError } from "@lamina/protocol/errors"
 
 /**
- * Writes `parts` one after another beside `path`, syncs, renames and syncs the folder: after a power cut there is the old file or the
- * whole new one. On failure nothing is left behind. FILE_UNWRITABLE.
+ * Writes `parts` one after another beside `path`, syncs, renames and syncs the folder: after a power cut there is the
+ * old file or the whole new one. On failure nothing is left behind. FILE_UNWRITABLE.
  */
 export async function writeAtomically(path: string, parts: Iterable<Uint8Array>): Promise<void> {
   const partial = `${path}.${randomUUID()}.partial`

@@ -22,7 +22,10 @@ const PATTERN_LENGTH_MAX = 400
 /** The others (pissa, olora, corda, loftq, lora_ga) change the base's own weights too. */
 const INITIALISATIONS: readonly unknown[] = [undefined, null, true, false, "gaussian", "eva", "orthogonal"]
 
-/** Checks PEFT's adapter_config.json. ADAPTER_MALFORMED, naming key and value, for what is missing, wrong or a feature we do not compute. */
+/**
+ * Checks PEFT's adapter_config.json. ADAPTER_MALFORMED, naming key and value, for what is missing, wrong or a feature
+ * we do not compute.
+ */
 export function parseAdapterConfig(text: string, path: string): AdapterConfig {
   const config = parseJsonObject(text, path, "ADAPTER_MALFORMED")
   const wrong = (key: string, expected: string): LaminaError =>
@@ -47,8 +50,9 @@ export function parseAdapterConfig(text: string, path: string): AdapterConfig {
 }
 
 /**
- * rank_pattern or alpha_pattern as PEFT reads it: the first key that is the module's name or its last parts. PEFT's keys are regular
- * expressions; a stranger's are not run here, so plain names are taken, dots escaped or not, with or without a leading ^.
+ * rank_pattern or alpha_pattern as PEFT reads it: the first key that is the module's name or its last parts. PEFT's
+ * keys are regular expressions; a stranger's are not run here, so plain names are taken, dots escaped or not, with or
+ * without a leading ^.
  */
 function parsePattern(
   config: JsonObject,

@@ -22,9 +22,9 @@ interface Pair {
 }
 
 /**
- * Reads a LoRA adapter folder as PEFT writes it: adapter_config.json and adapter_model.safetensors (f32, f16 or bf16, made f32). Modules come
- * sorted by name; rank, alpha and rule are the config's, and the tensors must have that rank. Nothing else may be in the file.
- * ADAPTER_MALFORMED naming file and field or feature; FILE_UNREADABLE.
+ * Reads a LoRA adapter folder as PEFT writes it: adapter_config.json and adapter_model.safetensors (f32, f16 or bf16,
+ * made f32). Modules come sorted by name; rank, alpha and rule are the config's, and the tensors must have that rank.
+ * Nothing else may be in the file. ADAPTER_MALFORMED naming file and field or feature; FILE_UNREADABLE.
  */
 export async function readPeftAdapter(folder: string): Promise<Adapter> {
   const configPath = join(folder, "adapter_config.json")

@@ -9,10 +9,11 @@ import { writeSafetensors } from "../weights/safetensors-write.js"
 import type { TensorData } from "../weights/safetensors-write.js"
 
 /**
- * Writes an adapter to a folder that PEFT (0.14 and later) loads with `PeftModel.from_pretrained`: f32 factors, each module's rank and alpha exact. The rank and
- * alpha most modules have are r and lora_alpha, the others stand in rank_pattern and alpha_pattern under keys that match one module each.
- * The bytes depend on adapter and base name alone; adapter_config.json comes last. ADAPTER_MALFORMED for an adapter PEFT cannot hold (none
- * or several scaling rules, a name that is no path, factors of a wrong length); FILE_UNWRITABLE.
+ * Writes an adapter to a folder that PEFT (0.14 and later) loads with `PeftModel.from_pretrained`: f32 factors, each
+ * module's rank and alpha exact. The rank and alpha most modules have are r and lora_alpha, the others stand in
+ * rank_pattern and alpha_pattern under keys that match one module each. The bytes depend on adapter and base name
+ * alone; adapter_config.json comes last. ADAPTER_MALFORMED for an adapter PEFT cannot hold (none or several scaling
+ * rules, a name that is no path, factors of a wrong length); FILE_UNWRITABLE.
  */
 export async function writePeftAdapter(folder: string, adapter: Adapter, options: { baseName: string }): Promise<void> {
   const config = adapterConfig(adapter, options.baseName)
@@ -84,6 +85,7 @@ function checkModule({ name, rank, inFeatures, outFeatures, a, b }: AdapterModul
   if (a.length !== rank * inFeatures || b.length !== outFeatures * rank)
     throw new LaminaError(
       "ADAPTER_MALFORMED",
-      `${name}: expected A of ${rank * inFeatures} and B of ${outFeatures * rank} values, got ${a.length} and ${b.length}`,
+      `${name}: expected ${rank * inFeatures} values of A and ${outFeatures * rank} of B, ` +
+        `got ${a.length} and ${b.length}`,
     )
 }

@@ -49,7 +49,8 @@ test("words of a text without a pre-tokenizer are merged alone, so a megabyte ta
   const tokenizer = await loadTokenizer(join(vectors, "tokenizer", "llama2-normalizer"))
   const text = "we hold these truths to be self-evident ".repeat(25_000)
   const ids = tokenizer.encode(text)
-  // the 25,000 repetitions are alike but for the first, which gets the leading space mark, and the last, which ends with the space
+  // the 25,000 repetitions are alike but for the first, which gets the leading space mark, and the last, which ends
+  // with the space
   const once = tokenizer.encode("we hold these truths to be self-evident we hold these truths to be self-evident")
   expect(ids.subarray(0, once.length)).toEqual(once)
   expect(ids.length).toBe((once.length / 2) * 25_000 + 1)

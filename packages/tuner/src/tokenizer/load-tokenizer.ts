@@ -24,9 +24,9 @@ interface Library {
 }
 
 /**
- * The tokenizer of a base folder: tokenizer.json with a BPE model; tokenizer_config.json or config.json name the end token. Ids are
- * those of the Rust tokenizers. TOKENIZER_MISSING, TOKENIZER_MALFORMED, MODEL_UNSUPPORTED naming the feature, FILE_UNREADABLE, and
- * MODEL_CONFIG where config.json is there but does not parse.
+ * The tokenizer of a base folder: tokenizer.json with a BPE model; tokenizer_config.json or config.json name the end
+ * token. Ids are those of the Rust tokenizers. TOKENIZER_MISSING, TOKENIZER_MALFORMED, MODEL_UNSUPPORTED naming the
+ * feature, FILE_UNREADABLE, and MODEL_CONFIG where config.json is there but does not parse.
  */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   const path = join(folder, "tokenizer.json")

@@ -14,13 +14,18 @@ const INDEX = "model.safetensors.index.json"
 /** Ten times the shards of the largest checkpoint we know of; each takes a file descriptor. */
 const SHARDS_MAX = 2_000
 
-/** Names of a checkpoint's weight files: model.safetensors, or the shards its index names, sorted. WEIGHTS_MISSING, WEIGHTS_MALFORMED. */
+/**
+ * Names of a checkpoint's weight files: model.safetensors, or the shards its index names, sorted. WEIGHTS_MISSING,
+ * WEIGHTS_MALFORMED.
+ */
 export async function weightFiles(folder: string): Promise<string[]> {
   if (await isFile(join(folder, SINGLE))) return [SINGLE]
   return [...new Set((await readIndex(folder)).values())].sort()
 }
 
-/** All tensors of a checkpoint folder as one store. WEIGHTS_MISSING, WEIGHTS_MALFORMED, WEIGHTS_DTYPE, FILE_UNREADABLE. */
+/**
+ * All tensors of a checkpoint folder as one store. WEIGHTS_MISSING, WEIGHTS_MALFORMED, WEIGHTS_DTYPE, FILE_UNREADABLE.
+ */
 export async function openCheckpoint(folder: string): Promise<TensorStore> {
   if (await isFile(join(folder, SINGLE))) return openSafetensors(join(folder, SINGLE))
   const index = await readIndex(folder)
@@ -82,7 +87,7 @@ async function readIndex(folder: string): Promise<Map<string, string>> {
     // a plain name: an index must not reach out of its folder
     if (typeof file !== "string" || !/^[\w][\w.-]{0,254}$/.test(file))
       throw malformed(
-        `weight_map.${name.slice(0, 80)}: expected a file name of letters, digits, "-", "_" and ".", got ${showJson(file)}`,
+        `weight_map.${name.slice(0, 80)}: expected a plain file name (letters, digits, - _ .), got ${showJson(file)}`,
       )
     index.set(name, file)
   }

@@ -16,9 +16,10 @@ import type { ExpectedTensor } from "./read-linear.js"
 import type { TensorStore } from "./safetensors-file.js"
 
 /**
- * Reads a Llama folder: config.json and model.safetensors or its shards, in f32, f16 or bf16 as transformers writes them or quantized as
- * `saveBase` does. All weights lie on SharedArrayBuffers. All names, types and shapes are checked before the first weight is read.
- * MODEL_CONFIG, MODEL_UNSUPPORTED, WEIGHTS_MISSING, WEIGHTS_MALFORMED, WEIGHTS_DTYPE, FILE_UNREADABLE.
+ * Reads a Llama folder: config.json and model.safetensors or its shards, in f32, f16 or bf16 as transformers writes
+ * them or quantized as `saveBase` does. All weights lie on SharedArrayBuffers. All names, types and shapes are checked
+ * before the first weight is read. MODEL_CONFIG, MODEL_UNSUPPORTED, WEIGHTS_MISSING, WEIGHTS_MALFORMED, WEIGHTS_DTYPE,
+ * FILE_UNREADABLE.
  */
 export async function loadBase(folder: string, options: { precision: BasePrecision }): Promise<Base> {
   const config = await readCheckpointConfig(folder)
@@ -84,7 +85,9 @@ function checkTensor(folder: string, { name, shape, dtypes }: ExpectedTensor, st
     throw new LaminaError("WEIGHTS_DTYPE", `${info.file}: ${name}: expected ${wanted}, got ${info.dtype}`)
 }
 
-/** Rotation frequencies that old checkpoints carry along, and the copy of a tied head: both follow from what is read. */
+/**
+ * Rotation frequencies that old checkpoints carry along, and the copy of a tied head: both follow from what is read.
+ */
 function isRedundant(name: string, config: ModelConfig): boolean {
   return name.endsWith(".rotary_emb.inv_freq") || (config.tiedHead && /^lm_head\.weight(\.scales|\.mins)?$/.test(name))
 }

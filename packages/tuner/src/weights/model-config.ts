@@ -41,8 +41,9 @@ export function readConfigText(folder: string): Promise<string> {
 }
 
 /**
- * Checks and translates the config.json of a Llama checkpoint, as transformers 4 (`rope_theta`) or 5 (`rope_parameters`) writes it.
- * MODEL_UNSUPPORTED, naming key and value, for what our decoder does not compute; MODEL_CONFIG for what is missing or makes no sense.
+ * Checks and translates the config.json of a Llama checkpoint, as transformers 4 (`rope_theta`) or 5
+ * (`rope_parameters`) writes it. MODEL_UNSUPPORTED, naming key and value, for what our decoder does not compute;
+ * MODEL_CONFIG for what is missing or makes no sense.
  */
 export function parseModelConfig(text: string, path: string): CheckpointConfig {
   const config = parseJsonObject(text, path, "MODEL_CONFIG")

@@ -18,8 +18,8 @@ function blockShapes(config: ModelConfig): ModuleShape[] {
 }
 
 /**
- * The linears of every block that `targetModules` names by their last part (`q_proj`, as PEFT's target_modules), sorted by name.
- * RECIPE_INVALID for a name the architecture does not have.
+ * The linears of every block that `targetModules` names by their last part (`q_proj`, as PEFT's target_modules), sorted
+ * by name. RECIPE_INVALID for a name the architecture does not have.
  */
 export function moduleShapes(config: ModelConfig, targetModules: readonly string[]): ModuleShape[] {
   const shapes = blockShapes(config)
@@ -34,7 +34,10 @@ export function moduleShapes(config: ModelConfig, targetModules: readonly string
   return inEveryLayer(config, wanted).sort((left, right) => compareNames(left.name, right.name))
 }
 
-/** Every 2-D weight of a checkpoint: embedding, the blocks' linears in layer order, the head when it is not the embedding. */
+/**
+ * Every 2-D weight of a checkpoint: embedding, the blocks' linears in layer order, the head when it is not the
+ * embedding.
+ */
 export function linearShapes(config: ModelConfig): ModuleShape[] {
   const table = { outFeatures: config.vocabulary, inFeatures: config.hidden }
   const head = config.tiedHead ? [] : [{ name: "lm_head", ...table }]

@@ -29,9 +29,9 @@ export interface ExpectedTensor {
 }
 
 /**
- * One linear in memory, in the format `precision` asks for; `stored` keeps f32, bf16, q8 and q4 as they are and makes f16 f32 (exact).
- * At most the stored tensor and the result are in memory at once. Assumes the tensors are there as `linearTensors` says.
- * WEIGHTS_MALFORMED for values that are not finite or cannot be quantized; FILE_UNREADABLE.
+ * One linear in memory, in the format `precision` asks for; `stored` keeps f32, bf16, q8 and q4 as they are and makes
+ * f16 f32 (exact). At most the stored tensor and the result are in memory at once. Assumes the tensors are there as
+ * `linearTensors` says. WEIGHTS_MALFORMED for values that are not finite or cannot be quantized; FILE_UNREADABLE.
  */
 export async function readLinear(
   store: TensorStore,

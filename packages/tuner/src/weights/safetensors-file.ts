@@ -12,12 +12,17 @@ const READ_BYTES = 64 * 2 ** 20
 /** Named tensors on disk; `read` brings one into memory. */
 export interface TensorStore {
   readonly tensors: ReadonlyMap<string, TensorInfo>
-  /** The bytes of one tensor on a SharedArrayBuffer of their own. WEIGHTS_MISSING, WEIGHTS_MALFORMED, FILE_UNREADABLE. */
+  /**
+   * The bytes of one tensor on a SharedArrayBuffer of their own. WEIGHTS_MISSING, WEIGHTS_MALFORMED, FILE_UNREADABLE.
+   */
   read(name: string): Promise<Uint8Array<SharedArrayBuffer>>
   close(): Promise<void>
 }
 
-/** Opens one safetensors file and checks its whole header. WEIGHTS_MISSING, WEIGHTS_MALFORMED, WEIGHTS_DTYPE, FILE_UNREADABLE. */
+/**
+ * Opens one safetensors file and checks its whole header. WEIGHTS_MISSING, WEIGHTS_MALFORMED, WEIGHTS_DTYPE,
+ * FILE_UNREADABLE.
+ */
 export async function openSafetensors(path: string): Promise<TensorStore> {
   const file = await openFile(path, "WEIGHTS_MISSING")
   try {

@@ -29,11 +29,14 @@ export interface TensorInfo {
 }
 
 /** Bytes a tensor of this type and shape takes; Infinity or inexact beyond 2^53. */
-export function tensorBytes(dtype: TensorType, shape: readonly number[]): number {
+function tensorBytes(dtype: TensorType, shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, ELEMENT_BYTES[dtype])
 }
 
-/** Length of the header from the file's first 8 bytes. WEIGHTS_MALFORMED unless it fits the file and the format's own bound. */
+/**
+ * Length of the header from the file's first 8 bytes. WEIGHTS_MALFORMED unless it fits the file and the format's own
+ * bound.
+ */
 export function parseHeaderLength(prefix: Uint8Array, file: { path: string; size: number }): number {
   if (prefix.length < PREFIX_BYTES)
     throw malformed(file.path, `expected at least ${PREFIX_BYTES} bytes, got ${prefix.length}`)
@@ -45,9 +48,9 @@ export function parseHeaderLength(prefix: Uint8Array, file: { path: string; size
 }
 
 /**
- * The tensors of a safetensors file from the text of its header: every type known, every byte range as long as its shape says, ranges one
- * after another from the first data byte to the last of the file, no name twice. `dataStart` is where data begins.
- * WEIGHTS_MALFORMED, WEIGHTS_DTYPE, naming file, tensor and field.
+ * The tensors of a safetensors file from the text of its header: every type known, every byte range as long as its
+ * shape says, ranges one after another from the first data byte to the last of the file, no name twice. `dataStart` is
+ * where data begins. WEIGHTS_MALFORMED, WEIGHTS_DTYPE, naming file, tensor and field.
  */
 export function parseHeader(
   text: string,
@@ -65,7 +68,8 @@ export function parseHeader(
     if (start !== end)
       throw malformed(
         file.path,
-        `${name}.data_offsets: expected to begin at ${end - file.dataStart}, where the tensor before ends, got ${start - file.dataStart}`,
+        `${name}.data_offsets: expected to begin where the tensor before ends, ` +
+          `at ${end - file.dataStart}, got ${start - file.dataStart}`,
       )
     end = start + bytes
   }

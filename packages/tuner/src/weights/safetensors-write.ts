@@ -11,9 +11,9 @@ export interface TensorData {
 }
 
 /**
- * Writes a safetensors file atomically. The bytes depend on the tensors and the metadata alone: names in code-unit order, the header padded
- * with spaces so that data begins at a multiple of 8. Arrays are written as they lie in memory, little-endian on every platform Node
- * supports but s390x. FILE_UNWRITABLE.
+ * Writes a safetensors file atomically. The bytes depend on the tensors and the metadata alone: names in code-unit
+ * order, the header padded with spaces so that data begins at a multiple of 8. Arrays are written as they lie in
+ * memory, little-endian on every platform Node supports but s390x. FILE_UNWRITABLE.
  */
 export async function writeSafetensors(
   path: string,

@@ -17,10 +17,10 @@ import type { TensorData } from "./safetensors-write.js"
 const TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json"]
 
 /**
- * Writes a base to a folder of its own in the format it has in memory: f32 and bf16 as transformers reads them, q8 and q4 as
- * `X.weight` with `X.weight.scales` (and `.mins`) and `quantization_config` in config.json. Loading it with precision "stored" gives the
- * same bytes; the files' bytes depend on the base alone. config.json comes last, so that a folder cut off half way does not load.
- * FILE_UNWRITABLE, FILE_UNREADABLE, MODEL_CONFIG.
+ * Writes a base to a folder of its own in the format it has in memory: f32 and bf16 as transformers reads them, q8 and
+ * q4 as `X.weight` with `X.weight.scales` (and `.mins`) and `quantization_config` in config.json. Loading it with
+ * precision "stored" gives the same bytes; the files' bytes depend on the base alone. config.json comes last, so that a
+ * folder cut off half way does not load. FILE_UNWRITABLE, FILE_UNREADABLE, MODEL_CONFIG.
  */
 export async function saveBase(base: Base, folder: string): Promise<void> {
   if (resolve(folder) === resolve(base.folder))

@@ -16,8 +16,9 @@ interface Loaded {
 const loaded = new Map<string, Loaded>()
 
 /**
- * `loadBase`, with one copy per process of each folder and precision: callers get the same arrays. A folder whose files have changed
- * (name, size, modification time) is read again, and the process lets go of the old copy. A failure is not remembered.
+ * `loadBase`, with one copy per process of each folder and precision: callers get the same arrays. A folder whose files
+ * have changed (name, size, modification time) is read again, and the process lets go of the old copy. A failure is not
+ * remembered.
  */
 export async function sharedBase(folder: string, precision: BasePrecision): Promise<Base> {
   const version = await folderVersion(folder)

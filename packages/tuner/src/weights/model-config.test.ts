@@ -1,0 +1,164 @@
+import { readFile } from "node:fs/promises"
+import { fileURLToPath } from "node:url"
+
+import { parseModelConfig, readModelConfig } from "./model-config.js"
+import { moduleShapes } from "./module-shapes.js"
+
+const root = fileURLToPath(new URL("../../../../", import.meta.url))
+
+/** As transformers writes it, the keys that matter. */
+const CONFIG = {
+  architectures: ["LlamaForCausalLM"],
+  model_type: "llama",
+  hidden_act: "silu",
+  attention_bias: false,
+  mlp_bias: false,
+  hidden_size: 64,
+  intermediate_size: 96,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  vocab_size: 128,
+  max_position_embeddings: 256,
+  rms_norm_eps: 1e-5,
+  rope_parameters: { rope_type: "default", rope_theta: 500000 },
+  tie_word_embeddings: true,
+}
+const parse = (changes: object): ReturnType<typeof parseModelConfig> =>
+  parseModelConfig(JSON.stringify({ ...CONFIG, ...changes }), "config.json")
+
+test("a config of transformers 5 is read in full", () => {
+  expect(parse({ head_dim: 32, eos_token_id: [7, 9] })).toEqual({
+    model: {
+      architecture: "llama",
+      hidden: 64,
+      layers: 2,
+      heads: 4,
+      kvHeads: 2,
+      headDim: 32,
+      ffn: 96,
+      vocabulary: 128,
+      context: 256,
+      rmsEps: 1e-5,
+      ropeTheta: 500000,
+      tiedHead: true,
+    },
+    quantization: undefined,
+    eosIds: [7, 9],
+  })
+})
+
+test("a config of transformers 4 has rope_theta at the top", () => {
+  expect(parse({ rope_parameters: undefined, rope_theta: 12345, rope_scaling: null }).model.ropeTheta).toBe(12345)
+})
+
+test("what a config may leave out has transformers' defaults", () => {
+  const { model, eosIds } = parse({
+    ...{ head_dim: null, num_key_value_heads: undefined, rope_parameters: undefined, tie_word_embeddings: undefined },
+    ...{ hidden_act: undefined, attention_bias: undefined, mlp_bias: undefined, architectures: undefined },
+  })
+  // 64 / 4; as many key heads as heads; theta of the first Llama; a head of its own
+  expect(model).toMatchObject({ headDim: 16, kvHeads: 4, ropeTheta: 10000, tiedHead: false })
+  expect(eosIds).toEqual([])
+})
+
+test("our own quantized checkpoints say their format", () => {
+  const stored = { quant_method: "lamina", format: "q4", block: 32 }
+  expect(parse({ quantization_config: stored }).quantization).toBe("q4")
+})
+
+const UNSUPPORTED: [string, object][] = [
+  ["architectures", { architectures: ["LlamaForSequenceClassification"] }],
+  ["model_type", { model_type: "mistral" }],
+  ["model_type", { model_type: undefined }],
+  ["hidden_act", { hidden_act: "gelu" }],
+  ["attention_bias", { attention_bias: true }],
+  ["mlp_bias", { mlp_bias: true }],
+  ["partial_rotary_factor", { partial_rotary_factor: 0.5 }],
+  ["rope_scaling.rope_type", { rope_scaling: { rope_type: "llama3", factor: 8 } }],
+  ["rope_scaling.rope_type", { rope_scaling: { type: "linear", factor: 2 } }],
+  ["rope_scaling.rope_type", { rope_scaling: { factor: 2 } }],
+  ["rope_parameters.rope_type", { rope_parameters: { rope_type: "yarn", rope_theta: 1e4 } }],
+  ["quantization_config.quant_method", { quantization_config: { quant_method: "gptq", bits: 4 } }],
+  ["quantization_config.format", { quantization_config: { quant_method: "lamina", format: "q5", block: 32 } }],
+  ["quantization_config.block", { quantization_config: { quant_method: "lamina", format: "q8", block: 64 } }],
+]
+test.each(UNSUPPORTED)("a %s our decoder does not compute is refused by key", (key, changes) => {
+  expect(() => parse(changes)).toThrow(
+    expect.objectContaining({
+      code: "MODEL_UNSUPPORTED",
+      message: expect.stringContaining(`${key}: expected`) as string,
+    }),
+  )
+})
+
+const INVALID: [string, object][] = [
+  ["hidden_size", { hidden_size: undefined }],
+  ["hidden_size", { hidden_size: "64" }],
+  ["hidden_size", { hidden_size: 64.5 }],
+  ["hidden_size", { hidden_size: 0 }],
+  ["hidden_size", { hidden_size: 2 ** 21 }],
+  ["num_hidden_layers", { num_hidden_layers: 1e9 }],
+  ["intermediate_size", { intermediate_size: -96 }],
+  ["vocab_size", { vocab_size: null }],
+  ["max_position_embeddings", { max_position_embeddings: undefined }],
+  ["rms_norm_eps", { rms_norm_eps: undefined }],
+  ["rms_norm_eps", { rms_norm_eps: 0 }],
+  ["num_key_value_heads", { num_key_value_heads: 3 }],
+  ["num_key_value_heads", { num_key_value_heads: 8 }],
+  ["num_attention_heads", { num_attention_heads: 5, num_key_value_heads: 5 }],
+  ["head_dim", { head_dim: 15 }],
+  ["head_dim", { head_dim: 2 ** 20 }],
+  ["rope_parameters.rope_theta", { rope_parameters: { rope_theta: -1 } }],
+  ["rope_scaling", { rope_scaling: [1] }],
+  ["tie_word_embeddings", { tie_word_embeddings: "yes" }],
+  ["eos_token_id", { eos_token_id: -1 }],
+  ["quantization_config", { quantization_config: "q8" }],
+]
+test.each(INVALID)("a %s that makes no sense is refused by key", (key, changes) => {
+  expect(() => parse(changes)).toThrow(
+    expect.objectContaining({ code: "MODEL_CONFIG", message: expect.stringContaining(`${key}: expected`) as string }),
+  )
+})
+
+test.each(["", "[]", "null", "{"])("a config of %p is refused", (text) => {
+  expect(() => parseModelConfig(text, "config.json")).toThrow(expect.objectContaining({ code: "MODEL_CONFIG" }))
+})
+
+test("a folder without config.json is refused", async () => {
+  await expect(readModelConfig(`${root}test`)).rejects.toMatchObject({ code: "MODEL_CONFIG" })
+})
+
+test("the shipped model's config is the one its README tells of", async () => {
+  const { hidden, layers, heads, kvHeads } = await readModelConfig(`${root}models/tiny`)
+  const stored = JSON.parse(await readFile(`${root}models/tiny/config.json`, "utf8")) as Record<string, number>
+  expect([hidden, layers, heads, kvHeads]).toEqual([stored.hidden_size, stored.num_hidden_layers, 6, 3])
+})
+
+test("target modules become the linears of every layer, sorted by name", () => {
+  // q: heads * headDim = 4 * 16 rows; k: 2 * 16; down: hidden rows, ffn columns
+  const { model } = parse({})
+  expect(moduleShapes(model, ["q_proj", "k_proj", "down_proj"])).toEqual([
+    { name: "model.layers.0.mlp.down_proj", outFeatures: 64, inFeatures: 96 },
+    { name: "model.layers.0.self_attn.k_proj", outFeatures: 32, inFeatures: 64 },
+    { name: "model.layers.0.self_attn.q_proj", outFeatures: 64, inFeatures: 64 },
+    { name: "model.layers.1.mlp.down_proj", outFeatures: 64, inFeatures: 96 },
+    { name: "model.layers.1.self_attn.k_proj", outFeatures: 32, inFeatures: 64 },
+    { name: "model.layers.1.self_attn.q_proj", outFeatures: 64, inFeatures: 64 },
+  ])
+})
+
+test("layers sort as names do, ten before two", () => {
+  const { model } = parse({ num_hidden_layers: 11 })
+  const names = moduleShapes(model, ["o_proj"]).map(({ name }) => name)
+  expect(names.slice(0, 4).map((name) => name.split(".")[2])).toEqual(["0", "1", "10", "2"])
+})
+
+test("an unknown target is refused, naming the known ones", () => {
+  expect(() => moduleShapes(parse({}).model, ["q_proj", "c_attn"])).toThrow(
+    expect.objectContaining({
+      code: "RECIPE_INVALID",
+      message: expect.stringMatching(/q_proj, k_proj.*"c_attn"/) as string,
+    }),
+  )
+})
