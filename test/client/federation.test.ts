@@ -143,6 +143,32 @@ test("a client killed in the middle of an upload sends the same bytes again, and
   expect((await runOf(coordinator, id)).rounds).toMatchObject([{ accepted: 1, cohort: 1 }])
 }, 60_000)
 
+test("a client killed again and again, anywhere in its upload, never makes a second envelope", async () => {
+  const coordinator = await coordinatorProcess()
+  const id = await createRun(coordinator)
+  const roots = new Set<unknown>()
+  const envelopes: number[] = []
+  // byte counts over all connections of a try, from a fixed seed: in the handshake, before the first chunk, in any chunk
+  let seed = 20_241
+  for (let kill = 0; kill < 6; kill++) {
+    seed = (seed * 48_271) % 2_147_483_647
+    const gate = await new Gate(coordinator, 200 + (seed % 1_200_000)).start()
+    opened.push(() => gate.close())
+    const client = clientProcess({ coordinator: gate.url, ...places("ada") })
+    await gate.held
+    await client.kill()
+    gate.close()
+    for (const { envelopeRoot } of client.all("sealed")) roots.add(envelopeRoot)
+    envelopes.push(client.all("sealed").length)
+  }
+  const last = clientProcess({ coordinator: coordinator.url, ...places("ada") })
+  expect(await last.line(({ event }) => event === "result")).toMatchObject({ state: "done" })
+  for (const { envelopeRoot } of last.all("uploaded")) roots.add(envelopeRoot)
+  expect(roots.size).toBe(1)
+  expect(envelopes.reduce((sum, count) => sum + count, 0)).toBe(1)
+  expect((await runOf(coordinator, id)).rounds).toMatchObject([{ accepted: 1, cohort: 1 }])
+}, 90_000)
+
 test("a client killed while it trains goes on from its checkpoint and submits once", async () => {
   const coordinator = await coordinatorProcess()
   const id = await createRun(coordinator, { training: { steps: 40 } })

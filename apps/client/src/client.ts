@@ -175,7 +175,7 @@ async function resolve(options: LaminaClientOptions): Promise<ResolvedOptions> {
 function coordinatorUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (!url || (url.protocol !== "http:" && url.protocol !== "https:") || url.search !== "" || url.hash !== "")
-    throw new LaminaError("USAGE", `coordinator: expected a URL such as http://host:7070, got ${JSON.stringify(text)}`)
+    throw new LaminaError("USAGE", `coordinator: expected a URL such as http://host:7700, got ${JSON.stringify(text)}`)
   return url
 }
 

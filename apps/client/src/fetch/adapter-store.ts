@@ -9,6 +9,7 @@ import { makeFolder, readIfThere } from "../durable.js"
 import type { Emit } from "../events.js"
 import { download } from "./download.js"
 import type { Http } from "./http.js"
+import { SharedWork } from "./shared-work.js"
 
 export interface AdapterStoreOptions {
   readonly http: Http
@@ -20,22 +21,17 @@ export interface AdapterStoreOptions {
   readonly signal: AbortSignal
 }
 
-/** Decoded adapters of this process, the newest last: its clients share the arrays, which nobody writes to. */
-const decoded = new Map<string, Adapter>()
-const DECODED_MAX = 2
+/** Decoded adapters of this process: its clients share the arrays, which nobody writes to. */
+const decoded = new SharedWork<Adapter>({ kept: 2 })
 /** A round's adapter is needed until the next one; a few older ones serve clients that are behind. */
 const KEPT = 8
 const KEPT_MS = 24 * 3_600_000
 
 /** The global adapter with this content hash, from the cache or the coordinator. Throws FRAME_TOO_LARGE, BLOB_CORRUPT, UPDATE_*. */
-export async function fetchAdapter(options: AdapterStoreOptions, adapterHash: Uint8Array): Promise<Adapter> {
+export function fetchAdapter(options: AdapterStoreOptions, adapterHash: Uint8Array): Promise<Adapter> {
   const name = toHex(adapterHash)
-  const ready = decoded.get(name)
-  if (ready) return ready
-  const adapter = decodeAdapter(await adapterBytes(options, adapterHash, name))
-  decoded.set(name, adapter)
-  for (const old of [...decoded.keys()].slice(0, -DECODED_MAX)) decoded.delete(old)
-  return adapter
+  const work = async (): Promise<Adapter> => decodeAdapter(await adapterBytes(options, adapterHash, name))
+  return decoded.get(name, options.signal, work)
 }
 
 async function adapterBytes(options: AdapterStoreOptions, adapterHash: Uint8Array, name: string): Promise<Uint8Array> {

@@ -3,13 +3,13 @@ import { dirname, join } from "node:path"
 
 import { equalBytes, hash, hashFile, toHex } from "@lamina/crypto"
 import type { BaseFile, BaseManifest } from "@lamina/protocol"
-import { hasErrorCode, LaminaError, messages } from "@lamina/protocol"
+import { LaminaError, messages } from "@lamina/protocol"
 
 import { makeFolder, readIfThere, systemCode, writeDurable } from "../durable.js"
 import type { Emit } from "../events.js"
-import { abortable } from "../timing.js"
 import { download } from "./download.js"
 import type { Http } from "./http.js"
+import { SharedWork } from "./shared-work.js"
 
 export interface BaseStoreOptions {
   readonly http: Http
@@ -26,7 +26,7 @@ const MANIFEST_BYTES_MAX = 4 * 1024 * 1024
 const FILE_BYTES_MAX = 2 ** 41
 
 /** Folders verified by this process, by folder and base hash: all its clients share one check of the same gigabytes. */
-const verified = new Map<string, Promise<string>>()
+const verified = new SharedWork<string>({ kept: Infinity })
 
 /**
  * The folder of the base with this hash, every file of it verified against the manifest that the hash names: the local copy where one was
@@ -35,17 +35,7 @@ const verified = new Map<string, Promise<string>>()
 export async function fetchBase(options: BaseStoreOptions, baseHash: Uint8Array): Promise<string> {
   const folder = options.localBase ?? join(options.cache, "bases", toHex(baseHash))
   const key = `${folder}\0${toHex(baseHash)}`
-  const others = verified.get(key)
-  const pending = others ?? makeReady(options, baseHash, folder)
-  verified.set(key, pending)
-  try {
-    return await abortable(pending, options.signal)
-  } catch (error) {
-    if (verified.get(key) === pending) verified.delete(key)
-    // the abort of the client that started it must not end the wait of this one
-    if (others && !options.signal.aborted && !hasErrorCode(error)) return fetchBase(options, baseHash)
-    throw error
-  }
+  return verified.get(key, options.signal, () => makeReady(options, baseHash, folder))
 }
 
 async function makeReady(options: BaseStoreOptions, baseHash: Uint8Array, folder: string): Promise<string> {

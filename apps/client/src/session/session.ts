@@ -29,6 +29,8 @@ const AGAIN = new Set(["SESSION_EXPIRED", "RATE_LIMITED", "INTERNAL", "STORAGE_F
 export class Session {
   readonly #options: SessionOptions
   #link: Promise<OpenLink>
+  /** The link while it lives. */
+  #current: OpenLink | undefined
   #opened = false
   #hints = 0
   #onHint: () => void = () => undefined
@@ -77,7 +79,7 @@ export class Session {
 
   /** Tells without waiting: dropped while there is no connection, and whatever the answer. */
   tell<K extends RequestName>(name: K, request: Requests[K]["request"]): void {
-    void this.#link.then((link) => link.request(name, request)).catch(() => undefined)
+    void this.#current?.request(name, request).catch(() => undefined)
   }
 
   /** The token in `link` is no longer taken: closes it, so that the next `link()` is a new one. */
@@ -122,6 +124,7 @@ export class Session {
   }
 
   #reopen(): void {
+    this.#current = undefined
     if (!this.#options.signal.aborted) this.#link = this.#open()
   }
 
@@ -132,6 +135,7 @@ export class Session {
       try {
         const link = await connect(() => this.#hinted(), signal)
         this.#opened = true
+        this.#current = link
         emit("connected", { coordinator, clientId: link.clientIdHex, federationId: link.federationIdHex })
         return link
       } catch (error) {
