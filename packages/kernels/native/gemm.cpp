@@ -12,6 +12,7 @@ namespace {
 // Panels that one task packs at once: at most some 300 KiB of B beside the A block in L2.
 constexpr long kPanels = 4;
 constexpr long kTasksPerThread = 6;
+constexpr long kRowsPacked = 128;
 
 long round_to(long value, long unit) { return (value + unit - 1) / unit * unit; }
 
@@ -108,6 +109,19 @@ void pack_rows(const Product& p, const Depths& d, const PackedA& a) {
   });
 }
 
+// The panels of one piece, `stride` bytes apart; returns the bytes it takes in each.
+size_t pack_piece(const Product& p, const Passes::Piece& piece, char* panels, size_t stride, long col, long cols) {
+  const GemmFamily& f = *p.family;
+  const Term& t = p.term[piece.term];
+  // Neighbouring panels of W as it lies share cache lines: they are packed side by side, some rows at a time.
+  const long step = t.transposed ? piece.depth : kRowsPacked;
+  for (long k = 0; k < piece.depth; k += step)
+    for (long j = 0; j < cols; j += f.nr)
+      f.pack_b(t.w, t.transposed, col + j, piece.k + k, static_cast<int>(std::min(step, piece.depth - k)),
+               panels + static_cast<size_t>(j / f.nr) * stride + static_cast<size_t>(k) * f.b_bytes_per_k);
+  return static_cast<size_t>(piece.depth) * f.b_bytes_per_k;
+}
+
 void run_share(const Product& p, const Depths& d, const PackedA& a, char* panels, const Split& s, long row, long col) {
   const GemmFamily& f = *p.family;
   const long rows = std::min(s.rows, p.rows - row), cols = std::min(s.cols, p.cols - col);
@@ -119,15 +133,8 @@ void run_share(const Product& p, const Depths& d, const PackedA& a, char* panels
   }
   for (Passes pass(p, d); pass.next(); accumulate = true) {
     const size_t stride = static_cast<size_t>(pass.depth) * f.b_bytes_per_k;
-    for (long j = 0; j < cols; j += f.nr) {
-      char* panel = panels + static_cast<size_t>(j / f.nr) * stride;
-      for (int i = 0; i < pass.pieces; i++) {
-        const Passes::Piece& piece = pass.piece[i];
-        const Term& t = p.term[piece.term];
-        f.pack_b(t.w, t.transposed, col + j, piece.k, static_cast<int>(piece.depth), panel);
-        panel += static_cast<size_t>(piece.depth) * f.b_bytes_per_k;
-      }
-    }
+    char* at = panels;
+    for (int i = 0; i < pass.pieces; i++) at += pack_piece(p, pass.piece[i], at, stride, col, cols);
     f.compute({a.data + static_cast<size_t>(row / f.mr) * a.stride + static_cast<size_t>(pass.first) * f.a_bytes_per_k, a.stride, panels, stride, c,
                p.ldc, rows, cols, static_cast<int>(pass.depth), accumulate});
   }

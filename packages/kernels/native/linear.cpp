@@ -56,6 +56,15 @@ const float* branch_input(const Linear& op, const float* x) {
   return dropped;
 }
 
+// Small rows, some hundred to a task.
+template <class F>
+void by_chunks(long rows, F&& body) {
+  constexpr long kRows = 192;
+  parallel((rows + kRows - 1) / kRows, [&](long task, int) {
+    for (long i = task * kRows; i < std::min(rows, (task + 1) * kRows); i++) body(i);
+  });
+}
+
 float bf16(float value) {
   uint32_t bits;
   memcpy(&bits, &value, 4);
@@ -76,19 +85,21 @@ bool low_rank_term(const GemmFamily& family, const Term& plain, long tokens, Scr
   float* h = scratch_floats(hidden_copy, static_cast<size_t>(tokens * wide));
   float* f = scratch_floats(factor_copy, static_cast<size_t>(3 * rows * cols));
   if (!h || !f) return false;
-  for (long t = 0; t < tokens; t++)
+  by_chunks(tokens, [&](long t) {
     for (long r = 0; r < rank; r++) {
       const float value = plain.a[t * plain.lda + r];
       h[t * wide + r] = h[t * wide + rank + r] = value;
       h[t * wide + 2 * rank + r] = remainder(value);
     }
+  });
   if (plain.transposed) {
-    for (long m = 0; m < rows; m++)
+    by_chunks(rows, [&](long m) {
       for (long r = 0; r < rank; r++) {
         const float value = factor[m * rank + r];
         f[m * wide + r] = f[m * wide + 2 * rank + r] = value;
         f[m * wide + rank + r] = remainder(value);
       }
+    });
   } else {
     const long count = rank * cols;
     memcpy(f, factor, static_cast<size_t>(count) * sizeof(float));
@@ -101,8 +112,9 @@ bool low_rank_term(const GemmFamily& family, const Term& plain, long tokens, Scr
 
 // b (rows, rank) -> (rank, rows)
 void turn(const float* b, long rows, long rank, float* out) {
-  for (long m = 0; m < rows; m++)
+  by_chunks(rows, [&](long m) {
     for (long r = 0; r < rank; r++) out[r * rows + m] = b[m * rank + r];
+  });
 }
 
 }  // namespace

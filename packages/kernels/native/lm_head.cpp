@@ -18,6 +18,8 @@ constexpr long kLogits = 12l << 20;
 constexpr long kChunkMin = 32, kChunkMax = 256;
 // Columns of one slab of logits: 256 x 2048 floats are worked on while they are still in L2.
 constexpr long kSlab = 2048;
+// Between rows of a slab, 64 bytes off a power of two: rows a power of two apart fall into the same few cache lines.
+constexpr long kGap = 16;
 
 struct RowStats {
   double loss;
@@ -58,10 +60,11 @@ struct Chunk {
   WeightView w;
   const int32_t* targets;
   long rows;
-  float* logits;  // slab by slab, each (rows, width)
+  float* logits;  // slab by slab, each (rows, width) with rows ld(first) apart
   RowStats* stats;
 
-  float* slab(long first) const { return logits + first * rows; }
+  float* slab(long first) const { return logits + (first + first / kSlab * kGap) * rows; }
+  long ld(long first) const { return width(first) + kGap; }
   long width(long first) const { return std::min(kSlab, w.rows - first); }
 };
 
@@ -72,13 +75,14 @@ Status forward(const Chunk& c, const float* x) {
     Product p(*c.family);
     p.add({x, c.w.cols, c.w.cols, rows_of(c.w, v, width), true});
     p.c = c.slab(v);
-    p.ldc = p.cols = width;
+    p.ldc = c.ld(v);
+    p.cols = width;
     p.rows = c.rows;
     const Status status = multiply(p);
     if (status != Status::ok) return status;
     parallel((c.rows + 7) / 8, [&](long task, int) {
       for (long t = task * 8; t < std::min(c.rows, task * 8 + 8); t++)
-        if (c.targets[t] >= 0) take_slab(c.slab(v) + t * width, width, c.targets[t] - v, c.stats[t]);
+        if (c.targets[t] >= 0) take_slab(c.slab(v) + t * c.ld(v), width, c.targets[t] - v, c.stats[t]);
     });
   }
   return Status::ok;
@@ -90,7 +94,7 @@ Status backward(const Chunk& c, float weight, float* dx) {
     const long width = c.width(v);
     parallel((c.rows + 7) / 8, [&](long task, int) {
       for (long t = task * 8; t < std::min(c.rows, task * 8 + 8); t++) {
-        float* row = c.slab(v) + t * width;
+        float* row = c.slab(v) + t * c.ld(v);
         const long target = c.targets[t] - v;
         if (c.targets[t] < 0) memset(row, 0, static_cast<size_t>(width) * sizeof(float));
         else isa().kernels->exp_scaled(row, width, c.stats[t].largest, weight / c.stats[t].sum);
@@ -98,7 +102,7 @@ Status backward(const Chunk& c, float weight, float* dx) {
       }
     });
     Product p(*c.family);
-    p.add({c.slab(v), width, width, rows_of(c.w, v, width), false});
+    p.add({c.slab(v), c.ld(v), width, rows_of(c.w, v, width), false});
     p.c = dx;
     p.ldc = p.cols = c.w.cols;
     p.rows = c.rows;
@@ -124,7 +128,7 @@ Status lm_head(const WeightView& w, const float* x, const int32_t* targets, long
   }
   const float weight = static_cast<float>(1.0 / static_cast<double>(counted));
   const long chunk = std::min(tokens, std::clamp(kLogits / w.rows / 32 * 32, kChunkMin, kChunkMax));
-  float* logits = scratch_floats(Scratch::logits, static_cast<size_t>(chunk * w.rows));
+  float* logits = scratch_floats(Scratch::logits, static_cast<size_t>(chunk * (w.rows + (w.rows + kSlab - 1) / kSlab * kGap)));
   RowStats* stats = static_cast<RowStats*>(scratch(Scratch::row_stats, sizeof(RowStats) * static_cast<size_t>(chunk)));
   if (!logits || !stats) return Status::out_of_memory;
   double total = 0.0;

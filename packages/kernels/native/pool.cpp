@@ -3,6 +3,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -56,7 +57,8 @@ class Pool {
   void run(Job& job) {
     {
       std::lock_guard lock(mutex_);
-      while (started_ < job.seats) start_helper();
+      while (started_ < job.seats && start_helper()) {
+      }
       jobs_.push_back(&job);
       posted_.fetch_add(1, std::memory_order_release);
     }
@@ -81,10 +83,16 @@ class Pool {
   }
 
  private:
-  void start_helper() {
+  // false where the system gives no more threads: the caller then does their share.
+  bool start_helper() {
     if (started_ == 0) pin_this_library();
+    try {
+      std::thread([this] { help(); }).detach();
+    } catch (const std::system_error&) {
+      return false;
+    }
     started_++;
-    std::thread([this] { help(); }).detach();
+    return true;
   }
 
   // The first job with a free seat and tasks left; the seat is taken.

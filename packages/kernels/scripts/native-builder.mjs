@@ -52,6 +52,13 @@ function headerArguments() {
   return existsSync(join(prefix, "include/node/node_api.h")) ? [`--nodedir=${prefix}`] : []
 }
 
+/** The line that says most: a missing program, then the compiler's error, then make's. */
+function firstLine(output) {
+  const lines = output.split("\n")
+  const patterns = [/not found|no such file|could not find/i, /\berror:/, /\*\*\*|ERR!/]
+  return patterns.map((pattern) => lines.find((line) => pattern.test(line))?.trim()).find((line) => line !== undefined)
+}
+
 /** Builds; returns undefined, or why it failed in one line. */
 export function buildNative() {
   const nodeGyp = findNodeGyp()
@@ -63,8 +70,8 @@ export function buildNative() {
   rmSync(addon, { force: true })
   mkdirSync(dirname(log), { recursive: true })
   writeFileSync(log, output)
-  const line = output.split("\n").find((text) => /\berror\b|not found|ERR! (?!gyp|System|cwd|node|stack)/i.test(text))
-  return `${(line ?? String(result.error ?? `node-gyp ended with ${result.status}`)).trim()} (all of it: ${log})`
+  const reason = firstLine(output) ?? String(result.error ?? `node-gyp ended with ${result.status}`)
+  return `${reason} (all of it: ${log})`
 }
 
 export function warn(problem) {

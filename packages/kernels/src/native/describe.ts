@@ -5,6 +5,8 @@ export interface KernelPeak {
   readonly f32: number
   /** The best bf16 unit there is: dot products or tiles; 0 without one. */
   readonly bf16: number
+  /** Of that, dot products of vectors alone; 0 without them. */
+  readonly bf16Dot: number
 }
 
 export type KernelDescription =
@@ -27,6 +29,6 @@ export function describeKernels(): KernelDescription {
     isa: native.isa(),
     bf16: native.bf16Family(),
     threads: native.processors(),
-    peak: { f32: f32Fma, bf16: Math.max(bf16Dot, bf16Amx) },
+    peak: { f32: f32Fma, bf16: Math.max(bf16Dot, bf16Amx), bf16Dot },
   }
 }
