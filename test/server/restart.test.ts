@@ -25,8 +25,11 @@ interface Child {
   kill(): Promise<void>
 }
 
-async function coordinatorProcess(dataDir: string): Promise<Child> {
-  const child = spawn(process.execPath, [script, dataDir], {
+/** With `fileKib` no file of that process may grow beyond it: writes fail as they do on a full disk. */
+async function coordinatorProcess(dataDir: string, { fileKib }: { fileKib?: number } = {}): Promise<Child> {
+  const limit = fileKib === undefined ? "" : `ulimit -f ${fileKib}; `
+  const command = `${limit}exec "$0" "$1" "$2"`
+  const child = spawn("bash", ["-c", command, process.execPath, script, dataDir], {
     stdio: ["ignore", "pipe", "inherit"],
     env: { ...process.env, NODE_OPTIONS: "" },
   })
@@ -43,11 +46,11 @@ async function coordinatorProcess(dataDir: string): Promise<Child> {
   return { ...(JSON.parse(line) as { url: string; adminToken: string }), kill }
 }
 
-async function createRun({ url, adminToken }: Child, changes: Parameters<typeof runRequest>[0] = {}): Promise<string> {
+async function createRun({ url, adminToken }: Child, request = runRequest()): Promise<string> {
   const response = await fetch(`${url}/v1/runs`, {
     method: "POST",
     headers: { authorization: `Bearer ${adminToken}`, "content-type": "application/json" },
-    body: JSON.stringify(runRequest(changes)),
+    body: JSON.stringify(request),
   })
   return ((await response.json()) as { id: string }).id
 }
@@ -60,7 +63,7 @@ test("everything acknowledged before a SIGKILL is there after it, and the round 
   const dataDir = emptyFolder()
   const modules = { lora: { rank: 2 }, rounds: 2 }
   const first = await coordinatorProcess(dataDir)
-  const run = await createRun(first, modules)
+  const run = await createRun(first, runRequest(modules))
   const [north, south] = await joinAll(first, "north", "south")
   const [task, other] = [await north!.task(run), await south!.task(run)]
   const sealed = { north: north!.seal(task), south: south!.seal(other) }
@@ -94,9 +97,12 @@ test("everything acknowledged before a SIGKILL is there after it, and the round 
 test("deadlines are absolute: a coordinator that was away past them seals when it comes back", async () => {
   const dataDir = emptyFolder()
   const first = await coordinatorProcess(dataDir)
-  const run = await createRun(first, {
-    cohort: { clients: 2, quorum: 0.5, softDeadlineMs: 1_500, hardDeadlineMs: 60_000 },
-  })
+  const run = await createRun(
+    first,
+    runRequest({
+      cohort: { clients: 2, quorum: 0.5, softDeadlineMs: 1_500, hardDeadlineMs: 60_000 },
+    }),
+  )
   const [north] = await joinAll(first, "north", "south")
   const task = await north!.task(run)
   expect((await north!.submit(task)).status).toBe("ACCEPTED")
@@ -111,21 +117,24 @@ test("deadlines are absolute: a coordinator that was away past them seals when i
 
 test("a coordinator killed at random moments of a run of many rounds loses nothing it acknowledged", async () => {
   const dataDir = emptyFolder()
-  const rounds = 6
+  const rounds = 4
   const identities = new Map<string, Identity>(["north", "south"].map((name) => [name, generateIdentity()]))
   /** Receipts by client and round: an acknowledgement is never taken back. */
   const told = new Map<string, number>()
   let child = await coordinatorProcess(dataDir)
-  const run = await createRun(child, {
-    rounds,
-    cohort: { clients: 2, quorum: 1, softDeadlineMs: 60_000, hardDeadlineMs: 60_000 },
-  })
+  const run = await createRun(
+    child,
+    runRequest({
+      rounds,
+      cohort: { clients: 2, quorum: 1, softDeadlineMs: 60_000, hardDeadlineMs: 60_000 },
+    }),
+  )
   let done = false
   for (let kill = 0; !done && kill < 40; kill++) {
     const { url } = child
     const clients = [...identities].map(([name, identity]) => new ProtocolClient(url, { name, identity }))
-    // kills fall 200, 260, 320, ... ms after the clients began: in the end a life is long enough for the rest
-    const timer = setTimeout(() => void child.kill(), 200 + kill * 60)
+    // kills fall 300, 400, 500, ... ms after the clients began: in the end a life is long enough for the rest
+    const timer = setTimeout(() => void child.kill(), 300 + kill * 100)
     const ends = await Promise.allSettled(clients.map((client) => takePart(client, run, told)))
     clearTimeout(timer)
     for (const client of clients) client.close()
@@ -209,6 +218,20 @@ test("an envelope changed on disk after its last chunk is found at the commit an
   expect(await refusal(north!.commit(uploadId, sealed.root))).toBe("UPLOAD_INCOMPLETE")
   expect([...(await north!.openUpload(task, sealed)).have]).toEqual([0])
   expect((await north!.submit(task, sealed)).status).toBe("ACCEPTED")
+})
+
+test("a disk without room refuses an upload with STORAGE_FULL, and smaller ones go on", async () => {
+  const child = await coordinatorProcess(emptyFolder(), { fileKib: 1_500 })
+  const modules = [{ name: "wide", outFeatures: 1_000, inFeatures: 1_000 }]
+  const request = { ...runRequest({ lora: { rank: 250 } }), modules }
+  const run = await createRun(child, request)
+  const big = await clientOf(child, "big").open()
+  const small = await clientOf(child, "small").open({ capability: { rankMax: 10 } })
+  const [bigTask, smallTask] = [await big.task(run), await small.task(run)]
+  // rank 250: 4 · 250 · 2000 B = 2 MB, above 1.5 MB; rank 10: 80 kB
+  expect(await refusal(big.submit(bigTask))).toBe("STORAGE_FULL")
+  expect((await small.submit(smallTask)).status).toBe("ACCEPTED")
+  expect(await refusal(big.submit(bigTask))).toBe("STORAGE_FULL")
 })
 
 test("closing twice is closing once, and a closed coordinator's folder holds no open log", async () => {

@@ -105,6 +105,15 @@ test("a message in more fragments than anybody needs ends its connection", async
   expect((await fetch(`${coordinator.url}/healthz`)).status).toBe(200)
 })
 
+test("a socket that opens no session is closed after a while, one with a session stays", async () => {
+  const coordinator = await coordinatorOn(emptyFolder(), { sessionMs: 1_000 })
+  const [north] = await joinAll(coordinator, "north")
+  const idle = clientOf(coordinator, "idle")
+  const reason = await new Promise<string>((resolve) => idle.socket.once("disconnect", resolve))
+  expect(reason).toBe("io server disconnect")
+  expect((await north!.next("")).wait).toBeDefined()
+})
+
 test("the last socket of a client that goes makes it a client that left", async () => {
   const coordinator = await coordinatorOn()
   const identity = generateIdentity()

@@ -20,6 +20,8 @@ const Options = z.strictObject({
   tickMs: z.int().min(5).max(60_000).default(250),
   /** How long a later round waits for its whole cohort before it opens with a quorum. */
   patienceMs: z.int().min(0).max(86_400_000).default(60_000),
+  /** A socket that has no session by then is closed. */
+  sessionMs: z.int().min(10).max(600_000).default(30_000),
   software: z.string().max(100).default("lamina/0.1.0"),
 })
 

@@ -65,11 +65,14 @@ async function listFiles(root: string): Promise<string[]> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true }).catch((cause: unknown) => {
     throw new LaminaError("FILE_UNREADABLE", `expected a folder that can be read, got ${root}`, { cause })
   })
-  return entries
-    .filter((entry) => entry.isFile())
-    .map((entry) => relative(root, join(entry.parentPath, entry.name)).split(sep).join("/"))
-    .filter((path) => !path.split("/").some((part) => part.startsWith(".")))
-    .sort(compareNames)
+  const paths: string[] = []
+  for (const entry of entries) {
+    const path = join(entry.parentPath, entry.name)
+    // model caches keep their files elsewhere and link to them
+    const isFile = entry.isFile() || (entry.isSymbolicLink() && (await stat(path).catch(() => undefined))?.isFile())
+    if (isFile) paths.push(relative(root, path).split(sep).join("/"))
+  }
+  return paths.filter((path) => !path.split("/").some((part) => part.startsWith("."))).sort(compareNames)
 }
 
 async function hashFile(path: string): Promise<{ bytes: number; hash: Uint8Array }> {

@@ -9,13 +9,14 @@ import type { PlanRow, RoundRow, RunRow } from "../store/schema.js"
 import type { CoordinatorContext } from "./context.js"
 import { bytesOf } from "./hex.js"
 import { planCohort } from "./plan.js"
+import type { PlannedClient } from "./plan.js"
 import type { TrainedModule } from "./run-request.js"
 
 interface Opening {
   readonly run: RunRow
   readonly work: { readonly recipe: Recipe; readonly modules: readonly TrainedModule[] }
   readonly round: number
-  readonly cohort: readonly CohortMember[]
+  readonly cohort: readonly PlannedClient[]
   readonly atMs: number
 }
 
@@ -30,12 +31,12 @@ export async function openRound(
   const { recipe } = work
   const { quorum, softDeadlineMs, hardDeadlineMs } = recipe.cohort
   const terms: RoundTerms = {
-    cohort,
+    cohort: cohort.map(({ id, name }) => ({ id, name })),
     quorum: quorumOf({ size: cohort.length, share: quorum }),
     softDeadlineMs: atMs + softDeadlineMs,
     hardDeadlineMs: atMs + hardDeadlineMs,
   }
-  const encoded = encodePlans(context, cohort, { ...work, round })
+  const encoded = encodePlans(cohort, { ...work, round })
   const recipient = generateRecipientKey()
   const previous = (await context.store.round(run.id, round - 1))?.header_hash
   const header = messages.RoundHeader.encode({
@@ -83,16 +84,10 @@ interface EncodedPlan {
 }
 
 function encodePlans(
-  { sessions }: CoordinatorContext,
-  cohort: readonly CohortMember[],
+  cohort: readonly PlannedClient[],
   work: { recipe: Recipe; modules: readonly TrainedModule[]; round: number },
 ): EncodedPlan[] {
-  const clients = cohort.map((member) => {
-    const capability = sessions.connected.get(member.id)?.capability
-    if (!capability) throw new TypeError("a cohort member that is not connected")
-    return { ...member, capability }
-  })
-  const plans = planCohort(clients, work)
+  const plans = planCohort(cohort, work)
   return cohort.map((member) => {
     const plan = plans.get(member.id)
     if (!plan) throw new TypeError("a cohort member without a plan")

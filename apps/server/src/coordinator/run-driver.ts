@@ -160,8 +160,10 @@ export class RunDriver {
     await this.#apply({ kind: "present", clients: clients.map(({ id, name }) => ({ id, name })) })
   }
 
-  async #open(cohort: readonly CohortMember[]): Promise<void> {
-    const { store, events, book, now } = this.context
+  async #open(drawn: readonly CohortMember[]): Promise<void> {
+    const { store, events, book, now, sessions } = this.context
+    // looked up before anything is waited for: who leaves from here on is of the cohort all the same
+    const cohort = drawn.flatMap(({ id }) => sessions.connected.get(id) ?? [])
     const atMs = now()
     const run = (await store.run(this.id)) ?? this.run
     const opened = await openRound(this.context, { run, work: this, round: this.#number, cohort, atMs })

@@ -21,7 +21,7 @@ import { BoundedIoAdapter } from "./io-adapter.js"
 import { serveOpenApi } from "./open-api.js"
 import { RunsController } from "./runs.controller.js"
 import { SocketGateway } from "./socket.gateway.js"
-import { ACCESS, COORDINATOR, LOGGER, METRICS } from "./tokens.js"
+import { ACCESS, CONFIG, COORDINATOR, LOGGER, METRICS } from "./tokens.js"
 
 /** A recipe with 4,096 modules of long names fits. */
 const JSON_BYTES_MAX = 4 * 1024 * 1024
@@ -42,10 +42,14 @@ export async function listen(
 ): Promise<{ url: string; port: number; close(): Promise<void> }> {
   const access = new Access(coordinator.sessions, { adminToken: identity.adminToken, joinToken: config.joinToken })
   const adapter = new FastifyAdapter({ bodyLimit: JSON_BYTES_MAX, forceCloseConnections: true })
-  const app = await NestFactory.create<NestFastifyApplication>(edgeModule(coordinator, { access, logger }), adapter, {
-    logger: nestLogger(logger),
-    abortOnError: false,
-  })
+  const app = await NestFactory.create<NestFastifyApplication>(
+    edgeModule(coordinator, { access, logger, config }),
+    adapter,
+    {
+      logger: nestLogger(logger),
+      abortOnError: false,
+    },
+  )
   app.useWebSocketAdapter(new BoundedIoAdapter(app))
   takeChunks(app, access)
   serveOpenApi(app, config.software)
@@ -55,7 +59,10 @@ export async function listen(
   return { url: `http://${host}:${port}`, port, close: () => app.close() }
 }
 
-function edgeModule(coordinator: Coordinator, { access, logger }: { access: Access; logger: Logger }): DynamicModule {
+function edgeModule(
+  coordinator: Coordinator,
+  { access, logger, config }: { access: Access; logger: Logger; config: Config },
+): DynamicModule {
   return {
     module: EdgeModule,
     controllers: [BulkController, FederationController, HealthController, RunsController],
@@ -64,6 +71,7 @@ function edgeModule(coordinator: Coordinator, { access, logger }: { access: Acce
       { provide: COORDINATOR, useValue: coordinator },
       { provide: ACCESS, useValue: access },
       { provide: LOGGER, useValue: logger },
+      { provide: CONFIG, useValue: config },
       { provide: METRICS, useValue: coordinator.metrics },
       { provide: APP_FILTER, useClass: ErrorFilter },
     ],

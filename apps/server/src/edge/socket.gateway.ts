@@ -1,16 +1,17 @@
 import { Inject } from "@nestjs/common"
 import { ConnectedSocket, MessageBody, SubscribeMessage, WebSocketGateway, WebSocketServer } from "@nestjs/websockets"
-import type { OnGatewayDisconnect, OnGatewayInit } from "@nestjs/websockets"
+import type { OnGatewayConnection, OnGatewayDisconnect, OnGatewayInit } from "@nestjs/websockets"
 import type { Logger } from "pino"
 import type { Server, Socket } from "socket.io"
 
 import { LaminaError } from "@lamina/protocol/errors"
 import { messages } from "@lamina/protocol"
 
+import type { Config } from "../config.js"
 import type { Coordinator } from "../coordinator/coordinator.js"
 import type { Metrics } from "../metrics.js"
 import { frameOf, reply } from "./reply.js"
-import { COORDINATOR, LOGGER, METRICS } from "./tokens.js"
+import { CONFIG, COORDINATOR, LOGGER, METRICS } from "./tokens.js"
 
 /** What this edge knows of a connection. */
 interface SocketState {
@@ -21,17 +22,27 @@ type ClientSocket = Socket<Record<string, never>, { hint: () => void }, Record<s
 
 /** The socket edge: decode, ask the coordinator, answer. No rule of a round lives here. */
 @WebSocketGateway()
-export class SocketGateway implements OnGatewayInit, OnGatewayDisconnect {
+export class SocketGateway implements OnGatewayInit, OnGatewayConnection, OnGatewayDisconnect {
   @WebSocketServer() private readonly server!: Server
 
   constructor(
     @Inject(COORDINATOR) private readonly coordinator: Coordinator,
     @Inject(LOGGER) private readonly logger: Logger,
     @Inject(METRICS) private readonly metrics: Metrics,
+    @Inject(CONFIG) private readonly config: Config,
   ) {}
 
   afterInit(): void {
     this.coordinator.events.onHint(() => this.server.emit("hint"))
+  }
+
+  /** Sockets that say nothing cost memory: each has a while to open a session. */
+  handleConnection(socket: ClientSocket): void {
+    const timer = setTimeout(() => {
+      if (socket.data.clientId === undefined) socket.disconnect(true)
+    }, this.config.sessionMs)
+    timer.unref()
+    socket.once("disconnect", () => clearTimeout(timer))
   }
 
   handleDisconnect(socket: ClientSocket): void {

@@ -4,11 +4,14 @@ const failing = (code: string) => async () => {
   throw Object.assign(new Error(code), { code })
 }
 
-test.each(["ENOSPC", "EDQUOT", "SQLITE_FULL"])("%s is STORAGE_FULL, and no failure of the disk", async (code) => {
-  const failures: Error[] = []
-  await expect(onDisk(failing(code), (error) => failures.push(error))).rejects.toMatchObject({ code: "STORAGE_FULL" })
-  expect(failures).toEqual([])
-})
+test.each(["ENOSPC", "EDQUOT", "EFBIG", "SQLITE_FULL"])(
+  "%s is STORAGE_FULL, and no failure of the disk",
+  async (code) => {
+    const failures: Error[] = []
+    await expect(onDisk(failing(code), (error) => failures.push(error))).rejects.toMatchObject({ code: "STORAGE_FULL" })
+    expect(failures).toEqual([])
+  },
+)
 
 test.each(["EIO", "EROFS", "SQLITE_IOERR_FSYNC", "SQLITE_CORRUPT"])(
   "%s is handed over as a failure of the disk",

@@ -15,7 +15,7 @@ export async function onDisk<T>(work: () => Promise<T>, onFailure: OnDiskFailure
     return await work()
   } catch (error) {
     const code = error instanceof Error && "code" in error ? String(error.code) : ""
-    if (["ENOSPC", "EDQUOT", "SQLITE_FULL"].includes(code))
+    if (["ENOSPC", "EDQUOT", "EFBIG", "SQLITE_FULL"].includes(code))
       throw new LaminaError("STORAGE_FULL", "expected room on the coordinator's disk, got none", {
         cause: error,
         hint: "free space in the data directory; the client comes again by itself",
