@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 
 #include "arguments.hpp"
 #include "attention.hpp"
@@ -316,6 +317,14 @@ napi_value peak(napi_env env, napi_callback_info info) {
 
 NAPI_MODULE_INIT() {
   using namespace lamina;
+  if (const char* wanted = unusable_isa()) {
+    std::string message = std::string("LAMINA_ISA=") + wanted + ": this machine has";
+    int count;
+    const char* const* names = usable_isas(count);
+    for (int i = 0; i < count; i++) message += std::string(i == 0 ? " " : ", ") + names[i];
+    napi_throw_error(env, nullptr, message.c_str());
+    return nullptr;
+  }
   const struct {
     const char* name;
     napi_callback function;

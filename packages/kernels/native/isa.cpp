@@ -163,6 +163,11 @@ const GemmFamily* amx_family() {
 
 const Isa& isa() { return *current().load(std::memory_order_relaxed); }
 
+const char* unusable_isa() {
+  const char* wanted = getenv("LAMINA_ISA");
+  return wanted && *wanted && !find(wanted) ? wanted : nullptr;
+}
+
 bool set_isa(const char* name) {
   const Isa* named = find(name);
   if (named) current().store(named, std::memory_order_relaxed);

@@ -16,6 +16,9 @@ const Isa& isa();
 // false when this machine has no such instruction set; nothing changes then. For every thread of the process.
 bool set_isa(const char* name);
 
+// What LAMINA_ISA asks for and this machine cannot run; nullptr when there is nothing wrong.
+const char* unusable_isa();
+
 // Names this machine can run, best first, `count` of them.
 const char* const* usable_isas(int& count);
 

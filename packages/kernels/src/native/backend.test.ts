@@ -1,11 +1,12 @@
-import { Worker } from "node:worker_threads"
+import { spawnSync } from "node:child_process"
 import { createRequire } from "node:module"
+import { Worker } from "node:worker_threads"
 
 import * as tf from "@tensorflow/tfjs-core"
 
 import { initKernels } from "../init.js"
 import { runOne } from "../ops/run-kernel.js"
-import { nativeAvailable, nativeProblem } from "./addon.js"
+import { addon, nativeAvailable, nativeProblem } from "./addon.js"
 import type { NativeBackend } from "./backend.js"
 import { BufferPool } from "./buffer-pool.js"
 import { describeKernels } from "./describe.js"
@@ -127,6 +128,19 @@ test("many worker threads load the addon at once and share its threads", async (
   )
   expect(wrong).toEqual([0, 0, 0, 0, 0, 0])
   await Promise.all(workers.map((worker) => worker.terminate()))
+})
+
+test("LAMINA_ISA names the instruction set of a process, and an unknown name is an error, not a fallback", () => {
+  const path = createRequire(import.meta.url).resolve("../../build/Release/lamina_kernels.node")
+  const started = (isa: string): { status: number | null; stdout: string; stderr: string } =>
+    spawnSync(process.execPath, ["-p", "require(process.argv[1]).isa()", path], {
+      encoding: "utf8",
+      env: { ...process.env, LAMINA_ISA: isa },
+    })
+  for (const isa of addon().isas()) expect(started(isa).stdout.trim()).toBe(isa)
+  const refused = started("abacus")
+  expect(refused.status).toBe(1)
+  expect(refused.stderr).toContain("LAMINA_ISA=abacus: this machine has")
 })
 
 test("describeKernels names the instruction set and measures a peak", () => {
