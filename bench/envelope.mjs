@@ -1,8 +1,8 @@
 // npm run bench -- envelope [--mib 4] [--ms 1000] [--modules 210]
 //
-// What an update costs between training and the wire, on one core: encode, check, seal in memory, spool (with fsync), check of upload.open, leaves,
-// open. One JSON line per figure: best of all repeats within the time, by the wall and by the process's own CPU time (a busy machine stretches
-// the first alone), and MiB of plaintext per second of CPU.
+// What an update costs between training and the wire, on one core: encode, check, seal in memory, spool (with fsync),
+// check of upload.open, leaves, open. One JSON line per figure: best of all repeats within the time, by the wall and by
+// the process's own CPU time (a busy machine stretches the first alone), and MiB of plaintext per second of CPU.
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"

@@ -3,7 +3,10 @@ import { readFileSync } from "node:fs"
 import { fromHex, hash, toHex } from "@lamina/crypto"
 import { LIMITS, messages } from "@lamina/protocol"
 
-/** docs/protocol.md against the code: every message with its fields, every limit, every signature label, every byte of the example. */
+/**
+ * docs/protocol.md against the code: every message with its fields, every limit, every signature label, every byte of
+ * the example.
+ */
 const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), "utf8")
 const page = read("docs/protocol.md")
 const proto = read("packages/protocol/proto/lamina.proto").replace(/\/\/.*/g, "")

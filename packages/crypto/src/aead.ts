@@ -3,7 +3,7 @@ import { createCipheriv, createDecipheriv } from "node:crypto"
 /** ChaCha20-Poly1305 (RFC 8439) by OpenSSL; the tests hold it against libsodium's. */
 export const TAG_BYTES = 16
 
-export interface AeadInput {
+interface AeadInput {
   /** 32 bytes, used for one message or with distinct nonces. */
   readonly key: Uint8Array
   /** 12 bytes. */
@@ -20,7 +20,10 @@ export function encryptInto(out: Uint8Array, { key, nonce, aad }: AeadInput, pla
   out.set(cipher.getAuthTag(), plaintext.byteLength)
 }
 
-/** Writes the plaintext into `out`, ciphertext length - 16 bytes; false when it does not authenticate (then `out` is zeroed). */
+/**
+ * Writes the plaintext into `out`, ciphertext length - 16 bytes; false when it does not authenticate (then `out` is
+ * zeroed).
+ */
 export function decryptInto(out: Uint8Array, { key, nonce, aad }: AeadInput, sealed: Uint8Array): boolean {
   const length = sealed.byteLength - TAG_BYTES
   if (length < 0) return false

@@ -6,8 +6,9 @@ import { concat, equalBytes, hash, kdf, utf8 } from "./hash.js"
 import { STANZA_BYTES } from "./recipient.js"
 
 /**
- * FFE1, the envelope of an update (docs/protocol.md, "Envelope"): "FFE1" ‖ u32le header length ‖ header ‖ stanzas ‖ segments. One recipient in
- * this version. Segments follow STREAM (Hoang et al. 2015): 64 KiB, a counter and a last flag in the nonce; the key commitment binds one key.
+ * FFE1, the envelope of an update (docs/protocol.md, "Envelope"): "FFE1" ‖ u32le header length ‖ header ‖ stanzas ‖
+ * segments. One recipient in this version. Segments follow STREAM (Hoang et al. 2015): 64 KiB, a counter and a last
+ * flag in the nonce; the key commitment binds one key.
  */
 export const MAGIC = utf8("FFE1")
 export const ENVELOPE_VERSION = 1
@@ -15,7 +16,7 @@ export const ENVELOPE_SUITE = 1
 export const SIGNATURE_LABEL = "lamina/v1/update"
 
 /** How a plaintext of this length is cut and how long its envelope is. */
-export interface Layout {
+interface Layout {
   readonly segments: number
   readonly envelopeBytes: number
   /** Where the stanza and the segments begin. */

@@ -40,7 +40,10 @@ function codeWithout(envelope: Uint8Array, bit: number): unknown {
   }
 }
 
-/** Frame and header are the first 244 bytes; the stanza of 1,168 after them is sampled below, at half a millisecond a bit. */
+/**
+ * Frame and header are the first 244 bytes; the stanza of 1,168 after them is sampled below, at half a millisecond a
+ * bit.
+ */
 test("every bit of frame, header and first segment matters", () => {
   const { envelope } = seal(text(100))
   const codes = new Set<unknown>()
@@ -59,7 +62,8 @@ test("a bit anywhere matters (seeded sample over three segments)", () => {
 
 test("one envelope is never made twice: content key, salt and X-Wing randomness are fresh", () => {
   const [one, two] = [seal(text(100)), seal(text(100))]
-  // salt, stanza root and commitment in the header; ciphertext in the stanza; and the same plaintext gives another segment
+  // salt, stanza root and commitment in the header; ciphertext in the stanza; and the same plaintext gives another
+  // segment
   expect(one.root).not.toEqual(two.root)
   expect(one.envelope.subarray(-116)).not.toEqual(two.envelope.subarray(-116))
   expect(one.envelope.subarray(244, 276)).not.toEqual(two.envelope.subarray(244, 276))

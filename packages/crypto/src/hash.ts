@@ -15,7 +15,10 @@ export function hash(...parts: readonly Uint8Array[]): Uint8Array {
   return hasher.digest()
 }
 
-/** BLAKE2b-256 of bytes that come in pieces. Its state is libsodium's memory, given back by digest(): call it whatever happens. */
+/**
+ * BLAKE2b-256 of bytes that come in pieces. Its state is libsodium's memory, given back by digest(): call it whatever
+ * happens.
+ */
 export class Hasher {
   readonly #state = sodium.crypto_generichash_init(null, HASH_BYTES)
 
@@ -43,7 +46,10 @@ export async function hashFile(path: string, options: { signal?: AbortSignal } =
   return result
 }
 
-/** Keyed BLAKE2b-256 over "lamina/v1/" ‖ label ‖ 0x00 ‖ be64(length of context) ‖ context: every derived key of the protocol. */
+/**
+ * Keyed BLAKE2b-256 over "lamina/v1/" ‖ label ‖ 0x00 ‖ be64(length of context) ‖ context: every derived key of the
+ * protocol.
+ */
 export function kdf(key: Uint8Array, label: string, context: Uint8Array): Uint8Array {
   const length = new Uint8Array(8)
   new DataView(length.buffer).setBigUint64(0, BigInt(context.byteLength))

@@ -16,8 +16,9 @@ const OWNER_ONLY = 0o600
 const OTHERS = 0o077
 
 /**
- * Reads an identity file, or makes one (mode 0600, durable before it is used; of processes that start together one makes it and all get that
- * one). FILE_UNREADABLE: not readable, not an identity, or open to other users; FILE_UNWRITABLE.
+ * Reads an identity file, or makes one (mode 0600, durable before it is used; of processes that start together one
+ * makes it and all get that one). FILE_UNREADABLE: not readable, not an identity, or open to other users;
+ * FILE_UNWRITABLE.
  */
 export async function loadOrCreateIdentity(path: string): Promise<Identity> {
   return (await load(path)) ?? (await create(path))

@@ -37,8 +37,8 @@ export function sign(signer: Identity, label: string, ...parts: readonly Uint8Ar
 }
 
 /**
- * False for a wrong signature and for bytes that are no key or no signature at all. libsodium's check, which refuses keys of small order:
- * OpenSSL takes the neutral point for a key, and then one signature fits every message.
+ * False for a wrong signature and for bytes that are no key or no signature at all. libsodium's check, which refuses
+ * keys of small order: OpenSSL takes the neutral point for a key, and then one signature fits every message.
  */
 export function verify(
   publicKey: Uint8Array,

@@ -27,8 +27,9 @@ export interface Expected {
 }
 
 /**
- * What can be known of an upload before its first chunk: header, sizes, round, sender and signature fit together. Returns the Merkle root that names
- * the envelope. Throws ROUND_MISMATCH for another round's header, ENVELOPE_REJECTED for everything else alike.
+ * What can be known of an upload before its first chunk: header, sizes, round, sender and signature fit together.
+ * Returns the Merkle root that names the envelope. Throws ROUND_MISMATCH for another round's header, ENVELOPE_REJECTED
+ * for everything else alike.
  */
 export function checkOpen(
   open: Pick<UploadOpen, "header" | "leaves" | "signature" | "envelopeBytes">,
@@ -45,7 +46,10 @@ export function checkOpen(
   return { root, header }
 }
 
-/** The plaintext of a whole envelope whose leaves were checked. ROUND_MISMATCH, else ENVELOPE_REJECTED for every failure alike. */
+/**
+ * The plaintext of a whole envelope whose leaves were checked. ROUND_MISMATCH, else ENVELOPE_REJECTED for every failure
+ * alike.
+ */
 export function openEnvelope(
   envelope: Uint8Array,
   { recipientSecretKey, expected }: { recipientSecretKey: Uint8Array; expected: Expected },

@@ -4,7 +4,9 @@ import { TAG_BYTES, decryptInto, encryptInto } from "./aead.js"
 import { concat, kdf } from "./hash.js"
 import { sodium } from "./sodium.js"
 
-/** X-Wing (X25519 + ML-KEM-768): the key pair an envelope's content key is wrapped to. Secret 32 bytes, public 1,216. */
+/**
+ * X-Wing (X25519 + ML-KEM-768): the key pair an envelope's content key is wrapped to. Secret 32 bytes, public 1,216.
+ */
 export interface RecipientKey {
   readonly publicKey: Uint8Array
   readonly secretKey: Uint8Array
@@ -28,8 +30,8 @@ export function recipientKeyFromSeed(seed: Uint8Array): RecipientKey {
 }
 
 /**
- * Wraps a content key for one recipient. `context` = RH ‖ client id: a stanza moved to another round or sender does not open.
- * FRAME_MALFORMED for a recipient key that is none (it comes in a round header).
+ * Wraps a content key for one recipient. `context` = RH ‖ client id: a stanza moved to another round or sender does not
+ * open. FRAME_MALFORMED for a recipient key that is none (it comes in a round header).
  */
 export function wrapKey(
   { recipientKey, context, kemSeed }: { recipientKey: Uint8Array; context: Uint8Array; kemSeed?: Uint8Array },
@@ -81,7 +83,10 @@ function decapsulate(ciphertext: Uint8Array, secretKey: Uint8Array): Uint8Array 
   }
 }
 
-/** The shared secret is fresh for every stanza, so the nonce may be zero. The last byte of the context is the stanza's index, 0. */
+/**
+ * The shared secret is fresh for every stanza, so the nonce may be zero. The last byte of the context is the stanza's
+ * index, 0.
+ */
 function wrapping(
   sharedSecret: Uint8Array,
   context: Uint8Array,

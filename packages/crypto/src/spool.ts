@@ -18,8 +18,8 @@ export interface SealedEnvelope extends SealedParts {
 }
 
 /**
- * Seals straight to a spool file that is durable, under its final name, before this resolves: every retry sends these bytes. A full disk is
- * STORAGE_FULL and leaves nothing behind; other failures of the disk are FILE_UNWRITABLE.
+ * Seals straight to a spool file that is durable, under its final name, before this resolves: every retry sends these
+ * bytes. A full disk is STORAGE_FULL and leaves nothing behind; other failures of the disk are FILE_UNWRITABLE.
  */
 export async function sealEnvelope(input: SealInput, spoolPath: string): Promise<SealedEnvelope> {
   const { envelope, ...parts } = sealToBytes(input)
@@ -43,7 +43,10 @@ export async function sealEnvelope(input: SealInput, spoolPath: string): Promise
   return { ...parts, path: spoolPath }
 }
 
-/** A spooled envelope again, after a restart; undefined where there is none. BLOB_CORRUPT for a file that is no whole envelope. */
+/**
+ * A spooled envelope again, after a restart; undefined where there is none. BLOB_CORRUPT for a file that is no whole
+ * envelope.
+ */
 export async function readSealed(spoolPath: string): Promise<SealedEnvelope | undefined> {
   const file = await readFile(spoolPath).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === "ENOENT") return undefined

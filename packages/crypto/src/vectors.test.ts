@@ -8,7 +8,10 @@ import { checkOpen, openEnvelope } from "./open.js"
 import { recipientKeyFromSeed, unwrapKey, wrapKey } from "./recipient.js"
 import { sealToBytes } from "./seal.js"
 
-/** The committed vectors of test/vectors/crypto. They are the contract: a change of any value is a change of the protocol. */
+/**
+ * The committed vectors of test/vectors/crypto. They are the contract: a change of any value is a change of the
+ * protocol.
+ */
 function cases<T>(name: string): T[] {
   const text = readFileSync(new URL(`../../../test/vectors/crypto/${name}.json`, import.meta.url), "utf8")
   return (JSON.parse(text) as { cases: T[] }).cases
@@ -148,7 +151,8 @@ test.each(cases<CraftedCase>("crafted"))("an insider's envelope: $name", (vector
     signature: bin(vector.signature),
     envelopeBytes: envelope.length,
   }
-  // the signature is right: what cannot be seen from the outside passes here, everything else is refused before a byte is stored
+  // the signature is right: what cannot be seen from the outside passes here, everything else is refused before a byte
+  // is stored
   const inside =
     /^(nothing|the (key commitment is|manifest hash|stanza))/.test(vector.name) ||
     /^the (only )?segment/.test(vector.name)

@@ -1,4 +1,5 @@
-// Generates gen/lamina.js from proto/lamina.proto. `--check`: changes nothing, fails when the committed file is out of date.
+// Generates gen/lamina.js from proto/lamina.proto. `--check`: changes nothing, fails when the committed file is out of
+// date.
 import { spawnSync } from "node:child_process"
 import { readFileSync, writeFileSync } from "node:fs"
 import { createRequire } from "node:module"

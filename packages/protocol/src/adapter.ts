@@ -1,7 +1,8 @@
 /**
- * LoRA factors as every package passes them on. One module is one linear layer y = W x of the base, W (M,N) with M = out features
- * and N = in features; its adapter adds s·B·A with A (R,N), B (M,R) (Hu et al. 2021, arXiv:2106.09685). A and B are told apart by
- * name, never by which side equals the rank; rank, alpha and scaling rule travel with every module.
+ * LoRA factors as every package passes them on. One module is one linear layer y = W x of the base, W (M,N) with M =
+ * out features and N = in features; its adapter adds s·B·A with A (R,N), B (M,R) (Hu et al. 2021, arXiv:2106.09685). A
+ * and B are told apart by name, never by which side equals the rank; rank, alpha and scaling rule travel with every
+ * module.
  */
 export interface AdapterModule {
   /** Path of the linear layer inside the base as PEFT writes it, e.g. `model.layers.0.self_attn.q_proj`. */
@@ -28,7 +29,10 @@ export interface Adapter {
 /** What a client submits: its adapter, and how much data stands behind it. */
 export interface Update {
   readonly clientId: string
-  /** Tokens (or examples, as the recipe says) trained on; the weight p_k is this over the cohort's sum. Positive integer. */
+  /**
+   * Tokens (or examples, as the recipe says) trained on; the weight p_k is this over the cohort's sum. Positive
+   * integer.
+   */
   readonly weight: number
   readonly adapter: Adapter
 }

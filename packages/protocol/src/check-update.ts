@@ -5,8 +5,9 @@ import type { Plan } from "./messages.js"
 import type { UpdateContent } from "./update.js"
 
 /**
- * An update against the plan its client was given: every planned module once, shapes, ranks and alphas as planned, finite values within
- * LIMITS.valueMax, a positive whole weight. Throws UPDATE_WEIGHT, UPDATE_MODULE, UPDATE_SHAPE, UPDATE_RANK or UPDATE_NOT_FINITE.
+ * An update against the plan its client was given: every planned module once, shapes, ranks and alphas as planned,
+ * finite values within LIMITS.valueMax, a positive whole weight. Throws UPDATE_WEIGHT, UPDATE_MODULE, UPDATE_SHAPE,
+ * UPDATE_RANK or UPDATE_NOT_FINITE.
  */
 export function checkUpdate(update: UpdateContent, plan: Plan): void {
   if (!Number.isSafeInteger(update.weight) || update.weight < 1 || update.weight > LIMITS.weightMax)
@@ -52,7 +53,10 @@ function checkModule(module: AdapterModule, expected: Plan["modules"][number], s
   }
 }
 
-/** Index of the first NaN, infinity or too large value; -1 when there is none. One comparison per value: NaN fails it too. */
+/**
+ * Index of the first NaN, infinity or too large value; -1 when there is none. One comparison per value: NaN fails it
+ * too.
+ */
 function firstUnacceptable(values: Float32Array): number {
   for (let i = 0; i < values.length; i++) if (!(Math.abs(values[i] as number) <= LIMITS.valueMax)) return i
   return -1

@@ -13,8 +13,11 @@ export interface Field<T> {
   readonly numberMax?: number
 }
 
-/** Bytes <-> a message. Both directions check every field; decode throws nothing but FRAME_TOO_LARGE and FRAME_MALFORMED. */
-export interface Codec<T> {
+/**
+ * Bytes <-> a message. Both directions check every field; decode throws nothing but FRAME_TOO_LARGE and
+ * FRAME_MALFORMED.
+ */
+interface Codec<T> {
   encode(value: T): Uint8Array
   /** `bytesMax`: LIMITS.frameBytesMax unless the message travels over HTTP. Decoded bytes are copies. */
   decode(bytes: Uint8Array, options?: { bytesMax?: number }): T
@@ -34,8 +37,8 @@ type Values<F> = {
 type Of<F> = F extends Field<infer T> ? T : never
 
 /**
- * A codec for message `name` of proto/lamina.proto. `fields` are in the order of their field numbers, 1, 2, 3 and so on (a test compares with
- * the .proto file). `check` says what is wrong where fields must fit together.
+ * A codec for message `name` of proto/lamina.proto. `fields` are in the order of their field numbers, 1, 2, 3 and so on
+ * (a test compares with the .proto file). `check` says what is wrong where fields must fit together.
  */
 export function message<F extends Record<string, Field<unknown>>>(
   name: string,

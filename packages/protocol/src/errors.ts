@@ -1,6 +1,7 @@
 /**
- * Every failure that can leave a package: code -> wire number, retry advice and exit status of the command line.
- * Names and numbers are on the wire: append, never rename, never reuse. docs/errors.md lists the same codes (a test compares).
+ * Every failure that can leave a package: code -> wire number, retry advice and exit status of the command line. Names
+ * and numbers are on the wire: append, never rename, never reuse. docs/errors.md lists the same codes (a test
+ * compares).
  */
 export const ERRORS = {
   // 1xxx: frames and sessions
@@ -66,7 +67,9 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS
 
-/** A failure a user or a peer can act on. `code` is stable, `message` says what, expected, got; `hint` says what to do. */
+/**
+ * A failure a user or a peer can act on. `code` is stable, `message` says what, expected, got; `hint` says what to do.
+ */
 export class LaminaError extends Error {
   override readonly name = "LaminaError"
   readonly code: ErrorCode
@@ -86,7 +89,10 @@ export function errorCodeOfWire(wire: number): ErrorCode {
   return byWire.get(wire) ?? "INTERNAL"
 }
 
-/** True for any error that carries a code of the table: LaminaError, KernelError, or one from another copy of this package. */
+/**
+ * True for any error that carries a code of the table: LaminaError, KernelError, or one from another copy of this
+ * package.
+ */
 export function hasErrorCode(error: unknown): error is Error & { code: ErrorCode; hint?: string } {
   return (
     error instanceof Error && "code" in error && typeof error.code === "string" && Object.hasOwn(ERRORS, error.code)

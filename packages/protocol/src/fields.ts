@@ -34,7 +34,9 @@ export function double({ min = -Infinity, max = Infinity }: { min?: number; max?
   }
 }
 
-/** Bytes of one of `lengths`, or of at most `max`; always a copy, since protobufjs hands out views of the whole frame. */
+/**
+ * Bytes of one of `lengths`, or of at most `max`; always a copy, since protobufjs hands out views of the whole frame.
+ */
 export function bytes({ lengths, max = Infinity }: { lengths?: readonly number[]; max?: number }): Field<Uint8Array> {
   return {
     read(value, where) {

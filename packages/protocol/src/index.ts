@@ -36,4 +36,3 @@ export type {
 } from "./messages.js"
 export { decodeAdapter, decodeUpdate, encodeAdapter, encodeUpdate } from "./update.js"
 export type { UpdateContent } from "./update.js"
-export { scanWire } from "./wire-scan.js"

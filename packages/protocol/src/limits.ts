@@ -1,4 +1,7 @@
-/** Bounds every peer enforces before it allocates. Reasons: docs/protocol.md, "Limits". Bytes unless the name says otherwise. */
+/**
+ * Bounds every peer enforces before it allocates. Reasons: docs/protocol.md, "Limits". Bytes unless the name says
+ * otherwise.
+ */
 export const LIMITS = {
   /** One control frame over the socket (socket.io's `maxHttpBufferSize` is set just above it). */
   frameBytesMax: 384 * 1024,
@@ -24,6 +27,8 @@ export const LIMITS = {
   weightMax: 1e12,
   /** Nesting of a protobuf message. */
   depthMax: 8,
-  /** Fields of one protobuf message, nested ones included: 600 KB of empty sub-messages would decode to 300,000 objects. */
+  /**
+   * Fields of one protobuf message, nested ones included: 600 KB of empty sub-messages would decode to 300,000 objects.
+   */
   fieldsMax: 100_000,
 } as const

@@ -1,5 +1,5 @@
 import { message } from "./codec.js"
-import type { Codec } from "./codec.js"
+import type { MessageCodec } from "./codec.js"
 import {
   bytes,
   double,
@@ -16,7 +16,9 @@ import {
 } from "./fields.js"
 import { LIMITS } from "./limits.js"
 
-/** Every message of proto/lamina.proto with the meaning of its fields checked. docs/protocol.md is the specification. */
+/**
+ * Every message of proto/lamina.proto with the meaning of its fields checked. docs/protocol.md is the specification.
+ */
 const hash = bytes({ lengths: [32] })
 /** Empty, or a hash. */
 const maybeHash = bytes({ lengths: [0, 32] })
@@ -214,7 +216,7 @@ export const messages = {
   EnvelopeHeader, ManifestTensor, ManifestModule, Metric, UpdateManifest,
 }
 
-type Message<C> = C extends Codec<infer T> ? T : never
+type Message<C> = C extends MessageCodec<infer T> ? T : never
 export type Hello = Message<typeof Hello>
 export type Challenge = Message<typeof Challenge>
 export type Capability = Message<typeof Capability>

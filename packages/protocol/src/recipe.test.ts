@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs"
 
-import { parseRecipe, recipeKeys } from "./recipe.js"
+import { parseRecipe, recipeJsonSchema, recipeKeys } from "./recipe.js"
 
 const minimal = { name: "a", base: "b" }
 
@@ -63,4 +63,33 @@ test("docs/recipes.md has a row for every key with its default", () => {
     expect([path, row !== undefined]).toEqual([path, true])
     if (fallback !== undefined) expect([path, row?.includes(`| ${fallback} |`)]).toEqual([path, true])
   }
+})
+
+test("the JSON Schema says what must be given, the bounds, and that other keys are wrong", () => {
+  const schema = recipeJsonSchema() as {
+    required: string[]
+    additionalProperties: boolean
+    properties: Record<string, object>
+  }
+  expect(schema.required).toEqual(["name", "base"])
+  expect(schema.additionalProperties).toBe(false)
+  expect(schema.properties.rounds).toMatchObject({ type: "integer", minimum: 1, maximum: 100_000, default: 3 })
+  expect(schema.properties.strategy).toMatchObject({ enum: ["flora", "fedit"], default: "flora" })
+})
+
+test("several mistakes are told together, one line each", () => {
+  const lines = (): string[] => {
+    try {
+      parseRecipe({ name: "Not Good", base: "", rounds: 0, extra: 1 })
+      return []
+    } catch (error) {
+      return (error as Error).message.split("\n")
+    }
+  }
+  expect(
+    lines()
+      .map((line) => line.slice(0, line.indexOf(":")))
+      .sort(),
+  ).toEqual(["base", "name", "recipe", "rounds"])
+  for (const line of lines()) expect(line).toMatch(/got/)
 })

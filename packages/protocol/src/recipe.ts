@@ -101,7 +101,9 @@ export const Recipe = z
 export type Recipe = z.infer<typeof Recipe>
 export type RecipeInput = z.input<typeof Recipe>
 
-/** Unknown data -> Recipe, or RECIPE_INVALID whose message has one line per issue: path, what was expected, what came. */
+/**
+ * Unknown data -> Recipe, or RECIPE_INVALID whose message has one line per issue: path, what was expected, what came.
+ */
 export function parseRecipe(data: unknown): Recipe {
   const result = Recipe.safeParse(data, { reportInput: true })
   if (result.success) return result.data
@@ -143,7 +145,10 @@ function knownKeys(path: readonly PropertyKey[]): string[] {
   return Object.keys(node?.properties ?? {})
 }
 
-/** Every key as a dotted path (`simulation.clients[].rank`) with its default as JSON, undefined where it must be given or is optional. */
+/**
+ * Every key as a dotted path (`simulation.clients[].rank`) with its default as JSON, undefined where it must be given
+ * or is optional.
+ */
 export function recipeKeys(): { path: string; fallback: string | undefined }[] {
   const walk = (node: SchemaNode, path: string): { path: string; fallback: string | undefined }[] => {
     if (node.properties)

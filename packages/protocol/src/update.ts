@@ -6,8 +6,9 @@ import { messages } from "./messages.js"
 import type { ManifestModule, Metric } from "./messages.js"
 
 /**
- * The container of adapters and updates: u32le manifest length ‖ UpdateManifest ‖ zeros to a multiple of 64 ‖ tensors. Tensors are raw
- * little-endian f32, a then b of each module in name order, each at a multiple of 64 with zeros between. The same content gives the same bytes.
+ * The container of adapters and updates: u32le manifest length ‖ UpdateManifest ‖ zeros to a multiple of 64 ‖ tensors.
+ * Tensors are raw little-endian f32, a then b of each module in name order, each at a multiple of 64 with zeros
+ * between. The same content gives the same bytes.
  */
 export interface UpdateContent {
   /** Tokens or examples behind the update; 0 in a plain adapter file. */
@@ -42,7 +43,10 @@ export function encodeUpdate({ weight, adapter, metrics }: UpdateContent): Uint8
   return out
 }
 
-/** Bytes from a stranger -> content that owns its memory, or UPDATE_MALFORMED, UPDATE_MODULE, UPDATE_SHAPE. Values are not looked at. */
+/**
+ * Bytes from a stranger -> content that owns its memory, or UPDATE_MALFORMED, UPDATE_MODULE, UPDATE_SHAPE. Values are
+ * not looked at.
+ */
 export function decodeUpdate(bytes: Uint8Array): UpdateContent {
   if (bytes.byteLength < 4) throw malformed(`expected at least 4 bytes, got ${bytes.byteLength}`)
   const manifestBytes = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0, true)

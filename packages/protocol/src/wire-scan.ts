@@ -2,8 +2,9 @@ import { LaminaError } from "./errors.js"
 import { LIMITS } from "./limits.js"
 
 /**
- * Walks protobuf bytes without building anything: counts fields, checks that every length stays inside. A message of empty sub-messages would
- * otherwise decode to far more memory than it has bytes. Sub-messages are walked where `nested` says so, since bytes and strings look the same.
+ * Walks protobuf bytes without building anything: counts fields, checks that every length stays inside. A message of
+ * empty sub-messages would otherwise decode to far more memory than it has bytes. Sub-messages are walked where
+ * `nested` says so, since bytes and strings look the same.
  */
 export interface WireShape {
   /** By field number. Unknown numbers are a newer peer's and are skipped. */
@@ -19,8 +20,8 @@ export interface WireField {
 }
 
 /**
- * Throws FRAME_MALFORMED (bad varint, length, wire type, depth, a single field twice) or FRAME_TOO_LARGE (more entries than a list may have,
- * more than LIMITS.fieldsMax fields in all).
+ * Throws FRAME_MALFORMED (bad varint, length, wire type, depth, a single field twice) or FRAME_TOO_LARGE (more entries
+ * than a list may have, more than LIMITS.fieldsMax fields in all).
  */
 export function scanWire(bytes: Uint8Array, shape: WireShape, name = "protobuf"): void {
   new Scanner(bytes, name).message(0, bytes.length, { shape, depth: 0 })
