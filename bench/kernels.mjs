@@ -1,6 +1,7 @@
-// B3: each op of backend `native` against the machine's peak measured in the same minute, at the shapes of a 135M Llama (hidden 576,
-// FFN 1536, 9 query and 3 key heads of 64, vocabulary 49152), q8 weights, rank 8. One JSON line per figure, then the share of one
-// training step each op takes. `node bench/kernels.mjs [--tokens 512] [--threads 2] [--precision bf16] [--ms 200]`
+// B3: each op of backend `native` against the machine's peak measured in the same minute, at the shapes of a 135M
+// Llama (hidden 576, FFN 1536, 9 query and 3 key heads of 64, vocabulary 49152), q8 weights, rank 8. One JSON line
+// per figure, then the share of one training step each op takes. `node bench/kernels.mjs [--tokens 512] [--threads 2]
+// [--precision bf16] [--ms 200]`
 import { createRequire } from "node:module"
 import { parseArgs } from "node:util"
 

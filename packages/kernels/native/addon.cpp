@@ -1,5 +1,6 @@
-// The N-API face of the kernels: plain functions of numbers and typed arrays, each answering a status (arguments.hpp). It holds no
-// state of its own, so any number of worker threads may load it. The TypeScript side of this list is src/native/addon.ts.
+// The N-API face of the kernels: plain functions of numbers and typed arrays, each answering a status (arguments.hpp).
+// It holds no state of its own, so any number of worker threads may load it. The TypeScript side of this list is
+// src/native/addon.ts.
 #include <node_api.h>
 
 #include <algorithm>
@@ -87,7 +88,10 @@ napi_value rms_norm(napi_env env, napi_callback_info info) {
   const float* weight = args.floats(static_cast<double>(d));
   const float eps = static_cast<float>(args.number());
   float* y = args.floats(product(rows, d));
-  if (args.ok()) by_rows(rows, d, [&](long first, long count) { isa().kernels->rms_norm(x + first * d, weight, eps, y + first * d, count, d); });
+  if (args.ok())
+    by_rows(rows, d, [&](long first, long count) {
+      isa().kernels->rms_norm(x + first * d, weight, eps, y + first * d, count, d);
+    });
   return args.answer();
 }
 
@@ -100,7 +104,9 @@ napi_value rms_norm_grad(napi_env env, napi_callback_info info) {
   const float eps = static_cast<float>(args.number());
   float* dx = args.floats(product(rows, d));
   if (args.ok())
-    by_rows(rows, d, [&](long first, long count) { isa().kernels->rms_norm_grad(dy + first * d, x + first * d, weight, eps, dx + first * d, count, d); });
+    by_rows(rows, d, [&](long first, long count) {
+      isa().kernels->rms_norm_grad(dy + first * d, x + first * d, weight, eps, dx + first * d, count, d);
+    });
   return args.answer();
 }
 
@@ -120,7 +126,8 @@ napi_value rope(napi_env env, napi_callback_info info) {
     if (positions[t] < 0 || positions[t] >= table) return args.answer(Status::bad_value);
   const long width = heads * head_dim;
   by_rows(rows, width, [&](long first, long count) {
-    isa().kernels->rope(x + first * width, y + first * width, count, heads, head_dim, positions + first, cos, sin, inverse);
+    isa().kernels->rope(x + first * width, y + first * width, count, heads, head_dim, positions + first, cos, sin,
+                        inverse);
   });
   return args.answer();
 }
@@ -166,7 +173,8 @@ napi_value attention_grad(napi_env env, napi_callback_info info) {
   float* dq = args.floats(a.queries);
   float* dk = args.floats(a.keys);
   float* dv = args.floats(a.keys);
-  return args.ok() ? args.answer(attention_backward(a.shape, a.offsets, a.segments, dy, q, k, v, dq, dk, dv)) : args.answer();
+  return args.ok() ? args.answer(attention_backward(a.shape, a.offsets, a.segments, dy, q, k, v, dq, dk, dv))
+                   : args.answer();
 }
 
 napi_value swiglu(napi_env env, napi_callback_info info) {
@@ -175,7 +183,9 @@ napi_value swiglu(napi_env env, napi_callback_info info) {
   const float* gate = args.float_list(count);
   const float* up = args.floats(static_cast<double>(count));
   float* y = args.floats(static_cast<double>(count));
-  if (args.ok()) by_elements(static_cast<long>(count), [&](long first, long n) { isa().kernels->swiglu(gate + first, up + first, y + first, n); });
+  if (args.ok())
+    by_elements(static_cast<long>(count),
+                [&](long first, long n) { isa().kernels->swiglu(gate + first, up + first, y + first, n); });
   return args.answer();
 }
 
@@ -189,7 +199,9 @@ napi_value swiglu_grad(napi_env env, napi_callback_info info) {
   float* dgate = args.floats(n);
   float* dup = args.floats(n);
   if (args.ok())
-    by_elements(static_cast<long>(count), [&](long i, long some) { isa().kernels->swiglu_grad(dy + i, gate + i, up + i, dgate + i, dup + i, some); });
+    by_elements(static_cast<long>(count), [&](long i, long some) {
+      isa().kernels->swiglu_grad(dy + i, gate + i, up + i, dgate + i, dup + i, some);
+    });
   return args.answer();
 }
 
@@ -199,7 +211,8 @@ napi_value add(napi_env env, napi_callback_info info) {
   const float* a = args.float_list(count);
   const float* b = args.floats(static_cast<double>(count));
   float* y = args.floats(static_cast<double>(count));
-  if (args.ok()) by_elements(static_cast<long>(count), [&](long i, long n) { isa().kernels->add(a + i, b + i, y + i, n); });
+  if (args.ok())
+    by_elements(static_cast<long>(count), [&](long i, long n) { isa().kernels->add(a + i, b + i, y + i, n); });
   return args.answer();
 }
 
@@ -240,13 +253,19 @@ napi_value adamw(napi_env env, napi_callback_info info) {
   const float* grad = args.floats(n);
   float* m = args.floats(n);
   float* v = args.floats(n);
-  const double rate = args.number(), beta1 = args.number(), beta2 = args.number(), eps = args.number(), decay = args.number();
+  const double rate = args.number(), beta1 = args.number(), beta2 = args.number(), eps = args.number(),
+               decay = args.number();
   const double step = static_cast<double>(args.integer(1, 9007199254740991.0)), grad_scale = args.number();
-  const AdamwStep s{static_cast<float>(1.0 - rate * decay), static_cast<float>(beta1), static_cast<float>(beta2),
-                    static_cast<float>(rate / (1.0 - std::pow(beta1, step))), static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(beta2, step))),
-                    static_cast<float>(eps), static_cast<float>(grad_scale)};
+  const AdamwStep s{static_cast<float>(1.0 - rate * decay),
+                    static_cast<float>(beta1),
+                    static_cast<float>(beta2),
+                    static_cast<float>(rate / (1.0 - std::pow(beta1, step))),
+                    static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(beta2, step))),
+                    static_cast<float>(eps),
+                    static_cast<float>(grad_scale)};
   if (args.ok())
-    by_elements(static_cast<long>(count), [&](long i, long some) { isa().kernels->adamw(param + i, grad + i, m + i, v + i, some, s); });
+    by_elements(static_cast<long>(count),
+                [&](long i, long some) { isa().kernels->adamw(param + i, grad + i, m + i, v + i, some, s); });
   return args.answer();
 }
 
@@ -328,11 +347,27 @@ NAPI_MODULE_INIT() {
   const struct {
     const char* name;
     napi_callback function;
-  } list[] = {{"linear", linear}, {"linearGrad", linear_grad}, {"rmsNorm", rms_norm}, {"rmsNormGrad", rms_norm_grad}, {"rope", rope},
-              {"attention", attention}, {"attentionGrad", attention_grad}, {"swiglu", swiglu}, {"swigluGrad", swiglu_grad}, {"add", add},
-              {"embedding", embedding}, {"lmHead", lm_head_cross_entropy}, {"adamw", adamw}, {"setThreads", set_threads_of_caller},
-              {"threads", threads_of_caller}, {"processors", processor_count}, {"isa", isa_name}, {"bf16Family", bf16_name},
-              {"setIsa", choose_isa}, {"isas", isa_names}, {"measurePeak", peak}};
+  } list[] = {{"linear", linear},
+              {"linearGrad", linear_grad},
+              {"rmsNorm", rms_norm},
+              {"rmsNormGrad", rms_norm_grad},
+              {"rope", rope},
+              {"attention", attention},
+              {"attentionGrad", attention_grad},
+              {"swiglu", swiglu},
+              {"swigluGrad", swiglu_grad},
+              {"add", add},
+              {"embedding", embedding},
+              {"lmHead", lm_head_cross_entropy},
+              {"adamw", adamw},
+              {"setThreads", set_threads_of_caller},
+              {"threads", threads_of_caller},
+              {"processors", processor_count},
+              {"isa", isa_name},
+              {"bf16Family", bf16_name},
+              {"setIsa", choose_isa},
+              {"isas", isa_names},
+              {"measurePeak", peak}};
   for (const auto& entry : list) {
     napi_value function = nullptr;
     if (napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.function, nullptr, &function) != napi_ok ||

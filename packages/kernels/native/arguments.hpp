@@ -9,14 +9,16 @@
 
 namespace lamina {
 
-// Reads the arguments of one call in order and checks type and length of every array before its memory is touched. After the first
-// wrong argument the rest reads as zero and null; `answer` tells JavaScript which one it was: status + 256 * position.
+// Reads the arguments of one call in order and checks type and length of every array before its memory is touched.
+// After the first wrong argument the rest reads as zero and null; `answer` tells JavaScript which one it was: status +
+// 256 * position.
 class Arguments {
  public:
   static constexpr size_t kMax = 40;
 
   Arguments(napi_env env, napi_callback_info info) : env_(env) {
-    if (napi_get_cb_info(env, info, &count_, values_, nullptr, nullptr) != napi_ok || count_ > kMax) fail(Status::wrong_type);
+    if (napi_get_cb_info(env, info, &count_, values_, nullptr, nullptr) != napi_ok || count_ > kMax)
+      fail(Status::wrong_type);
   }
 
   bool ok() const { return status_ == Status::ok; }
@@ -77,7 +79,8 @@ class Arguments {
   }
 
   napi_value answer(Status of_op = Status::ok) const {
-    const int32_t code = ok() ? static_cast<int32_t>(of_op) : static_cast<int32_t>(status_) + 256 * static_cast<int32_t>(wrong_);
+    const int32_t code =
+        ok() ? static_cast<int32_t>(of_op) : static_cast<int32_t>(status_) + 256 * static_cast<int32_t>(wrong_);
     napi_value result = nullptr;
     napi_create_int32(env_, code, &result);
     return result;
@@ -94,7 +97,8 @@ class Arguments {
     void* data = nullptr;
     bool is_array = false;
     napi_is_typedarray(env_, v, &is_array);
-    if (!is_array || napi_get_typedarray_info(env_, v, &type, &count, &data, nullptr, nullptr) != napi_ok || type != wanted) {
+    if (!is_array || napi_get_typedarray_info(env_, v, &type, &count, &data, nullptr, nullptr) != napi_ok ||
+        type != wanted) {
       fail(Status::wrong_type);
       count = 0;
       return nullptr;

@@ -26,15 +26,16 @@ Depths depths_of(const Product& p) {
   Depths d;
   d.start[0] = 0;
   for (int i = 0; i < p.terms; i++) {
-    const long depth = round_to(p.term[i].depth, p.family->k_unit), parts = std::max<long>(1, (depth + p.family->kc - 1) / p.family->kc);
+    const long depth = round_to(p.term[i].depth, p.family->k_unit),
+               parts = std::max<long>(1, (depth + p.family->kc - 1) / p.family->kc);
     d.start[i + 1] = d.start[i] + depth;
     d.step[i] = round_to((depth + parts - 1) / parts, 32);
   }
   return d;
 }
 
-// Walks the sum over k in passes that each read and write C once: one step of a term, and with its last step the short terms after
-// it (adapters), which would otherwise cost a pass over C for a few products.
+// Walks the sum over k in passes that each read and write C once: one step of a term, and with its last step the short
+// terms after it (adapters), which would otherwise cost a pass over C for a few products.
 class Passes {
  public:
   struct Piece {
@@ -104,7 +105,8 @@ void pack_rows(const Product& p, const Depths& d, const PackedA& a) {
   parallel((blocks + chunk - 1) / chunk, [&](long task, int) {
     for (long b = task * chunk; b < std::min(blocks, (task + 1) * chunk); b++)
       for (int i = 0; i < p.terms; i++)  // in order: packing writes a little past a term's end, into the next
-        f.pack_a(p.term[i].a + b * f.mr * p.term[i].lda, p.term[i].lda, static_cast<int>(std::min<long>(f.mr, p.rows - b * f.mr)), p.term[i].depth,
+        f.pack_a(p.term[i].a + b * f.mr * p.term[i].lda, p.term[i].lda,
+                 static_cast<int>(std::min<long>(f.mr, p.rows - b * f.mr)), p.term[i].depth,
                  a.data + static_cast<size_t>(b) * a.stride + static_cast<size_t>(d.start[i]) * f.a_bytes_per_k);
   });
 }
@@ -135,8 +137,8 @@ void run_share(const Product& p, const Depths& d, const PackedA& a, char* panels
     const size_t stride = static_cast<size_t>(pass.depth) * f.b_bytes_per_k;
     char* at = panels;
     for (int i = 0; i < pass.pieces; i++) at += pack_piece(p, pass.piece[i], at, stride, col, cols);
-    f.compute({a.data + static_cast<size_t>(row / f.mr) * a.stride + static_cast<size_t>(pass.first) * f.a_bytes_per_k, a.stride, panels, stride, c,
-               p.ldc, rows, cols, static_cast<int>(pass.depth), accumulate});
+    f.compute({a.data + static_cast<size_t>(row / f.mr) * a.stride + static_cast<size_t>(pass.first) * f.a_bytes_per_k,
+               a.stride, panels, stride, c, p.ldc, rows, cols, static_cast<int>(pass.depth), accumulate});
   }
   if (!accumulate)
     for (long i = 0; i < rows; i++) memset(c + i * p.ldc, 0, static_cast<size_t>(cols) * sizeof(float));
@@ -152,9 +154,13 @@ Status multiply(const Product& p) {
   for (Passes pass(p, d); pass.next();) deepest = std::max(deepest, pass.depth);
   PackedA a;
   // 64 more bytes, so that blocks never lie a power of two apart.
-  a.stride = static_cast<size_t>(round_to(static_cast<long>(static_cast<size_t>(d.start[p.terms]) * f.a_bytes_per_k + f.a_slack), 64)) + 64;
+  a.stride = static_cast<size_t>(
+                 round_to(static_cast<long>(static_cast<size_t>(d.start[p.terms]) * f.a_bytes_per_k + f.a_slack), 64)) +
+             64;
   a.data = static_cast<char*>(scratch(Scratch::pack_a, a.stride * static_cast<size_t>((p.rows + f.mr - 1) / f.mr)));
-  const size_t panel_bytes = static_cast<size_t>(round_to(static_cast<long>(static_cast<size_t>(deepest * kPanels) * f.b_bytes_per_k), 64)) + 64;
+  const size_t panel_bytes =
+      static_cast<size_t>(round_to(static_cast<long>(static_cast<size_t>(deepest * kPanels) * f.b_bytes_per_k), 64)) +
+      64;
   char* panels = static_cast<char*>(scratch(Scratch::pack_b, panel_bytes * static_cast<size_t>(threads())));
   if (!a.data || !panels) return Status::out_of_memory;
 
@@ -162,7 +168,8 @@ Status multiply(const Product& p) {
   const Split s = split(p);
   const long row_shares = (p.rows + s.rows - 1) / s.rows;
   parallel(row_shares * ((p.cols + s.cols - 1) / s.cols), [&](long task, int slot) {
-    run_share(p, d, a, panels + panel_bytes * static_cast<size_t>(slot), s, task % row_shares * s.rows, task / row_shares * s.cols);
+    run_share(p, d, a, panels + panel_bytes * static_cast<size_t>(slot), s, task % row_shares * s.rows,
+              task / row_shares * s.cols);
   });
   return Status::ok;
 }

@@ -13,7 +13,8 @@ struct Term {
   bool transposed;
 };
 
-// C (rows, cols) = [C +] [bias +] sum of the terms, in the order given. Every element is summed by one thread in one order.
+// C (rows, cols) = [C +] [bias +] sum of the terms, in the order given. Every element is summed by one thread in one
+// order.
 struct Product {
   static constexpr int kTermsMax = 3;
   const GemmFamily* family;

@@ -39,7 +39,8 @@ uint64_t enabled_state() {
   return (static_cast<uint64_t>(high) << 32) | low;
 }
 
-// Linux hands out the 8 KiB of tile registers on request only (arch_prctl ARCH_REQ_XCOMP_PERM, feature 18), for the whole process.
+// Linux hands out the 8 KiB of tile registers on request only (arch_prctl ARCH_REQ_XCOMP_PERM, feature 18), for the
+// whole process.
 bool request_tiles() {
 #if defined(__linux__)
   return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
@@ -82,8 +83,16 @@ double time_family(const GemmFamily& family) {
   char* memory = static_cast<char*>(scratch(Scratch::calibration, 2 * a_bytes + b_bytes + sizeof(float) * kRows * 64));
   if (!memory) return 1e9;
   memset(memory, 0, 2 * a_bytes + b_bytes + sizeof(float) * kRows * 64);
-  const GemmFamily::Compute product{memory, a_bytes, memory + 2 * a_bytes, b_bytes, reinterpret_cast<float*>(memory + 2 * a_bytes + b_bytes),
-                                    family.nr, kRows, family.nr, kDepth, false};
+  const GemmFamily::Compute product{memory,
+                                    a_bytes,
+                                    memory + 2 * a_bytes,
+                                    b_bytes,
+                                    reinterpret_cast<float*>(memory + 2 * a_bytes + b_bytes),
+                                    family.nr,
+                                    kRows,
+                                    family.nr,
+                                    kDepth,
+                                    false};
   double best = 1e9;
   for (int repeat = 0; repeat < 5; repeat++) {
     const auto start = std::chrono::steady_clock::now();
@@ -118,7 +127,8 @@ Choices list_choices() {
   c.offer("portable", portable_kernels(), nullptr);
 #if defined(__x86_64__)
   // Where dpbf16 exists it is either twice as fast as f32 FMA or half as fast; 1 ms tells which.
-  if (!amx_family() && bf16_dot_family() && time_family(*bf16_dot_family()) > time_family(avx512_kernels().f32)) c.preferred = 1;
+  if (!amx_family() && bf16_dot_family() && time_family(*bf16_dot_family()) > time_family(avx512_kernels().f32))
+    c.preferred = 1;
 #endif
   return c;
 }

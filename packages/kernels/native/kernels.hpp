@@ -4,25 +4,27 @@
 
 #include "weight.hpp"
 
-// What each instruction set provides: serial functions on plain pointers, no allocation, no threads, no checks (the callers in
-// this folder check and share the work out). Letters as in kernel-args.ts. `ld` is the distance between rows in elements.
+// What each instruction set provides: serial functions on plain pointers, no allocation, no threads, no checks (the
+// callers in this folder check and share the work out). Letters as in kernel-args.ts. `ld` is the distance between rows
+// in elements.
 
 namespace lamina {
 
-// One way to multiply packed blocks. A (rows, K) is packed in blocks of `mr` rows, B (K, columns) in panels of `nr` columns.
-// Sums over k run in one fixed order per output element, whatever the block it falls into.
+// One way to multiply packed blocks. A (rows, K) is packed in blocks of `mr` rows, B (K, columns) in panels of `nr`
+// columns. Sums over k run in one fixed order per output element, whatever the block it falls into.
 struct GemmFamily {
   const char* name;
-  int mr;        // rows of a packed A block
-  int nr;        // columns of a packed B panel
-  int k_unit;    // K is padded with zeros to a multiple of this
-  int kc;        // largest depth of one packed B panel, a multiple of 32
+  int mr;                // rows of a packed A block
+  int nr;                // columns of a packed B panel
+  int k_unit;            // K is padded with zeros to a multiple of this
+  int kc;                // largest depth of one packed B panel, a multiple of 32
   size_t a_bytes_per_k;  // bytes of one k of an A block
   size_t b_bytes_per_k;  // bytes of one k of a B panel
   size_t a_slack;        // bytes that packing may write past an A block
 
   void (*pack_a)(const float* a, long lda, int rows, long k, void* block);
-  // transposed: B[k][n] = W[n][k] (forward, n indexes rows of W); else B[k][n] = W[k][n]. n and k are multiples of nr and 32.
+  // transposed: B[k][n] = W[n][k] (forward, n indexes rows of W); else B[k][n] = W[k][n]. n and k are multiples of nr
+  // and 32.
   void (*pack_b)(const WeightView& w, bool transposed, long n, long k, int depth, void* panel);
   // C (rows, cols) += or = A block rows x panels; blocks lie a_stride bytes apart, panels b_stride.
   struct Compute {
@@ -61,9 +63,12 @@ struct KernelSet {
   GemmFamily f32;
 
   // out[t][r] = scale * sum_k x[t][k] a[r][k]
-  void (*dot_rows)(const float* x, long ldx, long rows, const float* a, long lda, long r_count, long k, float scale, float* out, long ldo);
-  // c[i][j] = scale * sum_t a[t][i] b[t][j], i < rows, j < cols; c written as c[i * ldi + j * ldj] where one of the two is 1
-  void (*token_sum)(const float* a, long lda, long rows, const float* b, long ldb, long cols, long tokens, float scale, float* c, long ldi, long ldj);
+  void (*dot_rows)(const float* x, long ldx, long rows, const float* a, long lda, long r_count, long k, float scale,
+                   float* out, long ldo);
+  // c[i][j] = scale * sum_t a[t][i] b[t][j], i < rows, j < cols; c written as c[i * ldi + j * ldj] where one of the two
+  // is 1
+  void (*token_sum)(const float* a, long lda, long rows, const float* b, long ldb, long cols, long tokens, float scale,
+                    float* c, long ldi, long ldj);
 
   void (*drop)(const float* x, float* y, long first, long count, const Dropout& dropout);
   // y += factor * mask * x
@@ -71,7 +76,8 @@ struct KernelSet {
 
   void (*rms_norm)(const float* x, const float* weight, float eps, float* y, long rows, long d);
   void (*rms_norm_grad)(const float* dy, const float* x, const float* weight, float eps, float* dx, long rows, long d);
-  void (*rope)(const float* x, float* y, long rows, long heads, long head_dim, const int32_t* positions, const float* cos, const float* sin, bool inverse);
+  void (*rope)(const float* x, float* y, long rows, long heads, long head_dim, const int32_t* positions,
+               const float* cos, const float* sin, bool inverse);
   void (*swiglu)(const float* gate, const float* up, float* y, long count);
   void (*swiglu_grad)(const float* dy, const float* gate, const float* up, float* dgate, float* dup, long count);
   void (*add)(const float* a, const float* b, float* y, long count);
@@ -87,11 +93,14 @@ struct KernelSet {
   void (*transpose_head)(const float* x, long ldx, long tokens, long head_dim, float* out, long ldo);
   size_t (*attention_scratch)(const AttentionShape& shape, long longest);  // floats per running task
   long attention_block;                                                    // queries of one task
-  // y rows of queries first..first+count of one segment and head. kt as transpose_head makes it, at the segment's first token.
-  void (*attention)(const AttentionShape& shape, const float* q, const float* kt, long ldt, const float* v, float* y, long first, long count, float* work);
+  // y rows of queries first..first+count of one segment and head. kt as transpose_head makes it, at the segment's first
+  // token.
+  void (*attention)(const AttentionShape& shape, const float* q, const float* kt, long ldt, const float* v, float* y,
+                    long first, long count, float* work);
   // The same block backwards: writes dq, adds into dk and dv (rows of head_dim, from the segment's first token).
-  void (*attention_grad)(const AttentionShape& shape, const float* dy, const float* q, const float* k, const float* kt, const float* vt, long ldt,
-                         float* dq, float* dk, float* dv, long first, long count, float* work);
+  void (*attention_grad)(const AttentionShape& shape, const float* dy, const float* q, const float* k, const float* kt,
+                         const float* vt, long ldt, float* dq, float* dk, float* dv, long first, long count,
+                         float* work);
 };
 
 }  // namespace lamina

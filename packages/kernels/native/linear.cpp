@@ -1,4 +1,5 @@
-// y = x W^T + bias + (x A_G^T) B_G^T + scale (drop(x) A^T) B^T and its gradients. Hu et al. 2021 (arXiv:2106.09685), equation 3.
+// y = x W^T + bias + (x A_G^T) B_G^T + scale (drop(x) A^T) B^T and its gradients. Hu et al. 2021 (arXiv:2106.09685),
+// equation 3.
 #include "linear.hpp"
 
 #include <algorithm>
@@ -13,11 +14,12 @@
 namespace lamina {
 namespace {
 
-constexpr long kTokenChunk = 24;     // tokens of one task of a thin product
+constexpr long kTokenChunk = 24;  // tokens of one task of a thin product
 constexpr long kElementChunk = 32768;
 
 Dropout dropout_of(const Linear& op) {
-  return {op.seed, static_cast<uint64_t>(std::ceil(op.dropout * 4294967296.0)), static_cast<float>(1.0 / (1.0 - op.dropout))};
+  return {op.seed, static_cast<uint64_t>(std::ceil(op.dropout * 4294967296.0)),
+          static_cast<float>(1.0 / (1.0 - op.dropout))};
 }
 
 const GemmFamily& main_family(const Linear& op) { return op.bf16 ? *isa().bf16 : isa().kernels->f32; }
@@ -32,7 +34,8 @@ void thin(const float* x, long tokens, long depth, const float* a, long rank, fl
 }
 
 // c = scale sum_t a[t] b[t]^T, written (rank, cols) or, turned, (cols, rank).
-void token_outer(const float* a, long rank, const float* b, long cols, long tokens, float scale, float* c, bool turned) {
+void token_outer(const float* a, long rank, const float* b, long cols, long tokens, float scale, float* c,
+                 bool turned) {
   const KernelSet& set = *isa().kernels;
   const long chunk = 4 * set.lanes;
   parallel((cols + chunk - 1) / chunk, [&](long task, int) {
@@ -74,10 +77,12 @@ float bf16(float value) {
 }
 float remainder(float value) { return value - bf16(value); }
 
-// The term hidden (tokens, rank) times a factor, for a family that rounds its inputs to bf16: three products of the rounded parts and
-// their remainders side by side, h f = h' f' + h' (f - f') + (h - h') f', so that adapters keep 16 bits of precision. The
-// factor is (rows, rank) forward, (rank, cols) backward. For an f32 family the term as it is. `memory` gets the copies.
-bool low_rank_term(const GemmFamily& family, const Term& plain, long tokens, Scratch hidden_copy, Scratch factor_copy, Term& term) {
+// The term hidden (tokens, rank) times a factor, for a family that rounds its inputs to bf16: three products of the
+// rounded parts and their remainders side by side, h f = h' f' + h' (f - f') + (h - h') f', so that adapters keep 16
+// bits of precision. The factor is (rows, rank) forward, (rank, cols) backward. For an f32 family the term as it is.
+// `memory` gets the copies.
+bool low_rank_term(const GemmFamily& family, const Term& plain, long tokens, Scratch hidden_copy, Scratch factor_copy,
+                   Term& term) {
   term = plain;
   if (&family == &isa().kernels->f32) return true;
   const long rank = plain.depth, wide = 3 * rank, rows = plain.w.rows, cols = plain.w.cols;
@@ -133,7 +138,8 @@ Status linear_forward(const Linear& op, const float* x, float* y) {
     if (!hidden) return Status::out_of_memory;
     thin(x, op.tokens, in, op.global.a, global_rank, 1.0f, hidden);
     const Term plain{hidden, global_rank, global_rank, dense_view(op.global.b, out, global_rank), true};
-    if (!low_rank_term(*p.family, plain, op.tokens, Scratch::wide_hidden_global, Scratch::wide_factor_global, term)) return Status::out_of_memory;
+    if (!low_rank_term(*p.family, plain, op.tokens, Scratch::wide_hidden_global, Scratch::wide_factor_global, term))
+      return Status::out_of_memory;
     p.add(term);
   }
   if (rank > 0) {
@@ -142,7 +148,8 @@ Status linear_forward(const Linear& op, const float* x, float* y) {
     if (!hidden || !seen) return Status::out_of_memory;
     thin(seen, op.tokens, in, op.lora.a, rank, op.scale, hidden);
     const Term plain{hidden, rank, rank, dense_view(op.lora.b, out, rank), true};
-    if (!low_rank_term(*p.family, plain, op.tokens, Scratch::wide_hidden, Scratch::wide_factor, term)) return Status::out_of_memory;
+    if (!low_rank_term(*p.family, plain, op.tokens, Scratch::wide_hidden, Scratch::wide_factor, term))
+      return Status::out_of_memory;
     p.add(term);
   }
   return multiply(p);
@@ -165,12 +172,14 @@ Status input_gradient(const Linear& op, const float* dy, const float* back, floa
     turn(op.global.b, out, global_rank, turned);
     thin(dy, op.tokens, out, turned, global_rank, 1.0f, hidden);
     const Term plain{hidden, global_rank, global_rank, dense_view(op.global.a, global_rank, in), false};
-    if (!low_rank_term(*p.family, plain, op.tokens, Scratch::wide_hidden_global, Scratch::wide_factor_global, term)) return Status::out_of_memory;
+    if (!low_rank_term(*p.family, plain, op.tokens, Scratch::wide_hidden_global, Scratch::wide_factor_global, term))
+      return Status::out_of_memory;
     p.add(term);
   }
   const Term plain{back, rank, rank, dense_view(op.lora.a, rank, in), false};
   if (rank > 0 && op.dropout <= 0.0) {
-    if (!low_rank_term(*p.family, plain, op.tokens, Scratch::wide_hidden, Scratch::wide_factor, term)) return Status::out_of_memory;
+    if (!low_rank_term(*p.family, plain, op.tokens, Scratch::wide_hidden, Scratch::wide_factor, term))
+      return Status::out_of_memory;
     p.add(term);
   }
   Status status = multiply(p);

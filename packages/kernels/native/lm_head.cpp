@@ -12,8 +12,8 @@
 namespace lamina {
 namespace {
 
-// Logits of one chunk of tokens exist at once, 48 MiB of them. W is dequantized once per chunk and direction, so a chunk must be long
-// enough to hide it.
+// Logits of one chunk of tokens exist at once, 48 MiB of them. W is dequantized once per chunk and direction, so a
+// chunk must be long enough to hide it.
 constexpr long kLogits = 12l << 20;
 constexpr long kChunkMin = 32, kChunkMax = 256;
 // Columns of one slab of logits: 256 x 2048 floats are worked on while they are still in L2.
@@ -42,7 +42,8 @@ WeightView rows_of(const WeightView& w, long first, long count) {
   return slab;
 }
 
-// Takes one slab of a row into its running maximum and sum (the online softmax of Milakov & Gimelshein 2018, arXiv:1805.02867).
+// Takes one slab of a row into its running maximum and sum (the online softmax of Milakov & Gimelshein 2018,
+// arXiv:1805.02867).
 void take_slab(const float* logits, long count, long target, RowStats& stats) {
   float largest, sum;
   isa().kernels->row_max_sum(logits, count, &largest, &sum);
@@ -115,7 +116,8 @@ Status backward(const Chunk& c, float weight, float* dx) {
 
 }  // namespace
 
-Status lm_head(const WeightView& w, const float* x, const int32_t* targets, long tokens, bool bf16, float* loss, float* dx) {
+Status lm_head(const WeightView& w, const float* x, const int32_t* targets, long tokens, bool bf16, float* loss,
+               float* dx) {
   long counted = 0;
   for (long t = 0; t < tokens; t++) {
     if (targets[t] < -1 || targets[t] >= w.rows) return Status::bad_value;
@@ -128,17 +130,20 @@ Status lm_head(const WeightView& w, const float* x, const int32_t* targets, long
   }
   const float weight = static_cast<float>(1.0 / static_cast<double>(counted));
   const long chunk = std::min(tokens, std::clamp(kLogits / w.rows / 32 * 32, kChunkMin, kChunkMax));
-  float* logits = scratch_floats(Scratch::logits, static_cast<size_t>(chunk * (w.rows + (w.rows + kSlab - 1) / kSlab * kGap)));
+  float* logits =
+      scratch_floats(Scratch::logits, static_cast<size_t>(chunk * (w.rows + (w.rows + kSlab - 1) / kSlab * kGap)));
   RowStats* stats = static_cast<RowStats*>(scratch(Scratch::row_stats, sizeof(RowStats) * static_cast<size_t>(chunk)));
   if (!logits || !stats) return Status::out_of_memory;
   double total = 0.0;
   for (long first = 0; first < tokens; first += chunk) {
-    const Chunk c{bf16 ? isa().bf16 : &isa().kernels->f32, w, targets + first, std::min(chunk, tokens - first), logits, stats};
+    const Chunk c{bf16 ? isa().bf16 : &isa().kernels->f32, w,      targets + first,
+                  std::min(chunk, tokens - first),         logits, stats};
     Status status = forward(c, x + first * w.cols);
     if (status == Status::ok && dx) status = backward(c, weight, dx + first * w.cols);
     if (status != Status::ok) return status;
     for (long t = 0; t < c.rows; t++)
-      if (c.targets[t] >= 0) total += stats[t].loss + static_cast<double>(stats[t].largest) + std::log(static_cast<double>(stats[t].sum));
+      if (c.targets[t] >= 0)
+        total += stats[t].loss + static_cast<double>(stats[t].largest) + std::log(static_cast<double>(stats[t].sum));
   }
   *loss = static_cast<float>(total / static_cast<double>(counted));
   return Status::ok;

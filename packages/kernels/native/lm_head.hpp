@@ -6,7 +6,9 @@
 
 namespace lamina {
 
-// loss = mean over targets >= 0 of -log softmax(x W^T)[target]; dx = d loss / d x, or null. Targets are checked before any read.
-Status lm_head(const WeightView& w, const float* x, const int32_t* targets, long tokens, bool bf16, float* loss, float* dx);
+// loss = mean over targets >= 0 of -log softmax(x W^T)[target]; dx = d loss / d x, or null. Targets are checked before
+// any read.
+Status lm_head(const WeightView& w, const float* x, const int32_t* targets, long tokens, bool bf16, float* loss,
+               float* dx);
 
 }  // namespace lamina

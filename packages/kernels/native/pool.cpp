@@ -31,10 +31,10 @@ struct Job {
   TaskFn fn;
   void* context;
   long tasks;
-  int seats;                     // helpers that may still join, guarded by the pool's lock
-  int next_slot = 1;             // guarded by the pool's lock; the caller is slot 0
+  int seats;          // helpers that may still join, guarded by the pool's lock
+  int next_slot = 1;  // guarded by the pool's lock; the caller is slot 0
   std::atomic<long> next{0};
-  std::atomic<int> helpers{0};   // inside this job now
+  std::atomic<int> helpers{0};  // inside this job now
 
   void work(int slot) {
     for (long i; (i = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) fn(context, i, slot);
@@ -45,10 +45,12 @@ struct Job {
 void pin_this_library() {
 #if defined(_WIN32)
   HMODULE self;
-  GetModuleHandleExA(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS, reinterpret_cast<LPCSTR>(&pin_this_library), &self);
+  GetModuleHandleExA(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS,
+                     reinterpret_cast<LPCSTR>(&pin_this_library), &self);
 #else
   Dl_info info;
-  if (dladdr(reinterpret_cast<void*>(&pin_this_library), &info) && info.dli_fname) dlopen(info.dli_fname, RTLD_NOW | RTLD_NODELETE);
+  if (dladdr(reinterpret_cast<void*>(&pin_this_library), &info) && info.dli_fname)
+    dlopen(info.dli_fname, RTLD_NOW | RTLD_NODELETE);
 #endif
 }
 

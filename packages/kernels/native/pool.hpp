@@ -2,10 +2,12 @@
 
 namespace lamina {
 
-// Fork-join over one process-wide pool that all JavaScript threads share. Work is handed out task by task, so a core that another
-// process keeps busy delays one task, not the whole join. Which thread runs a task never changes a result: a task owns its outputs.
+// Fork-join over one process-wide pool that all JavaScript threads share. Work is handed out task by task, so a core
+// that another process keeps busy delays one task, not the whole join. Which thread runs a task never changes a result:
+// a task owns its outputs.
 
-// Threads for calls from this thread, the caller included; 1 runs inline and takes no lock. Starts as the number of processors.
+// Threads for calls from this thread, the caller included; 1 runs inline and takes no lock. Starts as the number of
+// processors.
 void set_threads(int count);
 int threads();
 int processors();

@@ -4,13 +4,34 @@
 namespace lamina {
 
 // One buffer per purpose and calling thread, kept between calls: fresh pages cost more than the work of a small op.
-enum class Scratch { pack_a, pack_b, wide_hidden, wide_factor, wide_hidden_global, wide_factor_global, hidden, hidden_global, grad_hidden, grad_hidden_global, dropped,
-                     transposed, branch, logits, row_stats, attention, attention_partial, calibration, count };
+enum class Scratch {
+  pack_a,
+  pack_b,
+  wide_hidden,
+  wide_factor,
+  wide_hidden_global,
+  wide_factor_global,
+  hidden,
+  hidden_global,
+  grad_hidden,
+  grad_hidden_global,
+  dropped,
+  transposed,
+  branch,
+  logits,
+  row_stats,
+  attention,
+  attention_partial,
+  calibration,
+  count
+};
 
-// At least `bytes` bytes, 64-byte aligned, contents undefined; valid until the same thread asks for the same purpose again.
-// nullptr when the system has no memory.
+// At least `bytes` bytes, 64-byte aligned, contents undefined; valid until the same thread asks for the same purpose
+// again. nullptr when the system has no memory.
 void* scratch(Scratch purpose, size_t bytes);
 
-inline float* scratch_floats(Scratch purpose, size_t count) { return static_cast<float*>(scratch(purpose, count * sizeof(float))); }
+inline float* scratch_floats(Scratch purpose, size_t count) {
+  return static_cast<float*>(scratch(purpose, count * sizeof(float)));
+}
 
 }  // namespace lamina

@@ -24,7 +24,10 @@ export function isUpToDate() {
   return sources().every((file) => statSync(file).mtimeMs <= built)
 }
 
-/** The path of node-gyp's script: named by the package manager, installed beside us, or npm's own copy; undefined if none. */
+/**
+ * The path of node-gyp's script: named by the package manager, installed beside us, or npm's own copy; undefined if
+ * none.
+ */
 function findNodeGyp() {
   const named = process.env.npm_config_node_gyp
   if (named && existsSync(named)) return named

@@ -1,6 +1,7 @@
-// Causal attention of one block of NR queries of one head, Dao et al. 2022 (arXiv:2205.14135), algorithms 1 and 4. The block is held
-// with one query per lane: scores S^T (keys, NR), so softmax works down the rows with no sums across lanes, and S^T is at once the
-// packed right-hand side of O^T = V^T P^T. Work is kept per block of queries: (keys, NR), never (tokens, tokens).
+// Causal attention of one block of NR queries of one head, Dao et al. 2022 (arXiv:2205.14135), algorithms 1 and 4. The
+// block is held with one query per lane: scores S^T (keys, NR), so softmax works down the rows with no sums across
+// lanes, and S^T is at once the packed right-hand side of O^T = V^T P^T. Work is kept per block of queries: (keys, NR),
+// never (tokens, tokens).
 
 constexpr long kKeyChunk = 512;  // keys whose scores are held at once going forward: 64 KiB, inside any L2
 
@@ -63,7 +64,8 @@ size_t attention_scratch(const AttentionShape& shape, long longest) {
   return static_cast<size_t>(2 * keys * NR + 2 * NR * ld + 4 * shape.head_dim * NR + NR * round_up(shape.head_dim, NR));
 }
 
-void attention(const AttentionShape& shape, const float* q, const float* kt, long ldt, const float* v, float* y, long first, long count, float* work) {
+void attention(const AttentionShape& shape, const float* q, const float* kt, long ldt, const float* v, float* y,
+               long first, long count, float* work) {
   const long hd = shape.head_dim, ldq = shape.heads * hd, ldv = shape.kv_heads * hd;
   float* queries = work;
   float* out = queries + hd * NR;
@@ -103,7 +105,8 @@ inline void turn_scores(const float* s, long keys, float* out, long ld) {
     for (long key = 0; key < keys; key += L) {
       vf r[L];
 #pragma GCC unroll 16
-      for (int i = 0; i < L; i++) r[i] = load(s + (key + i) * NR + half * L);  // the rows past `keys` are slack of the buffer
+      for (int i = 0; i < L; i++)
+        r[i] = load(s + (key + i) * NR + half * L);  // the rows past `keys` are slack of the buffer
       transpose(r);
 #pragma GCC unroll 16
       for (int j = 0; j < L; j++) store(out + (half * L + j) * ld + key, r[j]);
@@ -111,15 +114,17 @@ inline void turn_scores(const float* s, long keys, float* out, long ld) {
 }
 
 // c (keys, head_dim) += sum_q a[q][key] b[q][d]
-inline void keys_product(long keys, long queries, const float* a, long lda, const float* b, long ldb, float* c, long head_dim) {
+inline void keys_product(long keys, long queries, const float* a, long lda, const float* b, long ldb, float* c,
+                         long head_dim) {
   for (long i = 0; i < keys; i += MR) {
     const int rows = static_cast<int>(min_of(MR, keys - i));
-    for (long d = 0; d < head_dim; d += NR) tile_any(rows, head_dim - d, queries, a + i, lda, b + d, ldb, c + i * head_dim + d, head_dim, true);
+    for (long d = 0; d < head_dim; d += NR)
+      tile_any(rows, head_dim - d, queries, a + i, lda, b + d, ldb, c + i * head_dim + d, head_dim, true);
   }
 }
 
-void attention_grad(const AttentionShape& shape, const float* dy, const float* q, const float* k, const float* kt, const float* vt, long ldt,
-                    float* dq, float* dk, float* dv, long first, long count, float* work) {
+void attention_grad(const AttentionShape& shape, const float* dy, const float* q, const float* k, const float* kt,
+                    const float* vt, long ldt, float* dq, float* dk, float* dv, long first, long count, float* work) {
   const long hd = shape.head_dim, ldq = shape.heads * hd, ldk = shape.kv_heads * hd;
   const long keys = first + count;
   const long room = round_up(keys, L), ld = room + L;

@@ -1,4 +1,5 @@
-// What the two bf16 families share: inputs rounded to bf16 (to nearest, ties to even), pairs of k beside each other, f32 sums.
+// What the two bf16 families share: inputs rounded to bf16 (to nearest, ties to even), pairs of k beside each other,
+// f32 sums.
 
 // B panel: [k / 2][32 columns][2].
 template <Format F>

@@ -31,7 +31,8 @@ void pack_a(const float* a, long lda, int rows, long depth, void* block) {
   for (int i = 0; i < MR; i++)
     for (long k = 0; k < depth; k += 32)
       store(out + (k / 32) * MR * L + i * L,
-            i < rows ? pair_up(load_part(a + i * lda + k, depth - k), load_part(a + i * lda + k + L, depth - k - L)) : vf{});
+            i < rows ? pair_up(load_part(a + i * lda + k, depth - k), load_part(a + i * lda + k + L, depth - k - L))
+                     : vf{});
 }
 
 struct alignas(64) TileConfig {

@@ -34,7 +34,8 @@ void pack_a(const float* a, long lda, int rows, long depth, void* block) {
     vf r[L];
 #pragma GCC unroll 16
     for (int i = 0; i < L; i++)
-      r[i] = i < rows ? pair_up(load_part(a + i * lda + k, depth - k), load_part(a + i * lda + k + L, depth - k - L)) : vf{};
+      r[i] = i < rows ? pair_up(load_part(a + i * lda + k, depth - k), load_part(a + i * lda + k + L, depth - k - L))
+                      : vf{};
     transpose(r);
     const long pairs = min_of(L, (depth - k + 1) / 2);
     for (long j = 0; j < pairs; j++) store(out + (k / 2 + j) * MR, r[j]);
@@ -66,7 +67,8 @@ void tile(long pairs, const float* a, const float* b, float* c, long ldc, bool a
 }
 
 typedef void (*TileFn)(long, const float*, const float*, float*, long, bool);
-constexpr TileFn kTiles[MR + 1] = {nullptr, tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>, tile<7>, tile<8>, tile<9>, tile<10>, tile<11>, tile<12>, tile<13>, tile<14>};
+constexpr TileFn kTiles[MR + 1] = {nullptr, tile<1>, tile<2>,  tile<3>,  tile<4>,  tile<5>,  tile<6>, tile<7>,
+                                   tile<8>, tile<9>, tile<10>, tile<11>, tile<12>, tile<13>, tile<14>};
 
 void compute(const GemmFamily::Compute& g) {
   const long pairs = (g.depth + 1) / 2;
@@ -84,7 +86,8 @@ void compute(const GemmFamily::Compute& g) {
       for (long i = 0; i < rows; i++)
         for (long j = 0; j < NR; j++) part[i * NR + j] = g.accumulate && col + j < g.cols ? c[i * g.ldc + j] : 0.0f;
       kTiles[rows](pairs, a, b, part, NR, g.accumulate);
-      for (long i = 0; i < rows; i++) memcpy(c + i * g.ldc, part + i * NR, static_cast<size_t>(g.cols - col) * sizeof(float));
+      for (long i = 0; i < rows; i++)
+        memcpy(c + i * g.ldc, part + i * NR, static_cast<size_t>(g.cols - col) * sizeof(float));
     }
   }
 }

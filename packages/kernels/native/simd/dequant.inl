@@ -6,9 +6,11 @@ inline vf dequant(const WeightView& w, long row, long col);
 
 inline vf bytes_to_float(const int8_t* p) {
 #if LAMINA_LANES == 16
-  return reinterpret_cast<vf>(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))));
+  return reinterpret_cast<vf>(
+      _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))));
 #elif LAMINA_LANES == 8
-  return reinterpret_cast<vf>(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))));
+  return reinterpret_cast<vf>(
+      _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))));
 #else
   vf v;
   for (int i = 0; i < L; i++) v[i] = static_cast<float>(p[i]);
@@ -35,9 +37,11 @@ inline vf nibbles_to_float(const uint8_t* p, int shift) {
 
 inline vf bf16_to_float(const uint16_t* p) {
 #if LAMINA_LANES == 16
-  return reinterpret_cast<vf>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
+  return reinterpret_cast<vf>(
+      _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
 #elif LAMINA_LANES == 8
-  return reinterpret_cast<vf>(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16));
+  return reinterpret_cast<vf>(
+      _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16));
 #else
   vi v;
   for (int i = 0; i < L; i++) v[i] = static_cast<int32_t>(static_cast<uint32_t>(p[i]) << 16);
@@ -45,7 +49,9 @@ inline vf bf16_to_float(const uint16_t* p) {
 #endif
 }
 
-inline vf keep_first(vf v, long count) { return count >= L ? v : select(iota() < splat_i(static_cast<int32_t>(count)), v, vf{}); }
+inline vf keep_first(vf v, long count) {
+  return count >= L ? v : select(iota() < splat_i(static_cast<int32_t>(count)), v, vf{});
+}
 
 template <>
 inline vf dequant<Format::f32>(const WeightView& w, long row, long col) {
@@ -78,6 +84,7 @@ inline vf dequant<Format::q4>(const WeightView& w, long row, long col) {
   const long block = row * w.blocks() + col / kQuantBlock;
   const long inside = col % kQuantBlock;
   const uint8_t* p = static_cast<const uint8_t*>(w.codes) + block * 16 + inside % 16;
-  const vf value = nibbles_to_float(p, inside < 16 ? 0 : 4) * half_to_float(w.scales[block]) + half_to_float(w.mins[block]);
+  const vf value =
+      nibbles_to_float(p, inside < 16 ? 0 : 4) * half_to_float(w.scales[block]) + half_to_float(w.mins[block]);
   return keep_first(value, w.cols - col);
 }

@@ -18,7 +18,8 @@ inline float sum_of_squares(const float* x, long d) {
 void rms_norm(const float* x, const float* weight, float eps, float* y, long rows, long d) {
   for (long t = 0; t < rows; t++, x += d, y += d) {
     const float factor = 1.0f / __builtin_sqrtf(sum_of_squares(x, d) / static_cast<float>(d) + eps);
-    for (long i = 0; i < d; i += L) store_part(y + i, load_part(x + i, d - i) * factor * load_part(weight + i, d - i), d - i);
+    for (long i = 0; i < d; i += L)
+      store_part(y + i, load_part(x + i, d - i) * factor * load_part(weight + i, d - i), d - i);
   }
 }
 
@@ -27,14 +28,18 @@ void rms_norm_grad(const float* dy, const float* x, const float* weight, float e
   for (long t = 0; t < rows; t++, dy += d, x += d, dx += d) {
     const float factor = 1.0f / __builtin_sqrtf(sum_of_squares(x, d) / static_cast<float>(d) + eps);
     vf dot{};
-    for (long i = 0; i < d; i += L) dot += load_part(dy + i, d - i) * load_part(weight + i, d - i) * load_part(x + i, d - i);
+    for (long i = 0; i < d; i += L)
+      dot += load_part(dy + i, d - i) * load_part(weight + i, d - i) * load_part(x + i, d - i);
     const float pull = sum_of(dot) / static_cast<float>(d) * factor * factor * factor;
     for (long i = 0; i < d; i += L)
-      store_part(dx + i, load_part(dy + i, d - i) * load_part(weight + i, d - i) * factor - load_part(x + i, d - i) * pull, d - i);
+      store_part(dx + i,
+                 load_part(dy + i, d - i) * load_part(weight + i, d - i) * factor - load_part(x + i, d - i) * pull,
+                 d - i);
   }
 }
 
-void rope(const float* x, float* y, long rows, long heads, long head_dim, const int32_t* positions, const float* cos, const float* sin, bool inverse) {
+void rope(const float* x, float* y, long rows, long heads, long head_dim, const int32_t* positions, const float* cos,
+          const float* sin, bool inverse) {
   const long half = head_dim / 2;
   const float sign = inverse ? -1.0f : 1.0f;
   for (long t = 0; t < rows; t++) {
@@ -72,7 +77,8 @@ void swiglu_grad(const float* dy, const float* gate, const float* up, float* dga
 }
 
 void add(const float* a, const float* b, float* y, long count) {
-  for (long i = 0; i < count; i += L) store_part(y + i, load_part(a + i, count - i) + load_part(b + i, count - i), count - i);
+  for (long i = 0; i < count; i += L)
+    store_part(y + i, load_part(a + i, count - i) + load_part(b + i, count - i), count - i);
 }
 
 inline vf root(vf v) {
@@ -114,7 +120,8 @@ void row_max_sum(const float* x, long count, float* largest, float* sum) {
 }
 
 void exp_scaled(float* x, long count, float shift, float factor) {
-  for (long i = 0; i < count; i += L) store_part(x + i, exp_of(load_part(x + i, count - i) - shift) * factor, count - i);
+  for (long i = 0; i < count; i += L)
+    store_part(x + i, exp_of(load_part(x + i, count - i) - shift) * factor, count - i);
 }
 
 template <Format F>

@@ -1,6 +1,8 @@
-// f32 products: C (rows, cols) = sum_k a[k][row] b[k][col] in register tiles of MR x 2 vectors, a and b streamed along k.
+// f32 products: C (rows, cols) = sum_k a[k][row] b[k][col] in register tiles of MR x 2 vectors, a and b streamed along
+// k.
 
-// a[k * lda + i], i < R; b[k * ldb + j], j < NR; c (R, NR) row-major. The order of additions per element is k = 0, 1, ...
+// a[k * lda + i], i < R; b[k * ldb + j], j < NR; c (R, NR) row-major. The order of additions per element is k = 0, 1,
+// ...
 template <int R>
 inline void tile(long depth, const float* a, long lda, const float* b, long ldb, float* c, long ldc, bool accumulate) {
   vf left[R], right[R];
@@ -29,15 +31,18 @@ typedef void (*TileFn)(long, const float*, long, const float*, long, float*, lon
 constexpr int MR = LAMINA_LANES == 16 ? 14 : LAMINA_LANES == 8 ? 6 : 4;
 
 #if LAMINA_LANES == 16
-constexpr TileFn kTiles[MR + 1] = {nullptr, tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>, tile<7>, tile<8>, tile<9>, tile<10>, tile<11>, tile<12>, tile<13>, tile<14>};
+constexpr TileFn kTiles[MR + 1] = {nullptr, tile<1>, tile<2>,  tile<3>,  tile<4>,  tile<5>,  tile<6>, tile<7>,
+                                   tile<8>, tile<9>, tile<10>, tile<11>, tile<12>, tile<13>, tile<14>};
 #elif LAMINA_LANES == 8
 constexpr TileFn kTiles[MR + 1] = {nullptr, tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>};
 #else
 constexpr TileFn kTiles[MR + 1] = {nullptr, tile<1>, tile<2>, tile<3>, tile<4>};
 #endif
 
-// Any R <= MR rows and any number of columns <= NR; narrow tiles go through a full one beside C. b must be readable for NR columns.
-inline void tile_any(int rows, long cols, long depth, const float* a, long lda, const float* b, long ldb, float* c, long ldc, bool accumulate) {
+// Any R <= MR rows and any number of columns <= NR; narrow tiles go through a full one beside C. b must be readable for
+// NR columns.
+inline void tile_any(int rows, long cols, long depth, const float* a, long lda, const float* b, long ldb, float* c,
+                     long ldc, bool accumulate) {
   if (cols >= NR) {
     kTiles[rows](depth, a, lda, b, ldb, c, ldc, accumulate);
     return;
@@ -107,11 +112,13 @@ void compute_f32(const GemmFamily::Compute& g) {
     const float* a = reinterpret_cast<const float*>(g.a + static_cast<size_t>(row / MR) * g.a_stride);
     const int rows = static_cast<int>(min_of(MR, g.rows - row));
     for (long col = 0; col < g.cols; col += NR)
-      tile_any(rows, g.cols - col, g.depth, a, MR, reinterpret_cast<const float*>(g.b + static_cast<size_t>(col / NR) * g.b_stride), NR,
+      tile_any(rows, g.cols - col, g.depth, a, MR,
+               reinterpret_cast<const float*>(g.b + static_cast<size_t>(col / NR) * g.b_stride), NR,
                g.c + row * g.ldc + col, g.ldc, g.accumulate);
   }
 }
 
 constexpr GemmFamily f32_family() {
-  return {"f32", MR, NR, 1, 384, MR * sizeof(float), NR * sizeof(float), L * sizeof(float), pack_a_f32, pack_b_f32, compute_f32};
+  return {"f32",      MR,         NR,         1, 384, MR * sizeof(float), NR * sizeof(float), L * sizeof(float),
+          pack_a_f32, pack_b_f32, compute_f32};
 }

@@ -22,9 +22,28 @@ namespace {
 const KernelSet& LAMINA_ISA_FUNCTION();
 
 const KernelSet& LAMINA_ISA_FUNCTION() {
-  static constexpr KernelSet set = {
-      LAMINA_ISA_NAME, L, f32_family(), dot_rows, token_sum, drop, add_dropped, rms_norm, rms_norm_grad, rope, swiglu,
-      swiglu_grad, add, row, adamw, row_max_sum, exp_scaled, transpose_head, attention_scratch, NR, attention, attention_grad};
+  static constexpr KernelSet set = {LAMINA_ISA_NAME,
+                                    L,
+                                    f32_family(),
+                                    dot_rows,
+                                    token_sum,
+                                    drop,
+                                    add_dropped,
+                                    rms_norm,
+                                    rms_norm_grad,
+                                    rope,
+                                    swiglu,
+                                    swiglu_grad,
+                                    add,
+                                    row,
+                                    adamw,
+                                    row_max_sum,
+                                    exp_scaled,
+                                    transpose_head,
+                                    attention_scratch,
+                                    NR,
+                                    attention,
+                                    attention_grad};
   return set;
 }
 

@@ -2,7 +2,8 @@
 
 // TR tokens x RR ranks with TR * RR == L, so that all sums across lanes are folded together.
 template <int TR, int RR>
-inline void dot_tile(const float* x, long ldx, const float* a, long lda, long depth, float scale, float* out, long ldo) {
+inline void dot_tile(const float* x, long ldx, const float* a, long lda, long depth, float scale, float* out,
+                     long ldo) {
   static_assert(TR * RR == L);
   vf acc[L];
 #pragma GCC unroll 16
@@ -22,7 +23,8 @@ inline void dot_tile(const float* x, long ldx, const float* a, long lda, long de
   for (; k + L <= depth; k += L) step(k, [](const float* p) { return load(p); });
   if (k < depth) step(k, [left = depth - k](const float* p) { return load_part(p, left); });
   const vf sums = sums_of(acc) * scale;
-  for (int t = 0; t < TR; t++) memcpy(out + t * ldo, reinterpret_cast<const float*>(&sums) + t * RR, RR * sizeof(float));
+  for (int t = 0; t < TR; t++)
+    memcpy(out + t * ldo, reinterpret_cast<const float*>(&sums) + t * RR, RR * sizeof(float));
 }
 
 inline float dot_one(const float* x, const float* a, long depth, float scale) {
@@ -31,16 +33,20 @@ inline float dot_one(const float* x, const float* a, long depth, float scale) {
   return scale * sum_of(acc);
 }
 
-void dot_rows(const float* x, long ldx, long rows, const float* a, long lda, long ranks, long depth, float scale, float* out, long ldo) {
+void dot_rows(const float* x, long ldx, long rows, const float* a, long lda, long ranks, long depth, float scale,
+              float* out, long ldo) {
   constexpr int TR = 2, RR = L / 2;
   const long whole_rows = rows / TR * TR, whole_ranks = ranks / RR * RR;
   for (long t = 0; t < whole_rows; t += TR)
-    for (long r = 0; r < whole_ranks; r += RR) dot_tile<TR, RR>(x + t * ldx, ldx, a + r * lda, lda, depth, scale, out + t * ldo + r, ldo);
+    for (long r = 0; r < whole_ranks; r += RR)
+      dot_tile<TR, RR>(x + t * ldx, ldx, a + r * lda, lda, depth, scale, out + t * ldo + r, ldo);
   for (long t = 0; t < rows; t++)
-    for (long r = t < whole_rows ? whole_ranks : 0; r < ranks; r++) out[t * ldo + r] = dot_one(x + t * ldx, a + r * lda, depth, scale);
+    for (long r = t < whole_rows ? whole_ranks : 0; r < ranks; r++)
+      out[t * ldo + r] = dot_one(x + t * ldx, a + r * lda, depth, scale);
 }
 
-void token_sum(const float* a, long lda, long rows, const float* b, long ldb, long cols, long tokens, float scale, float* c, long ldi, long ldj) {
+void token_sum(const float* a, long lda, long rows, const float* b, long ldb, long cols, long tokens, float scale,
+               float* c, long ldi, long ldj) {
   alignas(64) float part[MR * NR];
   // Tiles of equal height: 16 rows are 8 + 8, not 14 + 2.
   const long tiles = (rows + MR - 1) / MR, step = (rows + tiles - 1) / (tiles > 0 ? tiles : 1);
@@ -85,5 +91,6 @@ void drop(const float* x, float* y, long first, long count, const Dropout& dropo
 void add_dropped(const float* x, float* y, long first, long count, const Dropout& dropout) {
   const vu seed = mix(splat_u(dropout.seed ^ 0x85ebca6bu));
   for (long i = 0; i < count; i += L)
-    store_part(y + i, load_part(y + i, count - i) + load_part(x + i, count - i) * drop_factor(seed, first + i, dropout), count - i);
+    store_part(y + i, load_part(y + i, count - i) + load_part(x + i, count - i) * drop_factor(seed, first + i, dropout),
+               count - i);
 }

@@ -1,5 +1,6 @@
-// Vectors of LAMINA_LANES floats as the compiler's vector extension; one definition per instruction set, each in its own namespace
-// (no standard templates here: an inline function compiled for AVX-512 must never be linked into the portable path).
+// Vectors of LAMINA_LANES floats as the compiler's vector extension; one definition per instruction set, each in its
+// own namespace (no standard templates here: an inline function compiled for AVX-512 must never be linked into the
+// portable path).
 constexpr int L = LAMINA_LANES;
 constexpr int NR = 2 * L;
 
@@ -62,10 +63,12 @@ inline float max_of(vf v) {
   return m;
 }
 
-// e^x within 2 ulp for x in [-87.3, 88.3]; 0 below, e^88.3 above. Cody-Waite reduction by ln 2 in two parts, then the Taylor
-// polynomial of degree 7 on |r| <= ln 2 / 2, whose truncation, (ln2/2)^8 / 8! = 5e-9, is below half an ulp (6e-8).
+// e^x within 2 ulp for x in [-87.3, 88.3]; 0 below, e^88.3 above. Cody-Waite reduction by ln 2 in two parts, then the
+// Taylor polynomial of degree 7 on |r| <= ln 2 / 2, whose truncation, (ln2/2)^8 / 8! = 5e-9, is below half an ulp
+// (6e-8).
 inline vf exp_of(vf x) {
-  const vf low = splat(-87.3f), high = splat(88.3f), magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+  const vf low = splat(-87.3f), high = splat(88.3f),
+           magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
   const vf in = -maximum(-maximum(x, low), -high);
   const vf shifted = in * 1.44269504088896341f + magic;
   const vf n = shifted - magic;

@@ -33,8 +33,8 @@ type Array32 = Float32Array
 export type AttentionArguments = readonly [number, number, number, number, number, Int32Array]
 
 /**
- * The functions of the C++ addon (native/addon.cpp). Kernels answer a status (status.ts) and check type and length of every array
- * before they touch it; outputs come last and are overwritten as a whole.
+ * The functions of the C++ addon (native/addon.cpp). Kernels answer a status (status.ts) and check type and length of
+ * every array before they touch it; outputs come last and are overwritten as a whole.
  */
 export interface Addon {
   linear(...args: [...LinearArguments, x: Array32, y: Array32]): number

@@ -8,8 +8,8 @@ type DataId = object
 type Entry = ReturnType<MathBackendCPU["data"]["get"]>
 
 /**
- * Counts whoever reads tensor memory past our own kernels: the copied cpu kernels may keep views of it (slices do), and callers of
- * dataSync own what they get. Such memory is never used again.
+ * Counts whoever reads tensor memory past our own kernels: the copied cpu kernels may keep views of it (slices do),
+ * and callers of dataSync own what they get. Such memory is never used again.
  */
 class WatchedStorage extends tf.DataStorage<Entry> {
   constructor(
@@ -31,9 +31,9 @@ class WatchedStorage extends tf.DataStorage<Entry> {
 }
 
 /**
- * tfjs backend `native`: the C++ kernels, and the cpu backend's JavaScript for everything else. Tensors are Float32Arrays in ordinary
- * memory, which the addon reads and writes in place. Outputs of native kernels come from a pool and return to it when their last
- * reference is disposed and no one else has seen the memory.
+ * tfjs backend `native`: the C++ kernels, and the cpu backend's JavaScript for everything else. Tensors are
+ * Float32Arrays in ordinary memory, which the addon reads and writes in place. Outputs of native kernels come from a
+ * pool and return to it when their last reference is disposed and no one else has seen the memory.
  */
 export class NativeBackend extends MathBackendCPU {
   readonly #pool = new BufferPool()

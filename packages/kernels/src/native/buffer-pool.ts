@@ -1,9 +1,13 @@
-/** Bytes of idle buffers kept for the next step; beyond it the sizes unused for longest are left to the garbage collector. */
+/**
+ * Bytes of idle buffers kept for the next step; beyond it the sizes unused for longest are left to the garbage
+ * collector.
+ */
 const IDLE_BYTES_MAX = 512 * 2 ** 20
 
 /**
- * Memory of kernel outputs, used again after disposal: a fresh ArrayBuffer is zeroed page by page, which costs more than small kernels
- * do. Sizes are rounded up to an eighth of a power of two, so that batches of slightly different length share buffers.
+ * Memory of kernel outputs, used again after disposal: a fresh ArrayBuffer is zeroed page by page, which costs more
+ * than small kernels do. Sizes are rounded up to an eighth of a power of two, so that batches of slightly different
+ * length share buffers.
  */
 export class BufferPool {
   readonly #idle = new Map<number, ArrayBuffer[]>()

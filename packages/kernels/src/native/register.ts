@@ -34,8 +34,8 @@ const KERNELS: Record<string, NativeKernel> = {
 }
 
 /**
- * Registers tfjs backend `native`, once: every kernel of kernel-args.ts and residual sums in C++, the cpu backend's kernels for the rest
- * (they must be registered). Throws KERNEL_UNAVAILABLE where the addon does not load.
+ * Registers tfjs backend `native`, once: every kernel of kernel-args.ts and residual sums in C++, the cpu backend's
+ * kernels for the rest (they must be registered). Throws KERNEL_UNAVAILABLE where the addon does not load.
  */
 export function registerNativeBackend(): void {
   const native = addon()

@@ -9,7 +9,10 @@ const STATUS: Record<number, readonly [KernelErrorCode, string]> = {
   4: ["KERNEL_FAILED", "out of memory"],
 }
 
-/** Throws what a native status says; nobody may read the outputs then. The upper bits hold the position of the argument, from 1. */
+/**
+ * Throws what a native status says; nobody may read the outputs then. The upper bits hold the position of the
+ * argument, from 1.
+ */
 export function checkStatus(kernel: string, answer: number): void {
   if (answer === 0) return
   const [code, text] = STATUS[answer % 256] ?? ["KERNEL_FAILED", `native status ${answer}`]

@@ -9,7 +9,10 @@ interface AddInputs {
   readonly b: TensorInfo
 }
 
-/** Kernel `Add`: C++ for two f32 tensors of one shape (residual sums, gradients), the cpu backend's kernel for broadcasts and the rest. */
+/**
+ * Kernel `Add`: C++ for two f32 tensors of one shape (residual sums, gradients), the cpu backend's kernel for
+ * broadcasts and the rest.
+ */
 export function addNative({ inputs, backend, addon }: NativeCall<AddInputs, object>): TensorInfo {
   const { a, b } = inputs
   if (a.dtype !== "float32" || b.dtype !== "float32" || !sameShape(a, b)) return cpuKernel("Add", inputs, backend)

@@ -14,7 +14,10 @@ export function identityNative({ inputs, backend }: NativeCall<Inputs, object>):
   return { dataId: inputs.x.dataId, shape: inputs.x.shape, dtype: inputs.x.dtype }
 }
 
-/** Kernel `Reshape`: as Identity; unlike the cpu backend's it does not look at the values, so that their memory is used again. */
+/**
+ * Kernel `Reshape`: as Identity; unlike the cpu backend's it does not look at the values, so that their memory is used
+ * again.
+ */
 export function reshapeNative({ inputs, attrs, backend }: NativeCall<Inputs, { shape: number[] }>): TensorInfo {
   const { x } = inputs
   const size = tf.util.sizeFromShape(x.shape)

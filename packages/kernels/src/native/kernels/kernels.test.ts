@@ -96,8 +96,9 @@ function attentionBody(attrs: AttentionAttrs, size = 1): () => tf.Tensor[] {
 }
 
 test.each(attentionCases)("CausalAttention and its gradient equal the reference: %j", async (attrs) => {
-  // Scores: headDim terms; softmax and sums over up to 1100 keys of one sign; dk and dv sum as many queries. Random roundings grow with
-  // the root: sqrt(1100) 2^-24 = 2e-6 of the largest value, three sums in a row and the reference's own error: 1.2e-5.
+  // Scores: headDim terms; softmax and sums over up to 1100 keys of one sign; dk and dv sum as many queries. Random
+  // roundings grow with the root: sqrt(1100) 2^-24 = 2e-6 of the largest value, three sums in a row and the
+  // reference's own error: 1.2e-5.
   await compare(attentionBody(attrs), { relative: 1.2e-5, absolute: 1e-6 })
 })
 
@@ -175,13 +176,14 @@ test.each([
   [5, 40, 9000],
 ])("LmHeadCrossEntropy of %d tokens, width %d, vocabulary %d equals the reference", async (tokens, cols, rows) => {
   for (const format of ["f32", "q8", "q4"] as const)
-    // cols products per logit of size up to sqrt(cols), then sums over the vocabulary of terms that add to 1: 2e-6 sqrt(cols) covers both.
+    // cols products per logit of size up to sqrt(cols), then sums over the vocabulary of terms that add to 1: 2e-6
+    // sqrt(cols) covers both.
     await compare(headBody(tokens, cols, rows, format, "f32"), { relative: 2e-6 * Math.sqrt(cols), absolute: 1e-6 })
 })
 
 test("the head in bf16 stays within its rounding of the f32 loss", async () => {
-  // Each logit is a sum of 64 products with two inputs rounded to 2^-9: error below 2^-8 sqrt(64) / 3 = 1e-2 for random signs; the loss is
-  // a mean of those over 27 tokens, dx a mean with weights of p - onehot.
+  // Each logit is a sum of 64 products with two inputs rounded to 2^-9: error below 2^-8 sqrt(64) / 3 = 1e-2 for
+  // random signs; the loss is a mean of those over 27 tokens, dx a mean with weights of p - onehot.
   await compare(headBody(33, 64, 100, "q8", "bf16"), { relative: 1e-2, absolute: 1e-3 })
 })
 

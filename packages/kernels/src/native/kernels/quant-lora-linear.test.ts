@@ -140,9 +140,9 @@ test.each(cases)("y, dx, da and db equal a double-precision oracle on every inst
     const expected = oracle(made, c, rounds ? (v) => decodeBf16(encodeBf16(Math.fround(v))) : (v) => v)
     const actual = await valuesOn(NATIVE, made.run)
     expect(actual.length).toBe(expected.length)
-    // Sums of K terms below 1.5 in size: |error| <= K 2^-24 per sum and term, K 2^-24 sqrt(K) for random signs; up to three sums
-    // follow each other (x A^T, its product with B, the total), so 4 K 2^-24 of the largest value covers it. A product too many
-    // or missing shows as 1/sqrt(K), at least 0.03.
+    // Sums of K terms below 1.5 in size: |error| <= K 2^-24 per sum and term, K 2^-24 sqrt(K) for random signs; up to
+    // three sums follow each other (x A^T, its product with B, the total), so 4 K 2^-24 of the largest value covers
+    // it. A product too many or missing shows as 1/sqrt(K), at least 0.03.
     const longest = Math.max(c.cols, c.rows, c.tokens) + c.rank + c.globalRank
     for (const [index, values] of expected.entries())
       expectClose(actual[index]!, values.flat(), { relative: 4 * longest * 2 ** -24, absolute: 1e-6 })
