@@ -1,6 +1,6 @@
-// node bench/footprint.mjs: what the client SDK costs to install. Packs @lamina/client and what it needs of ours, installs the tarballs in an
-// empty folder, once without scripts and once with scripts and no compiler in PATH, and loads it there. Prints one line of JSON; exits 1 above
-// the limit. Needs the registry npm is configured with.
+// node bench/footprint.mjs: what the client SDK costs to install. Packs @lamina/client and what it needs of ours,
+// installs the tarballs in an empty folder, once without scripts and once with scripts and no compiler in PATH, and
+// loads it there. Prints one line of JSON; exits 1 above the limit. Needs the registry npm is configured with.
 import { execFileSync } from "node:child_process"
 import {
   lstatSync,

@@ -1,4 +1,5 @@
-// A client in a process of its own, to be killed: node client-process.mjs '{"coordinator": ..., "stepMs": ...}'. One line of JSON per event.
+// A client in a process of its own, to be killed: node client-process.mjs '{"coordinator": ..., "stepMs": ...}'. One
+// line of JSON per event.
 import { LaminaClient } from "@lamina/client"
 
 import { deterministicTrainer } from "./deterministic-trainer.mjs"

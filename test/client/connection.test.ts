@@ -63,7 +63,7 @@ async function freePort(): Promise<number> {
   return port
 }
 
-test("nobody there at the first connection is COORDINATOR_UNREACHABLE after the time given, with the system's reason", async () => {
+test("nobody at the first connection is COORDINATOR_UNREACHABLE in time, with the system's reason", async () => {
   const port = await freePort()
   const client = clientOf(`http://127.0.0.1:${port}`, { firstConnectMs: 300 })
   const attempts: unknown[] = []
@@ -84,7 +84,7 @@ test("a coordinator that comes late is met late, when the client was told to wai
   expect(await running).toMatchObject({ reason: "run-ended", rounds: [{ outcome: "accepted" }] })
 })
 
-test("a session that the coordinator forgot is opened again, over the socket and over HTTP, and nobody notices", async () => {
+test("a session that the coordinator forgot is opened again, over the socket and over HTTP", async () => {
   let forgotten = 0
   const server = await serve({
     hooks: { refuse: (event) => (event === "round.next" && forgotten++ < 2 ? "SESSION_EXPIRED" : undefined) },
@@ -202,7 +202,7 @@ test("a download cut half-way goes on from the byte it reached", async () => {
   expect(await readdir(join(folder, "cache", "partial"))).toEqual([])
 })
 
-test("a local copy of the base is used where it is the run's, and refused with the file's name where it is not", async () => {
+test("a local base is used where it is the run's, and refused with the file's name where it is not", async () => {
   const { mkdir, writeFile } = await import("node:fs/promises")
   const base = { "config.json": Buffer.from("{}") }
   await mkdir(join(folder, "base"))

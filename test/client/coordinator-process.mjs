@@ -1,4 +1,5 @@
-// A coordinator in a process of its own, to be killed and started again where it was: node coordinator-process.mjs DATA_DIR PORT.
+// A coordinator in a process of its own, to be killed and started again where it was: node coordinator-process.mjs
+// DATA_DIR PORT.
 import { startCoordinator } from "@lamina/server"
 
 const [dataDir, port] = process.argv.slice(2)

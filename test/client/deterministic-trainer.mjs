@@ -3,12 +3,11 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 
 /**
- * A Trainer that computes an adapter from the plan alone: every value a function of seed, module and index. It walks through the plan's steps
- * and keeps the last one in its work folder, so a killed process can be seen to resume. `stepMs`: how long a step takes; `onTrain` is told
- * where each training began. Good for whatever is about rounds and not about learning.
+ * A Trainer that computes an adapter from the plan alone: every value a function of seed, module and index. It walks
+ * through the plan's steps and keeps the last one in its work folder, so a killed process can be seen to resume.
+ * `stepMs`: how long a step takes; `onTrain` is told where each training began. Good for whatever is about rounds and
+ * not about learning.
  *
- * @param {{ stepMs?: number, dataTokens?: number, onTrain?: (from: { round: number, step: number }) => void }} [options]
- * @returns {import("@lamina/client").Trainer}
  */
 export function deterministicTrainer({ stepMs = 0, dataTokens = 1000, onTrain } = {}) {
   return {

@@ -109,7 +109,8 @@ test("a Reply over the limit of a frame is refused; one that would fill memory n
   const { url } = await meet({ hooks: { reply: (event) => (event === "round.next" ? large : undefined) } })
   await expect(clientOf(url).participate()).rejects.toMatchObject({ code: "FRAME_TOO_LARGE" })
   await server?.stop()
-  // 64 MiB: ws closes the connection at its limit, and the client asks again; the honest answer to the second question ends it
+  // 64 MiB: ws closes the connection at its limit, and the client asks again; the honest answer to the second
+  // question ends it
   let asked = 0
   const huge = new Uint8Array(64 * 1024 * 1024)
   const second = await meet({
@@ -166,7 +167,7 @@ const adapter = encodeAdapter({
   ],
 })
 
-test("a global adapter above the client's limit fails the round before it is loaded, by its announced and by its real length", async () => {
+test("a global adapter above the limit fails the round, by its announced and by its real length", async () => {
   const { url } = await meet({ globalAdapter: adapter })
   const small = { adapterBytesMax: 10_000 }
   expect(await outcomes(clientOf(url, small))).toMatchObject([{ outcome: "failed", code: "FRAME_TOO_LARGE" }])
@@ -183,7 +184,7 @@ test("a global adapter above the client's limit fails the round before it is loa
     expect(name).not.toMatch(/^[0-9a-f]{64}$/)
 })
 
-test("files that are not what their hash says fail the round after three transfers, and never reach their place", async () => {
+test("files that are not what their hash says fail the round after three transfers", async () => {
   let transfers = 0
   const http: NonNullable<WireOptions["hooks"]>["http"] = (request, response) => {
     if (!request.url?.startsWith("/v1/blobs/")) return false

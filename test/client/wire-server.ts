@@ -22,8 +22,8 @@ import { Server } from "socket.io"
 import type { Socket } from "socket.io"
 
 /**
- * The wire of a coordinator written down a second time, from docs/protocol.md alone, with a hook at every place where a coordinator may lie.
- * It keeps everything in memory and knows one run of `rounds` rounds for whoever asks.
+ * The wire of a coordinator written down a second time, from docs/protocol.md alone, with a hook at every place where
+ * a coordinator may lie. It keeps everything in memory and knows one run of `rounds` rounds for whoever asks.
  */
 export interface WireHooks {
   /** Bytes of a whole acknowledgement instead of the honest ones; undefined leaves them. */
@@ -82,7 +82,7 @@ export class WireServer {
   readonly #http = createServer((request, response) => this.#serve(request, response))
   readonly #io: Server
   readonly #tokens = new Set<string>()
-  #lastHeader = new Uint8Array(32)
+  #lastHeader: Uint8Array = new Uint8Array(32)
 
   constructor(options: WireOptions = {}) {
     this.#options = options
@@ -131,7 +131,7 @@ export class WireServer {
 
   #attend(socket: Socket): void {
     const nonce = randomBytes(32)
-    const state = { clientId: new Uint8Array(16) }
+    const state: { clientId: Uint8Array } = { clientId: new Uint8Array(16) }
     const answer = (event: string, work: (payload: Uint8Array) => Uint8Array): void => {
       socket.on(event, (payload: Uint8Array, ack: (reply: unknown) => void) => {
         this.requests.push(event)

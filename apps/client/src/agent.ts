@@ -11,7 +11,10 @@ export interface AgentOptions extends LaminaClientOptions {
 /** Progress is said this often; everything else at once. */
 const PROGRESS_MS = 5_000
 
-/** A client that tells in sentences what it does, until the run ends or `signal` aborts: the whole of a small agent program. */
+/**
+ * A client that tells in sentences what it does, until the run ends or `signal` aborts: the whole of a small agent
+ * program.
+ */
 export async function runAgent({ say, signal, ...options }: AgentOptions): Promise<ParticipationResult> {
   const client = new LaminaClient(options)
   narrate(client, say)

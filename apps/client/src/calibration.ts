@@ -6,14 +6,17 @@ import type { TunerPool } from "@lamina/tuner"
 import { calibrate, loadBase } from "@lamina/tuner"
 
 /**
- * One small model that is the same everywhere, so that the speeds of machines can be compared: Llama, hidden 256, 4 layers, ffn 512, held as
- * f32. Its weights are a fixed sequence: what they predict does not matter.
+ * One small model that is the same everywhere, so that the speeds of machines can be compared: Llama, hidden 256, 4
+ * layers, ffn 512, held as f32. Its weights are a fixed sequence: what they predict does not matter.
  */
 const SHAPE = { hidden: 256, layers: 4, ffn: 512, heads: 4, context: 128 } as const
 const LETTERS = "abcdefghijklmnopqrstuvwxyz ,."
 const VOCABULARY = LETTERS.length + 1
 
-/** Tokens/s of LoRA training on that model; takes about two seconds, and ten megabytes of the system's folder for passing files. */
+/**
+ * Tokens/s of LoRA training on that model; takes about two seconds, and ten megabytes of the system's folder for
+ * passing files.
+ */
 export async function measureTokensPerSecond(pool: TunerPool): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), "lamina-calibration-"))
   try {

@@ -4,7 +4,7 @@ import type { Capability } from "@lamina/protocol"
 
 import type { Trainer } from "./trainer.js"
 
-export interface CapabilityWishes {
+interface CapabilityWishes {
   /** Largest rank this client wants to train; 0: the recipe decides. */
   readonly rankMax: number
   /** Storage of the base it can afford: `f32`, `q8`, `q4`; empty: the recipe decides. */
@@ -13,7 +13,10 @@ export interface CapabilityWishes {
   readonly examples: number
 }
 
-/** What this machine can do, for the plan: memory and cores from the system, kernels and tokens/s measured by the trainer. */
+/**
+ * What this machine can do, for the plan: memory and cores from the system, kernels and tokens/s measured by the
+ * trainer.
+ */
 export async function reportCapability(trainer: Trainer, wishes: CapabilityWishes): Promise<Capability> {
   const { kernels, tokensPerSecond } = await trainer.calibrate()
   return {

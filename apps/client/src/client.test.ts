@@ -30,7 +30,7 @@ test("a client that is told to leave before it began leaves, without a network o
   expect(ended).toHaveLength(1)
 })
 
-test("the kind of a data file is its extension, and a file that is not there is refused before anything starts", async () => {
+test("the kind of a data file is its extension; one that is not there is refused at once", async () => {
   const folder = await mkdtemp(join(tmpdir(), "lamina-data-"))
   try {
     for (const [file, kind] of [

@@ -20,9 +20,15 @@ import type { Trainer } from "./trainer.js"
 export interface LaminaClientOptions {
   /** http(s) URL of the coordinator; a path in it is kept (a coordinator behind a proxy). */
   readonly coordinator: string
-  /** Documents to train on: a `.txt`, `.jsonl` or `.csv` file, or a DataSource of @lamina/tuner. They never leave this machine. */
+  /**
+   * Documents to train on: a `.txt`, `.jsonl` or `.csv` file, or a DataSource of @lamina/tuner. They never leave this
+   * machine.
+   */
   readonly data: DataSource | string
-  /** Who this client is: an Identity, or a file that holds one and is made at first use. Default: `identity.key` in `workDir`. */
+  /**
+   * Who this client is: an Identity, or a file that holds one and is made at first use. Default: `identity.key` in
+   * `workDir`.
+   */
   readonly identity?: Identity | string
   /** Default: createTunerTrainer(). A trainer given here is not closed by the client. */
   readonly trainer?: Trainer
@@ -75,8 +81,9 @@ export interface ResolvedOptions {
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/
 
 /**
- * One member of a federation on this machine. `participate` trains every round the coordinator offers until the run ends; events tell what
- * happens. The process may be killed at any time: the next one with the same work folder and identity goes on where it was.
+ * One member of a federation on this machine. `participate` trains every round the coordinator offers until the run
+ * ends; events tell what happens. The process may be killed at any time: the next one with the same work folder and
+ * identity goes on where it was.
  */
 export class LaminaClient {
   readonly #options: LaminaClientOptions
@@ -113,9 +120,10 @@ export class LaminaClient {
   }
 
   /**
-   * Takes part until the run ends, or `signal` aborts (an ordinary end: `reason` is `left`). Throws what no other round would cure:
-   * COORDINATOR_UNREACHABLE (first connection only), SESSION_REJECTED, COORDINATOR_CHANGED, SIGNATURE_INVALID, PROTOCOL_VERSION,
-   * BASE_MISMATCH, DATA_*, FILE_*, USAGE (called while it runs, work folder in use).
+   * Takes part until the run ends, or `signal` aborts (an ordinary end: `reason` is `left`). Throws what no other
+   * round would cure: COORDINATOR_UNREACHABLE (first connection only), SESSION_REJECTED, COORDINATOR_CHANGED,
+   * SIGNATURE_INVALID, PROTOCOL_VERSION, BASE_MISMATCH, DATA_*, FILE_*, USAGE (called while it runs, work folder in
+   * use).
    */
   async participate({ signal }: { signal?: AbortSignal } = {}): Promise<ParticipationResult> {
     if (this.#busy) throw new LaminaError("USAGE", "participate: expected one call at a time, got a second")

@@ -8,7 +8,10 @@ import { systemCode } from "./durable.js"
 
 const KINDS: Readonly<Record<string, "text" | "jsonl" | "csv">> = { ".txt": "text", ".jsonl": "jsonl", ".csv": "csv" }
 
-/** A path becomes a source of the kind its extension says. Throws USAGE for another extension, FILE_UNREADABLE for what cannot be opened. */
+/**
+ * A path becomes a source of the kind its extension says. Throws USAGE for another extension, FILE_UNREADABLE for
+ * what cannot be opened.
+ */
 export async function dataSourceOf(data: DataSource | string): Promise<DataSource> {
   const source = typeof data === "string" ? sourceOfPath(data) : data
   if (source.kind !== "documents") for (const path of source.paths) await expectReadable(path)

@@ -12,7 +12,10 @@ export function systemCode(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined
 }
 
-/** A failed write -> STORAGE_FULL where the disk had no room, FILE_UNWRITABLE for other system errors; the rest unchanged. */
+/**
+ * A failed write -> STORAGE_FULL where the disk had no room, FILE_UNWRITABLE for other system errors; the rest
+ * unchanged.
+ */
 export function writeFailure(error: unknown, path: string): unknown {
   const code = systemCode(error)
   if (error instanceof LaminaError || code === undefined) return error
@@ -67,7 +70,10 @@ export async function makeFolder(path: string): Promise<void> {
   }
 }
 
-/** Replaces `path` by `bytes`: beside it, fsync, rename, fsync of the folder. Throws STORAGE_FULL, FILE_UNWRITABLE and leaves nothing. */
+/**
+ * Replaces `path` by `bytes`: beside it, fsync, rename, fsync of the folder. Throws STORAGE_FULL, FILE_UNWRITABLE and
+ * leaves nothing.
+ */
 export async function writeDurable(path: string, bytes: Uint8Array): Promise<void> {
   const part = `${path}.${process.pid}.part`
   try {

@@ -10,8 +10,8 @@ export interface RoundName {
 export type ReceiptStatus = "ACCEPTED" | "DUPLICATE" | "LATE" | "CLOSED" | "REJECTED"
 
 /**
- * How a round ended for this client. `missed`: the hard deadline passed before the update was ready; `not-selected`: the cohort
- * of this round is without us; `failed`: `code` says why, and the client goes on with the next round.
+ * How a round ended for this client. `missed`: the hard deadline passed before the update was ready; `not-selected`:
+ * the cohort of this round is without us; `failed`: `code` says why, and the client goes on with the next round.
  */
 export interface RoundOutcome extends RoundName {
   readonly outcome: "accepted" | "duplicate" | "late" | "closed" | "rejected" | "missed" | "not-selected" | "failed"

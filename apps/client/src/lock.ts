@@ -6,10 +6,10 @@ import { delay } from "./timing.js"
 import { makeFolder, systemCode, writeFailure } from "./durable.js"
 
 /**
- * One owner of a path among the processes and the clients of a machine, told by a file `<path>` with the owner's process id and
- * start time. A killed owner leaves the file behind; who finds it and no such process takes it over.
+ * One owner of a path among the processes and the clients of a machine, told by a file `<path>` with the owner's
+ * process id and start time. A killed owner leaves the file behind; who finds it and no such process takes it over.
  */
-export interface Lock {
+interface Lock {
   release(): Promise<void>
 }
 

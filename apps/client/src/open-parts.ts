@@ -21,15 +21,15 @@ import { createTunerTrainer } from "./tuner-trainer.js"
 
 const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }
 
-export interface OpenedParts {
+interface OpenedParts {
   readonly parts: Parts
   /** Ends what was opened, in reverse; waits for what is under way. */
   close(): Promise<void>
 }
 
 /**
- * Takes the work folder, opens journal and spool, and starts to connect. A folder belongs to one process at a time (USAGE): two could seal
- * two updates for one round.
+ * Takes the work folder, opens journal and spool, and starts to connect. A folder belongs to one process at a time
+ * (USAGE): two could seal two updates for one round.
  */
 export async function openParts(
   options: ResolvedOptions,

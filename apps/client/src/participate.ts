@@ -20,15 +20,17 @@ export interface ParticipationResult {
   readonly rounds: readonly RoundOutcome[]
 }
 
-/** The database of the coordinator is the truth and its hints may be lost: asked again every 15 s, spread by a fifth. */
+/**
+ * The database of the coordinator is the truth and its hints may be lost: asked again every 15 s, spread by a fifth.
+ */
 const POLL_MS = 15_000
 const POLL_SPREAD = 0.2
 /** A coordinator that says "at once" is asked at once a few times a second at most. */
 const WAIT_MS_MIN = 100
 
 /**
- * Train every round the coordinator offers until the run ends; `signal` in `parts` ends it by rejection. Updates that an earlier process
- * left in the spool go first, as they are.
+ * Train every round the coordinator offers until the run ends; `signal` in `parts` ends it by rejection. Updates that
+ * an earlier process left in the spool go first, as they are.
  */
 export async function takePart(parts: Parts, rounds: RoundOutcome[], wantedRunId = ""): Promise<ParticipationResult> {
   const done = (outcome: RoundOutcome): void => {

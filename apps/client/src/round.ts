@@ -53,9 +53,9 @@ const ROUND_ONLY = new Set([
 ])
 
 /**
- * One offered round, to its end for this client; undefined for one that was submitted before. Expected ends (late, closed, rejected, the
- * deadline) and failures of this round alone come back as an outcome; what the next round would meet again (no data, another base, a
- * forged signature) is thrown.
+ * One offered round, to its end for this client; undefined for one that was submitted before. Expected ends (late,
+ * closed, rejected, the deadline) and failures of this round alone come back as an outcome; what the next round would
+ * meet again (no data, another base, a forged signature) is thrown.
  */
 export async function takeRound(parts: Parts, offer: TaskOffer): Promise<RoundOutcome | undefined> {
   const link = await parts.session.link()

@@ -29,7 +29,10 @@ export interface TrainedUpdate {
   readonly metrics: Readonly<Record<string, number>>
 }
 
-/** Turns a task into an update. The default trains in worker threads with @lamina/tuner; anything with this shape may stand in. */
+/**
+ * Turns a task into an update. The default trains in worker threads with @lamina/tuner; anything with this shape may
+ * stand in.
+ */
 export interface Trainer {
   /** tokens/s and which kernels run, for the capability report; measured, not guessed. */
   calibrate(): Promise<{ kernels: string; tokensPerSecond: number }>

@@ -23,8 +23,8 @@ const measured = new WeakMap<TunerPool, Promise<number>>()
 let measuredAlone: Promise<number> | undefined
 
 /**
- * The default trainer: LoRA training by @lamina/tuner in worker threads, on one copy of the base per process and precision, with a checkpoint
- * every five steps in the round's work folder. The pool starts at first use.
+ * The default trainer: LoRA training by @lamina/tuner in worker threads, on one copy of the base per process and
+ * precision, with a checkpoint every five steps in the round's work folder. The pool starts at first use.
  */
 export function createTunerTrainer(options: TunerTrainerOptions = {}): Trainer {
   const { workers = 1, threads = availableParallelism() } = options

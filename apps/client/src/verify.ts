@@ -25,8 +25,9 @@ export interface VerifiedTask {
 const RUN_ID = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/
 
 /**
- * Checks the signatures over the exact bytes received, then what they say. Throws SIGNATURE_INVALID, PROTOCOL_VERSION, FRAME_MALFORMED,
- * ROUND_MISMATCH (another run or federation): a coordinator that sends any of these is not one to work for.
+ * Checks the signatures over the exact bytes received, then what they say. Throws SIGNATURE_INVALID,
+ * PROTOCOL_VERSION, FRAME_MALFORMED, ROUND_MISMATCH (another run or federation): a coordinator that sends any of
+ * these is not one to work for.
  */
 export function verifyOffer(offer: TaskOffer, parties: Parties): VerifiedTask {
   const { coordinatorKey, clientId } = parties
@@ -80,18 +81,21 @@ export function checkSupported(plan: Plan): void {
 }
 
 /** What a verified receipt says about the update it names. */
-export interface VerifiedReceipt {
+interface VerifiedReceipt {
   readonly status: ReceiptStatus
   readonly code?: ErrorCode
   readonly sequence: number
 }
 
-export interface ReceiptSubject {
+interface ReceiptSubject {
   readonly headerHash: Uint8Array
   readonly envelopeRoot: Uint8Array
 }
 
-/** Throws SIGNATURE_INVALID unless the pinned coordinator signed exactly this answer to exactly this update of this client. */
+/**
+ * Throws SIGNATURE_INVALID unless the pinned coordinator signed exactly this answer to exactly this update of this
+ * client.
+ */
 export function verifyReceipt(receipt: Receipt, subject: ReceiptSubject, parties: Parties): VerifiedReceipt {
   if (!verify(parties.coordinatorKey, receipt.signature, "lamina/v1/receipt", receipt.body))
     throw new LaminaError("SIGNATURE_INVALID", "receipt: expected the coordinator's signature, got another")

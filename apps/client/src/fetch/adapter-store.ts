@@ -11,7 +11,7 @@ import { download } from "./download.js"
 import type { Http } from "./http.js"
 import { SharedWork } from "./shared-work.js"
 
-export interface AdapterStoreOptions {
+interface AdapterStoreOptions {
   readonly http: Http
   /** Folder shared by all clients of the machine. */
   readonly cache: string
@@ -27,7 +27,10 @@ const decoded = new SharedWork<Adapter>({ kept: 2 })
 const KEPT = 8
 const KEPT_MS = 24 * 3_600_000
 
-/** The global adapter with this content hash, from the cache or the coordinator. Throws FRAME_TOO_LARGE, BLOB_CORRUPT, UPDATE_*. */
+/**
+ * The global adapter with this content hash, from the cache or the coordinator. Throws FRAME_TOO_LARGE, BLOB_CORRUPT,
+ * UPDATE_*.
+ */
 export function fetchAdapter(options: AdapterStoreOptions, adapterHash: Uint8Array): Promise<Adapter> {
   const name = toHex(adapterHash)
   const work = async (): Promise<Adapter> => decodeAdapter(await adapterBytes(options, adapterHash, name))

@@ -11,7 +11,7 @@ import { download } from "./download.js"
 import type { Http } from "./http.js"
 import { SharedWork } from "./shared-work.js"
 
-export interface BaseStoreOptions {
+interface BaseStoreOptions {
   readonly http: Http
   /** Folder shared by all clients of the machine. */
   readonly cache: string
@@ -29,8 +29,9 @@ const FILE_BYTES_MAX = 2 ** 41
 const verified = new SharedWork<string>({ kept: Infinity })
 
 /**
- * The folder of the base with this hash, every file of it verified against the manifest that the hash names: the local copy where one was
- * given (BASE_MISMATCH when it is another base; it is never replaced by a download), else the cache, loaded where files are missing.
+ * The folder of the base with this hash, every file of it verified against the manifest that the hash names: the
+ * local copy where one was given (BASE_MISMATCH when it is another base; it is never replaced by a download), else
+ * the cache, loaded where files are missing.
  */
 export async function fetchBase(options: BaseStoreOptions, baseHash: Uint8Array): Promise<string> {
   const folder = options.localBase ?? join(options.cache, "bases", toHex(baseHash))

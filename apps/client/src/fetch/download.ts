@@ -12,7 +12,7 @@ import { waitForLock } from "../lock.js"
 import type { Http } from "./http.js"
 import { bodyChunks, contentLength, tooLarge } from "./http.js"
 
-export interface Download {
+interface Download {
   /** Where it is served, e.g. `/v1/blobs/<hash>`. */
   readonly source: string
   /** Where it is to lie. The folder exists. */
@@ -30,9 +30,10 @@ export interface Download {
 const ATTEMPTS = 3
 
 /**
- * A file by content hash: resumed from what came before by a range, verified as a whole, renamed into place when durable. Clients of all
- * processes may ask at once: one loads, the others find it. Throws BLOB_CORRUPT when three transfers in a row have another hash,
- * FRAME_TOO_LARGE before a byte above `bytesMax` is written, STORAGE_FULL (what came so far is kept for the next try).
+ * A file by content hash: resumed from what came before by a range, verified as a whole, renamed into place when
+ * durable. Clients of all processes may ask at once: one loads, the others find it. Throws BLOB_CORRUPT when three
+ * transfers in a row have another hash, FRAME_TOO_LARGE before a byte above `bytesMax` is written, STORAGE_FULL (what
+ * came so far is kept for the next try).
  */
 export async function download(http: Http, wanted: Download, signal: AbortSignal): Promise<void> {
   const part = join(wanted.partial, toHex(wanted.hash))

@@ -10,14 +10,14 @@ import type { Session } from "../session/session.js"
 import { abortable, backoffMs } from "../timing.js"
 import type { Random } from "../timing.js"
 
-export interface HttpOptions {
+interface HttpOptions {
   readonly url: URL
   readonly session: Session
   readonly random: Random
   readonly signal: AbortSignal
 }
 
-export interface HttpRequest {
+interface HttpRequest {
   readonly method: "GET" | "PUT"
   /** Below the coordinator's URL, starting with `/v1/`. */
   readonly path: string
@@ -51,8 +51,8 @@ export class Http {
   }
 
   /**
-   * One request and what `read` makes of its answer, repeated with backoff on every transport failure until it is answered; `read` must
-   * be able to start again. Throws the coordinator's refusal, and what `read` throws.
+   * One request and what `read` makes of its answer, repeated with backoff on every transport failure until it is
+   * answered; `read` must be able to start again. Throws the coordinator's refusal, and what `read` throws.
    */
   async request<T>(request: HttpRequest, read: (answer: Dispatcher.ResponseData) => Promise<T>): Promise<T> {
     const { session, random } = this.#options

@@ -3,7 +3,8 @@ import { hasErrorCode } from "@lamina/protocol"
 import { abortable } from "../timing.js"
 
 /**
- * What all clients of a process need once: the first one does the work, the others wait for it, later ones find it. A failure is not kept.
+ * What all clients of a process need once: the first one does the work, the others wait for it, later ones find it. A
+ * failure is not kept.
  */
 export class SharedWork<T> {
   readonly #results = new Map<string, Promise<T>>()

@@ -23,7 +23,7 @@ export interface OpenLink extends Link, CoordinatorIdentity {
   readonly clockAheadMs: number
 }
 
-export interface HandshakeOptions extends LinkOptions {
+interface HandshakeOptions extends LinkOptions {
   readonly identity: Identity
   readonly name: string
   readonly joinToken: string
@@ -35,7 +35,8 @@ export interface HandshakeOptions extends LinkOptions {
 
 /** Connects and opens a session: challenge, key check, signature over the nonce. A failure closes the connection. */
 export async function openLink(options: HandshakeOptions, signal: AbortSignal): Promise<OpenLink> {
-  const capability = await abortable(options.capability(), signal) // measured before the coordinator's clock on us starts
+  // measured first: the coordinator may not wait that long between challenge and answer
+  const capability = await abortable(options.capability(), signal)
   const link = await connectLink(options, signal)
   try {
     return await abortable(open(link, options, capability), signal)

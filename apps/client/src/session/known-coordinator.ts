@@ -10,8 +10,8 @@ export interface CoordinatorIdentity {
 }
 
 /**
- * Trust on first use: the first coordinator met from this work folder is written to `path`, and no other is accepted there later.
- * Throws COORDINATOR_CHANGED with both keys' beginnings.
+ * Trust on first use: the first coordinator met from this work folder is written to `path`, and no other is accepted
+ * there later. Throws COORDINATOR_CHANGED with both keys' beginnings.
  */
 export async function pinCoordinator(path: string, met: CoordinatorIdentity): Promise<void> {
   const now = { coordinatorKey: toHex(met.coordinatorKey), federationId: toHex(met.federationId) }

@@ -5,7 +5,9 @@ import { Manager } from "socket.io-client"
 import type { Answer, RequestName, Requests } from "./requests.js"
 import { decodeAnswer, encodeRequest } from "./requests.js"
 
-/** The connection failed, or no answer came in time. Always worth another attempt; never leaves the package as it is. */
+/**
+ * The connection failed, or no answer came in time. Always worth another attempt; never leaves the package as it is.
+ */
 export class TransportError extends Error {
   override readonly name = "TransportError"
 }

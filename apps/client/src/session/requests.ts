@@ -47,7 +47,10 @@ export function encodeRequest<K extends RequestName>(name: K, request: Requests[
   return withinLimit(frame, `${name} request`)
 }
 
-/** The coordinator's own no, over the socket or HTTP, told apart from what goes wrong on this side; `retryAfterMs` is its advice. */
+/**
+ * The coordinator's own no, over the socket or HTTP, told apart from what goes wrong on this side; `retryAfterMs` is
+ * its advice.
+ */
 export class Refusal extends LaminaError {
   readonly retryAfterMs: number
 
@@ -59,7 +62,10 @@ export class Refusal extends LaminaError {
 
 export type Answer<T> = { readonly ok: T } | { readonly refusal: Refusal }
 
-/** The bytes of an acknowledgement -> Answer. Throws FRAME_TOO_LARGE, FRAME_MALFORMED for anything but one valid Reply. */
+/**
+ * The bytes of an acknowledgement -> Answer. Throws FRAME_TOO_LARGE, FRAME_MALFORMED for anything but one valid
+ * Reply.
+ */
 export function decodeAnswer<K extends RequestName>(name: K, reply: unknown): Answer<Requests[K]["answer"]> {
   const frame = bytesOf(reply)
   if (!frame) throw new LaminaError("FRAME_MALFORMED", `${name}: expected the bytes of a Reply, got ${kindOf(reply)}`)

@@ -7,7 +7,7 @@ import type { OpenLink } from "./handshake.js"
 import type { Refusal, RequestName, Requests } from "./requests.js"
 import { TransportError } from "./link.js"
 
-export interface SessionOptions {
+interface SessionOptions {
   /** One attempt: connect, prove who we are, get a token. */
   readonly connect: (onHint: () => void, signal: AbortSignal) => Promise<OpenLink>
   /** How long the very first connection may take altogether; Infinity waits for ever. Later losses always do. */
@@ -19,12 +19,15 @@ export interface SessionOptions {
   readonly signal: AbortSignal
 }
 
-/** Refusals that another attempt of the same client may turn: the coordinator is starting, full, or has forgotten the session. */
+/**
+ * Refusals that another attempt of the same client may turn: the coordinator is starting, full, or has forgotten the
+ * session.
+ */
 const AGAIN = new Set(["SESSION_EXPIRED", "RATE_LIMITED", "INTERNAL", "STORAGE_FULL"])
 
 /**
- * A conversation with one coordinator that outlives its connections. Requests are idempotent, so each is repeated on the next
- * connection until it is answered; only the answer, a refusal or the abort ends it.
+ * A conversation with one coordinator that outlives its connections. Requests are idempotent, so each is repeated on
+ * the next connection until it is answered; only the answer, a refusal or the abort ends it.
  */
 export class Session {
   readonly #options: SessionOptions
@@ -41,14 +44,17 @@ export class Session {
     options.signal.addEventListener("abort", () => void this.#drop(), { once: true })
   }
 
-  /** The open connection, when there is one again. Rejects when the coordinator refuses us for good, or with the abort's reason. */
+  /**
+   * The open connection, when there is one again. Rejects when the coordinator refuses us for good, or with the
+   * abort's reason.
+   */
   link(): Promise<OpenLink> {
     return abortable(this.#link, this.#options.signal)
   }
 
   /**
-   * Asks until there is an answer. Throws the coordinator's refusal, except for those that only mean "again": SESSION_EXPIRED opens
-   * a new session, INTERNAL, RATE_LIMITED and STORAGE_FULL wait.
+   * Asks until there is an answer. Throws the coordinator's refusal, except for those that only mean "again":
+   * SESSION_EXPIRED opens a new session, INTERNAL, RATE_LIMITED and STORAGE_FULL wait.
    */
   async request<K extends RequestName>(name: K, request: Requests[K]["request"]): Promise<Requests[K]["answer"]> {
     for (let attempt = 0; ; attempt++) {
@@ -59,7 +65,8 @@ export class Session {
       } catch (error) {
         if (!(error instanceof TransportError)) throw error
         await this.renew(link)
-        // the first loss is the network's; a connection that dies of the same request again and again is not asked in a hot loop
+        // the first loss is the network's; a connection that dies of the same request again and again is not asked in
+        // a hot loop
         if (attempt > 0) await this.pause(name, error, backoffMs(attempt, this.#options.random))
         continue
       }

@@ -8,8 +8,8 @@ import { makeFolder, readIfThere, syncFolder, writeFailure } from "../durable.js
 import type { ReceiptStatus } from "../events.js"
 
 /**
- * What this client has submitted, one line of JSON per (run, round), fsynced before anybody is told. A round in here is never
- * submitted again, whatever the coordinator asks.
+ * What this client has submitted, one line of JSON per (run, round), fsynced before anybody is told. A round in here
+ * is never submitted again, whatever the coordinator asks.
  */
 export interface JournalEntry {
   readonly runId: string

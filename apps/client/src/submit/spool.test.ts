@@ -22,7 +22,7 @@ beforeEach(async () => {
 })
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
-test("a sealed update is found again by run and round, with the same root, and its chunks are the envelope", async () => {
+test("a sealed update is found again by run and round, and its chunks are the envelope", async () => {
   const sealed = await (await Spool.open(folder)).seal(name, { identity, task, federationId, update })
   const spool = await Spool.open(folder)
   expect(await spool.list()).toEqual([name])
@@ -30,7 +30,10 @@ test("a sealed update is found again by run and round, with the same root, and i
   expect(found?.root).toEqual(sealed.root)
   expect(found?.headerHash).toEqual(headerHash)
   expect(found?.leaves).toHaveLength(2)
-  const envelope = Buffer.concat([(await found?.chunk(0)) ?? [], (await found?.chunk(1)) ?? []])
+  const envelope = Buffer.concat([
+    (await found?.chunk(0)) ?? new Uint8Array(0),
+    (await found?.chunk(1)) ?? new Uint8Array(0),
+  ])
   expect(envelope.byteLength).toBe(sealed.bytes)
   const expected = { federationId, roundHeaderHash: headerHash, clientId: identity.clientId }
   expect(Buffer.from(openEnvelope(envelope, { recipientSecretKey: recipient.secretKey, expected }))).toEqual(

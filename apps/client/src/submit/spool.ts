@@ -17,7 +17,7 @@ export interface SpooledUpdate extends RoundName, Omit<SealedEnvelope, "path"> {
   chunk(i: number): Promise<Uint8Array>
 }
 
-export interface SealInputs {
+interface SealInputs {
   readonly identity: Identity
   readonly task: VerifiedTask
   readonly federationId: Uint8Array
@@ -26,8 +26,8 @@ export interface SealInputs {
 }
 
 /**
- * One folder per round: `work/` while it trains, `envelope` once it is sealed. The envelope appears under that name whole and durable or not
- * at all, and nothing is sent before; so whoever finds one never seals another.
+ * One folder per round: `work/` while it trains, `envelope` once it is sealed. The envelope appears under that name
+ * whole and durable or not at all, and nothing is sent before; so whoever finds one never seals another.
  */
 export class Spool {
   readonly #folder: string

@@ -11,14 +11,15 @@ import type { Spool, SpooledUpdate } from "./spool.js"
 import type { UploadOptions } from "./upload.js"
 import { upload } from "./upload.js"
 
-export interface SubmitOptions extends UploadOptions {
+interface SubmitOptions extends UploadOptions {
   readonly journal: Journal
   readonly spool: Spool
 }
 
 /**
- * Uploads a spooled update, keeps the answer in the journal, then removes the spool: in this order, so that a crash anywhere only sends the
- * same bytes again. Throws SIGNATURE_INVALID for a receipt the pinned coordinator did not sign; the spool stays for a coordinator that does.
+ * Uploads a spooled update, keeps the answer in the journal, then removes the spool: in this order, so that a crash
+ * anywhere only sends the same bytes again. Throws SIGNATURE_INVALID for a receipt the pinned coordinator did not
+ * sign; the spool stays for a coordinator that does.
  */
 export async function submit(options: SubmitOptions, spooled: SpooledUpdate): Promise<RoundOutcome> {
   const name = { runId: spooled.runId, round: spooled.round }
@@ -33,8 +34,8 @@ export async function submit(options: SubmitOptions, spooled: SpooledUpdate): Pr
 }
 
 /**
- * Sends what an earlier process sealed for this round, as it is; undefined where it sealed nothing. A spool that the disk has destroyed ends
- * the round for this client: it may have been sent, and a second envelope must not be made.
+ * Sends what an earlier process sealed for this round, as it is; undefined where it sealed nothing. A spool that the
+ * disk has destroyed ends the round for this client: it may have been sent, and a second envelope must not be made.
  */
 export async function resend(options: SubmitOptions, name: RoundName): Promise<RoundOutcome | undefined> {
   let spooled: SpooledUpdate | undefined

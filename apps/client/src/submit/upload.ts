@@ -23,9 +23,10 @@ const OPEN_AGAIN = new Set(["UPLOAD_INCOMPLETE", "CHUNK_MISMATCH", "NOT_FOUND"])
 const OPENED_MAX = 20
 
 /**
- * Brings a spooled envelope to the coordinator: asks what it has, sends the rest, commits. Each step may be repeated from any point: after
- * lost connections, a restart of either side, an evicted upload. Returns the receipt as it came. Throws the coordinator's refusal
- * (ROUND_CLOSED, UPLOAD_CONFLICT, ENVELOPE_REJECTED, ...) and BLOB_CORRUPT when the spool on this disk is damaged.
+ * Brings a spooled envelope to the coordinator: asks what it has, sends the rest, commits. Each step may be repeated
+ * from any point: after lost connections, a restart of either side, an evicted upload. Returns the receipt as it
+ * came. Throws the coordinator's refusal (ROUND_CLOSED, UPLOAD_CONFLICT, ENVELOPE_REJECTED, ...) and BLOB_CORRUPT
+ * when the spool on this disk is damaged.
  */
 export async function upload(options: UploadOptions, name: RoundName, spooled: SpooledUpdate): Promise<Receipt> {
   const { session, emit, random } = options
@@ -82,7 +83,10 @@ async function sendMissing(options: UploadOptions, name: RoundName, { spooled, t
   return bytesSent
 }
 
-/** Indices of the chunks whose bit is not set; bit i of the map is bit i & 7 of byte i >> 3, and a short map lacks the rest. */
+/**
+ * Indices of the chunks whose bit is not set; bit i of the map is bit i & 7 of byte i >> 3, and a short map lacks the
+ * rest.
+ */
 export function missingChunks(have: Uint8Array, count: number): number[] {
   return Array.from({ length: count }, (_, i) => i).filter((i) => (((have[i >> 3] ?? 0) >> (i & 7)) & 1) === 0)
 }
