@@ -4,7 +4,7 @@ import { join } from "node:path"
 
 import { LaminaClient } from "@lamina/client"
 import type { LaminaClientOptions, RoundOutcome } from "@lamina/client"
-import { identityFromSeed } from "@lamina/crypto"
+import { identityFromSeed, toHex } from "@lamina/crypto"
 import { encodeAdapter, LIMITS, messages } from "@lamina/protocol"
 
 import { deterministicTrainer } from "./deterministic-trainer.mjs"
@@ -57,6 +57,10 @@ test("an honest coordinator of the same wire gets every update once", async () =
     { runId: "run-1", round: 2, outcome: "accepted", sequence: 42 },
   ])
   expect([...commits.values()].map((roots) => roots.length)).toEqual([1, 1])
+  // what is left is the journal: no envelope, no checkpoint, and the folder is free again
+  const state = join(folder, "work", toHex(identity.clientId))
+  expect((await readdir(state)).sort()).toEqual(["journal.jsonl", "rounds"])
+  expect(await readdir(join(state, "rounds"))).toEqual([])
 })
 
 const other = identityFromSeed(new Uint8Array(32).fill(3))
