@@ -93,3 +93,48 @@ test("several mistakes are told together, one line each", () => {
   ).toEqual(["base", "name", "recipe", "rounds"])
   for (const line of lines()) expect(line).toMatch(/got/)
 })
+
+interface SchemaNode {
+  readonly properties?: Readonly<Record<string, SchemaNode>>
+  readonly items?: SchemaNode
+  readonly enum?: readonly string[]
+  readonly const?: string
+  readonly minimum?: number
+  readonly maximum?: number
+  readonly exclusiveMinimum?: number
+  readonly exclusiveMaximum?: number
+}
+
+/** How the page writes a bound that is not written as a plain number. */
+const SPOKEN: Readonly<Record<number, string>> = { [0xffff_ffff]: "2^32 - 1", 1_000: "1 s", 604_800_000: "7 days" }
+
+function boundsOf(node: SchemaNode): string[] {
+  const { minimum, maximum, exclusiveMinimum, exclusiveMaximum } = node
+  const numbers = [minimum, maximum, exclusiveMinimum, exclusiveMaximum].filter(
+    (bound) => bound !== undefined && Math.abs(bound) < Number.MAX_SAFE_INTEGER,
+  )
+  return [
+    ...numbers.map((bound) => SPOKEN[Number(bound)] ?? Number(bound).toLocaleString("en-US")),
+    ...(node.enum ?? []),
+    ...(node.const === undefined ? [] : [node.const]),
+  ]
+}
+
+test("docs/recipes.md has the bounds of every key", () => {
+  const page = readFileSync(new URL("../../../docs/recipes.md", import.meta.url), "utf8").split("\n")
+  const missing: string[] = []
+  let checked = 0
+  const walk = (node: SchemaNode, path: string): void => {
+    for (const [key, child] of Object.entries(node.properties ?? {})) walk(child, path === "" ? key : `${path}.${key}`)
+    if (node.items?.properties) walk(node.items, `${path}[]`)
+    const cell = page.find((line) => line.startsWith(`| \`${path}\` |`))?.split("|")[3] ?? ""
+    for (const bound of boundsOf(node)) {
+      checked++
+      if (!new RegExp(`(^|[\\s,])${bound.replace(/[\^$]/g, "\\$&")}([\\s,]|$)`).test(cell))
+        missing.push(`${path}: ${bound} in "${cell}"`)
+    }
+  }
+  walk(recipeJsonSchema() as SchemaNode, "")
+  expect(missing).toEqual([])
+  expect(checked).toBeGreaterThan(40)
+})
