@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url"
 
 export const root = fileURLToPath(new URL("..", import.meta.url))
 
-/** Runs a command in the repository root with its output passed through; a failure ends this process with the same status. */
+/** Runs a command in the repository root, its output passed through; a failure ends this process with its status. */
 export function run(command, args, options = {}) {
   const result = spawnSync(command, args, { cwd: root, stdio: "inherit", ...options })
   if (result.error) throw result.error

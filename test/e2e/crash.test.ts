@@ -85,7 +85,7 @@ async function exportedHash(folder: string): Promise<string> {
   return readFileSync(join(out, "adapter_model.safetensors")).toString("base64")
 }
 
-test("a coordinator killed in the middle of a run comes back and ends with the adapter of an undisturbed run", async () => {
+test("a killed coordinator comes back and ends with the adapter of an undisturbed run", async () => {
   const calm = await federation()
   const server = serve(calm)
   await server.until(/"url"/)

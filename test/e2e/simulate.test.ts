@@ -21,7 +21,7 @@ async function simulate(): Promise<Result> {
   return lastJson<Result>(finished)
 }
 
-test("the example federation lowers held-out perplexity, repeats byte for byte, and its adapter evaluates to the same figure", async () => {
+test("the example federation learns, repeats byte for byte, and its adapter evaluates to the same figure", async () => {
   const first = await simulate()
   const second = await simulate()
 
@@ -40,7 +40,8 @@ test("the example federation lowers held-out perplexity, repeats byte for byte, 
   expect(page).not.toContain("<script")
   expect(existsSync(join(first.adapter, "adapter_model.safetensors"))).toBe(true)
 
-  // The run scores north's text on the q8 base as stored, windows of 128 tokens: `lamina eval` must say the same of the exported adapter.
+  // The run scores north's text on the q8 base as stored, in windows of 128 tokens: `lamina eval` must say the same of the
+  // exported adapter.
   const evaluation = await lamina(
     ...["eval", join(root, "models/tiny"), "--adapter", first.adapter, "--context", "128", "--json"],
     ...["--data", join(root, "examples/data/held-out.txt")],

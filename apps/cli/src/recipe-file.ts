@@ -8,7 +8,7 @@ import { parseRecipe } from "@lamina/protocol/recipe"
 import type { Recipe } from "@lamina/protocol/recipe"
 
 /** A recipe with its paths made absolute (they are written relative to the recipe's own folder). */
-export interface RecipeFile {
+interface RecipeFile {
   readonly path: string
   readonly recipe: Recipe
 }

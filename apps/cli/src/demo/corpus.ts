@@ -5,7 +5,7 @@ import { dirname, join } from "node:path"
 import { LaminaError } from "@lamina/protocol/errors"
 
 /** The demo's clients: who spoke in these years after 1945, with the LoRA rank and base precision each machine can afford. */
-export const GROUPS = [
+const GROUPS = [
   { name: "truman", from: /_truman_/, rank: 16, precision: "q8" },
   { name: "bush-to-biden", from: /_(george_w_bush|obama|trump|biden)_/, rank: 16, precision: "q8" },
   { name: "eisenhower", from: /_eisenhower_/, rank: 8, precision: "q8" },

@@ -3,7 +3,7 @@ import { perplexity } from "../simulate/held-out.js"
 import type { DemoOutcome } from "./demo.js"
 
 /** What `npm run demo -- --json` prints; perplexities throughout. */
-export interface DemoResult {
+interface DemoResult {
   readonly run: string
   readonly rounds: number
   readonly clients: readonly { name: string; rank: number; precision: string; tokens: number }[]
@@ -17,7 +17,7 @@ export interface DemoResult {
   readonly adapter: string
 }
 
-export interface Perplexities {
+interface Perplexities {
   readonly base: number
   readonly local: number
   readonly fedit: number

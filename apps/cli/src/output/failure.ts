@@ -27,6 +27,6 @@ export function printError(error: unknown, stream: NodeJS.WritableStream): void 
 }
 
 /** True for the rejection of an AbortSignal: somebody pressed Ctrl-C. */
-export function isAbort(error: unknown): boolean {
+function isAbort(error: unknown): boolean {
   return error instanceof Error && error.name === "AbortError"
 }

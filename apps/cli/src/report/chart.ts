@@ -7,7 +7,7 @@ export interface Series {
   readonly dashed?: boolean
 }
 
-export interface ChartOptions {
+interface ChartOptions {
   readonly title: string
   readonly x: string
   readonly y: string

@@ -19,7 +19,7 @@ import { History } from "./journal.js"
 
 type SimulatedClient = NonNullable<Recipe["simulation"]>["clients"][number]
 
-export interface SimulationOptions {
+interface SimulationOptions {
   readonly recipe: Recipe
   /** Everything the run leaves: coordinator/, clients/, history.jsonl, adapter/. A second run with the same folder goes on. */
   readonly out: string
