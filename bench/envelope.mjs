@@ -57,6 +57,7 @@ const round = { federationId: new Uint8Array(32), roundHeaderHash: new Uint8Arra
 const expected = { ...round, clientId: identity.clientId }
 const input = { identity, ...round, recipientKey: recipient.publicKey, plaintext }
 const sealed = sealToBytes(input)
+const mib = Number((plaintext.byteLength / MIB).toFixed(2))
 const folder = mkdtempSync(join(tmpdir(), "lamina-bench-"))
 
 const steps = {
@@ -89,9 +90,7 @@ try {
       mibPerCpuSecond: Math.round((plaintext.byteLength / MIB / bestCpu) * 1000),
       repeats,
     }
-    process.stdout.write(
-      `${JSON.stringify({ bench: "envelope", step, mib: Number((plaintext.byteLength / MIB).toFixed(2)), ...figures })}\n`,
-    )
+    process.stdout.write(`${JSON.stringify({ bench: "envelope", step, mib, ...figures })}\n`)
   }
 } finally {
   rmSync(folder, { recursive: true })

@@ -27,7 +27,8 @@ test.each([0, 1, 15, 16, 17, 63, 64, 65, 1_000, 65_535, 65_536])(
 test("RFC 8439, section 2.8.2, comes out as printed there", () => {
   const hex = (text: string): Uint8Array => Buffer.from(text.replaceAll(" ", ""), "hex")
   const plaintext = Buffer.from(
-    "Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it.",
+    "Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, " +
+      "sunscreen would be it.",
   )
   const input = {
     key: Uint8Array.from({ length: 32 }, (_, i) => 0x80 + i),

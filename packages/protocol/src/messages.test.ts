@@ -57,7 +57,7 @@ test("the bytes of an answer and of a refusal are these; an empty answer is stil
   expect(messages.Reply.decode(Buffer.from("0a00", "hex"))).toEqual({ ok: new Uint8Array(0) })
 })
 
-test("a message with no alternative is refused; of several on the wire the last counts, and none encodes several", () => {
+test("no alternative is refused; of several on the wire the last counts, and several do not encode", () => {
   const refused = (message: string): Error => expect.objectContaining({ code: "FRAME_MALFORMED", message }) as Error
   const failure = { code: 0, message: "", retryAfterMs: 0 }
   expect(() => messages.Reply.decode(new Uint8Array(0))).toThrow(

@@ -3,7 +3,10 @@ import { messages } from "./messages.js"
 import type { ManifestModule } from "./messages.js"
 import { decodeUpdate } from "./update.js"
 
-/** Containers whose manifest and tensors are put together by hand, each breaking one rule of docs/protocol.md, "The update container". */
+/**
+ * Containers whose manifest and tensors are put together by hand, each breaking one rule of docs/protocol.md, "The
+ * update container".
+ */
 const module = (name: string, at: number): ManifestModule => ({
   ...{ name, outFeatures: 4, inFeatures: 8, rank: 2, alpha: 4, scaling: "lora" },
   a: { dtype: "f32", offset: at, bytes: 64 }, // (2, 8) f32

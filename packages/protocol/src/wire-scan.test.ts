@@ -63,7 +63,8 @@ test("nesting is followed to the limit and refused one deeper", () => {
 })
 
 test("fields are counted over the whole frame, unknown ones too: at the limit it passes, one more is refused", () => {
-  const unknown = (count: number): Uint8Array => Uint8Array.from({ length: 2 * count }, (_, i) => (i % 2 ? 0 : 0x28)) // field 5 = 0
+  // field 5 = 0, again and again
+  const unknown = (count: number): Uint8Array => Uint8Array.from({ length: 2 * count }, (_, i) => (i % 2 ? 0 : 0x28))
   scanWire(unknown(LIMITS.fieldsMax), shape)
   expect(() => scanWire(unknown(LIMITS.fieldsMax + 1), shape)).toThrow(
     expect.objectContaining({ code: "FRAME_TOO_LARGE" }),
