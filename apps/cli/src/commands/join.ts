@@ -38,6 +38,7 @@ export async function join(url: string, options: JoinOptions): Promise<void> {
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
   })
   const view = showEvents(client, name)
+  view.note(`kernels ${pool.kernels}`)
   try {
     const result = await untilInterrupted((signal) => client.participate({ signal }))
     if (options.json) printJson(result)

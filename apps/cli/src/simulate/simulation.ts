@@ -53,7 +53,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   const coordinator = await startCoordinator({ dataDir: join(out, "coordinator"), port: 0, logLevel: "error" })
   try {
     const run = await findOrCreateRun(coordinator, { ...recipe, cohort: { ...recipe.cohort, clients: clients.length } })
-    view.note(`run ${run}, coordinator at ${coordinator.url}`)
+    view.note(`run ${run}, coordinator at ${coordinator.url}, kernels ${options.pool.kernels}`)
     return await new Simulation({ ...options, clients, coordinator, run }).finish()
   } finally {
     await coordinator.close()
@@ -175,6 +175,7 @@ class Simulation {
       base: recipe.base,
       runId: run,
       workDir: join(out, "clients", client.name),
+      cacheDir: join(out, "cache"),
       precision: client.precision,
       rank: client.rank ?? recipe.lora.rank,
       trainer: createTunerTrainer({ pool }),
