@@ -23,6 +23,8 @@ export function buildProgram(): Command {
 }
 
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"]
+const compute = (fallback: string): Option =>
+  new Option("--compute <precision>", "arithmetic of the big products").choices(["f32", "bf16"]).default(fallback)
 const json = (): Option => new Option("--json", "print one JSON object as the last line of stdout")
 const backend = (): Option =>
   new Option("--backend <name>", "native (C++), cpu (reference), auto")
@@ -51,6 +53,7 @@ function addService(program: Command): void {
     .option("--rank <number>", "largest LoRA rank this machine can afford", positiveInt)
     .addOption(new Option("--precision <format>", "how to hold the base in memory").choices(["f32", "q8", "q4"]))
     .option("--threads <number>", "CPU threads", positiveInt)
+    .addOption(compute("bf16"))
     .option("--join-token <token>", "if the coordinator asks for one")
     .addOption(backend())
     .addOption(json())
@@ -94,9 +97,7 @@ function addModelTools(program: Command): void {
         .choices(["stored", "f32", "bf16", "q8", "q4"])
         .default("stored"),
     )
-    .addOption(
-      new Option("--compute <precision>", "arithmetic of the big products").choices(["f32", "bf16"]).default("f32"),
-    )
+    .addOption(compute("f32"))
     .option("--threads <number>", "CPU threads", positiveInt)
     .addOption(backend())
     .addOption(json())

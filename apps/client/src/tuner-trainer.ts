@@ -12,6 +12,8 @@ export interface TunerTrainerOptions {
   readonly workers?: number
   /** Threads of the native kernels. Default: one per core. */
   readonly threads?: number
+  /** Arithmetic of the big products; sums, adapters and optimizer state are f32 in any case. Default: bf16, as it is faster where the CPU has it. */
+  readonly compute?: "f32" | "bf16"
 }
 
 /** Half a minute of work is what a kill may cost, on a machine that needs a few seconds for a step. */
@@ -27,7 +29,7 @@ let measuredAlone: Promise<number> | undefined
  * precision, with a checkpoint every five steps in the round's work folder. The pool starts at first use.
  */
 export function createTunerTrainer(options: TunerTrainerOptions = {}): Trainer {
-  const { workers = 1, threads = availableParallelism() } = options
+  const { workers = 1, threads = availableParallelism(), compute = "bf16" } = options
   let own: Promise<TunerPool> | undefined
   const pool = (): Promise<TunerPool> =>
     options.pool ? Promise.resolve(options.pool) : (own ??= openPool({ workers, threads }))
@@ -46,7 +48,7 @@ export function createTunerTrainer(options: TunerTrainerOptions = {}): Trainer {
       const { loadDocuments } = await import("@lamina/tuner")
       return (await loadDocuments(data)).length
     },
-    train: async (task, context) => trainWith(await pool(), task, context),
+    train: async (task, context) => trainWith(await pool(), { ...task, compute }, context),
     close: async () => {
       await (await own)?.close()
       own = undefined
@@ -72,7 +74,9 @@ function remembered(pool: TunerPool): Promise<number> {
   return known
 }
 
-async function trainWith(pool: TunerPool, task: TrainingTask, context: TrainerContext): Promise<TrainedUpdate> {
+type ComputedTask = TrainingTask & { readonly compute: TrainingSettings["compute"] }
+
+async function trainWith(pool: TunerPool, task: ComputedTask, context: TrainerContext): Promise<TrainedUpdate> {
   context.signal.throwIfAborted()
   const { sharedBase } = await import("@lamina/tuner")
   const base = await sharedBase(task.baseFolder, task.plan.precision)
@@ -87,12 +91,15 @@ async function trainWith(pool: TunerPool, task: TrainingTask, context: TrainerCo
   return { adapter, dataTokens, dataExamples, metrics: { firstLoss, lastLoss, tokensPerSecond } }
 }
 
-function jobOf({ plan, globalAdapter, data, workFolder }: TrainingTask, base: TrainingJob["base"]): TrainingJob {
+function jobOf(
+  { plan, globalAdapter, data, workFolder, compute }: ComputedTask,
+  base: TrainingJob["base"],
+): TrainingJob {
   const { modules, scaling, steps, batch, context, accumulate, learningRate, schedule, warmupSteps } = plan
   const { clipNorm, weightDecay, lossOn, dropout, seed } = plan
   const settings: TrainingSettings = {
     ...{ steps, batch, context, accumulate, learningRate, schedule, warmupSteps },
-    ...{ clipNorm, weightDecay, lossOn, dropout, seed, compute: "f32" },
+    ...{ clipNorm, weightDecay, lossOn, dropout, seed, compute },
   }
   const checkpoint = { path: join(workFolder, "checkpoint"), everySteps: CHECKPOINT_STEPS }
   return { base, modules, scaling, settings, data, checkpoint, ...(globalAdapter && { globalAdapter }) }

@@ -17,6 +17,7 @@ interface JoinOptions {
   readonly rank?: number
   readonly precision?: "f32" | "q8" | "q4"
   readonly threads?: number
+  readonly compute: "f32" | "bf16"
   readonly joinToken?: string
   readonly backend: BackendChoice
   readonly json?: boolean
@@ -28,7 +29,7 @@ export async function join(url: string, options: JoinOptions): Promise<void> {
   const name = options.name === "" ? clientName(hostname()) : options.name
   const data = dataSource(options.data)
   const pool = await openPool({ backend: options.backend, ...(options.threads ? { threads: options.threads } : {}) })
-  const trainer = createTunerTrainer({ pool })
+  const trainer = createTunerTrainer({ pool, compute: options.compute })
   const given = { base, workDir, rank, precision, joinToken }
   const client = new LaminaClient({
     coordinator: url,

@@ -38,7 +38,7 @@ export async function scoreLocalOnly({ recipe, pool, view, signal, cache }: Loca
           steps: steps * recipe.rounds,
           dropout: recipe.lora.dropout,
           seed: recipe.seed,
-          compute: "f32" as const,
+          compute: "bf16" as const,
         },
         data: dataSource([client.data]),
       }
