@@ -115,6 +115,20 @@ bool low_rank_term(const GemmFamily& family, const Term& plain, long tokens, Scr
   return true;
 }
 
+// The term of the global adapter: `first` through its inner factor, then the outer one. It is as frozen as the base and
+// its rank may be as large as the layer, so it goes through the family of the base, whose inputs are rounded alike.
+Status frozen_term(const GemmFamily& family, const Term& first, const WeightView& outer, long tokens, Term& term) {
+  const long rank = first.transposed ? first.w.rows : first.w.cols;
+  Product inner(family);
+  inner.c = scratch_floats(Scratch::hidden_global, static_cast<size_t>(tokens * rank));
+  if (!inner.c) return Status::out_of_memory;
+  inner.ldc = inner.cols = rank;
+  inner.rows = tokens;
+  inner.add(first);
+  term = {inner.c, rank, rank, outer, first.transposed};
+  return multiply(inner);
+}
+
 // b (rows, rank) -> (rank, rows)
 void turn(const float* b, long rows, long rank, float* out) {
   by_chunks(rows, [&](long m) {
@@ -134,12 +148,9 @@ Status linear_forward(const Linear& op, const float* x, float* y) {
   p.add({x, in, in, op.weight, true});
   Term term;
   if (global_rank > 0) {
-    float* hidden = scratch_floats(Scratch::hidden_global, static_cast<size_t>(op.tokens * global_rank));
-    if (!hidden) return Status::out_of_memory;
-    thin(x, op.tokens, in, op.global.a, global_rank, 1.0f, hidden);
-    const Term plain{hidden, global_rank, global_rank, dense_view(op.global.b, out, global_rank), true};
-    if (!low_rank_term(*p.family, plain, op.tokens, Scratch::wide_hidden_global, Scratch::wide_factor_global, term))
-      return Status::out_of_memory;
+    const WeightView a = dense_view(op.global.a, global_rank, in), b = dense_view(op.global.b, out, global_rank);
+    const Status status = frozen_term(*p.family, {x, in, in, a, true}, b, op.tokens, term);
+    if (status != Status::ok) return status;
     p.add(term);
   }
   if (rank > 0) {
@@ -158,7 +169,7 @@ Status linear_forward(const Linear& op, const float* x, float* y) {
 namespace {
 
 // dx = dy W + (dy B_G) A_G + mask (back A), back = scale dy B (tokens, rank).
-Status input_gradient(const Linear& op, const float* dy, const float* back, float* turned, float* dx) {
+Status input_gradient(const Linear& op, const float* dy, const float* back, float* dx) {
   const long in = op.weight.cols, out = op.weight.rows, rank = op.lora.rank, global_rank = op.global.rank;
   Product p(main_family(op));
   p.c = dx;
@@ -167,13 +178,9 @@ Status input_gradient(const Linear& op, const float* dy, const float* back, floa
   p.add({dy, out, out, op.weight, false});
   Term term;
   if (global_rank > 0) {
-    float* hidden = scratch_floats(Scratch::grad_hidden_global, static_cast<size_t>(op.tokens * global_rank));
-    if (!hidden) return Status::out_of_memory;
-    turn(op.global.b, out, global_rank, turned);
-    thin(dy, op.tokens, out, turned, global_rank, 1.0f, hidden);
-    const Term plain{hidden, global_rank, global_rank, dense_view(op.global.a, global_rank, in), false};
-    if (!low_rank_term(*p.family, plain, op.tokens, Scratch::wide_hidden_global, Scratch::wide_factor_global, term))
-      return Status::out_of_memory;
+    const WeightView a = dense_view(op.global.a, global_rank, in), b = dense_view(op.global.b, out, global_rank);
+    const Status status = frozen_term(*p.family, {dy, out, out, b, false}, a, op.tokens, term);
+    if (status != Status::ok) return status;
     p.add(term);
   }
   const Term plain{back, rank, rank, dense_view(op.lora.a, rank, in), false};
@@ -207,7 +214,7 @@ Status input_gradient(const Linear& op, const float* dy, const float* back, floa
 
 Status linear_backward(const Linear& op, const float* dy, const float* x, float* dx, float* da, float* db) {
   const long in = op.weight.cols, out = op.weight.rows, rank = op.lora.rank;
-  float* turned = scratch_floats(Scratch::transposed, static_cast<size_t>(out * std::max(rank, op.global.rank)));
+  float* turned = scratch_floats(Scratch::transposed, static_cast<size_t>(out * rank));
   float* back = scratch_floats(Scratch::grad_hidden, static_cast<size_t>(op.tokens * rank));
   if (!turned || !back) return Status::out_of_memory;
   if (rank > 0) {
@@ -222,7 +229,7 @@ Status linear_backward(const Linear& op, const float* dy, const float* x, float*
     token_outer(back, rank, seen, in, op.tokens, 1.0f, da, false);
     token_outer(hidden, rank, dy, out, op.tokens, 1.0f, db, true);
   }
-  return dx ? input_gradient(op, dy, back, turned, dx) : Status::ok;
+  return dx ? input_gradient(op, dy, back, dx) : Status::ok;
 }
 
 }  // namespace lamina

@@ -88,8 +88,11 @@ function oracle(
   let dx = times(rounded(dy), rounded(turned(w, c.cols)))
   if (attrs.global) {
     const [ga, gb] = [rowsOf(attrs.global.a, c.globalRank, c.cols), rowsOf(attrs.global.b, c.rows, c.globalRank)]
-    y = plus(y, times(times(x, ga), gb))
-    dx = plus(dx, times(times(dy, turned(gb, c.globalRank)), turned(ga, c.cols)))
+    // as frozen as the base: its products round their inputs too, the inner one's result among them
+    const through = (v: number[][], inner: number[][], outer: number[][]): number[][] =>
+      times(rounded(times(rounded(v), rounded(inner))), rounded(outer))
+    y = plus(y, through(x, ga, gb))
+    dx = plus(dx, through(dy, turned(gb, c.globalRank), turned(ga, c.cols)))
   }
   if (c.rank === 0) return [y, dx]
   const mask = rowsOf(dropMask(attrs.dropoutSeed, c.dropout, c.tokens * c.cols), c.tokens, c.cols)
