@@ -23,7 +23,7 @@ export async function writeDemoReport(path: string, outcome: DemoOutcome): Promi
   const sections = [
     {
       title: "Held-out perplexity",
-      html: htmlTable(["client", "base", "local only", "fedit (rank 4)", "flora"], rows),
+      html: htmlTable(["client", "base", "local only, best round", "fedit (rank 4)", "flora"], rows),
     },
     { title: "The ways compared", html: comparison(outcome) },
     ...runSections(outcome.flora),
@@ -34,7 +34,7 @@ export async function writeDemoReport(path: string, outcome: DemoOutcome): Promi
 
 function comparison({ flora, fedit, local }: DemoOutcome): string {
   const alone: Series = {
-    name: "local only",
+    name: "local only, best round",
     dashed: true,
     points: [0, flora.rounds].map((round) => [round, perplexity(local.overall)] as const),
   }

@@ -3,12 +3,12 @@ import { readFile, writeFile } from "node:fs/promises"
 import type { Adapter } from "@lamina/protocol"
 import type { Recipe } from "@lamina/protocol/recipe"
 import { moduleShapes, readModelConfig, sharedBase } from "@lamina/tuner"
-import type { TunerPool } from "@lamina/tuner"
+import type { LoraModule, TrainingJob, TunerPool } from "@lamina/tuner"
 
 import { dataSource } from "../data-source.js"
 import type { FederationView } from "../output/progress.js"
-import { scoreHeldOut } from "../simulate/held-out.js"
-import type { Scores } from "../simulate/held-out.js"
+import { pooled, scoreHeldOut } from "../simulate/held-out.js"
+import type { Score, Scores } from "../simulate/held-out.js"
 
 interface LocalOnly {
   readonly recipe: Recipe
@@ -19,43 +19,64 @@ interface LocalOnly {
   readonly cache: string
 }
 
-/** Each client trains alone for as many steps as in all rounds together, and is scored on its own held-out text. */
-export async function scoreLocalOnly({ recipe, pool, view, signal, cache }: LocalOnly): Promise<Scores> {
-  const known = await readFile(cache, "utf8").catch(() => undefined)
+type Client = NonNullable<Recipe["simulation"]>["clients"][number]
+
+/**
+ * Each client alone: the same rounds and steps on its own data, its adapter going on from round to round. Small data overfits, so
+ * what counts is each client's best round on its own held-out text: the most that stopping in time could give it.
+ */
+export async function scoreLocalOnly(setting: LocalOnly): Promise<Scores> {
+  const known = await readFile(setting.cache, "utf8").catch(() => undefined)
   if (known !== undefined) return JSON.parse(known) as Scores
-  const clients = recipe.simulation?.clients ?? []
-  const shapes = moduleShapes(await readModelConfig(recipe.base), recipe.lora.targetModules)
-  const trained = await Promise.all(
+  const clients = setting.recipe.simulation?.clients ?? []
+  const shapes = moduleShapes(await readModelConfig(setting.recipe.base), setting.recipe.lora.targetModules)
+  const best = await Promise.all(
     clients.map(async (client) => {
-      const rank = client.rank ?? recipe.lora.rank
-      const { steps, ...training } = recipe.training
-      const job = {
-        base: await sharedBase(recipe.base, client.precision),
-        modules: shapes.map((shape) => ({ ...shape, rank, alpha: recipe.lora.alphaPerRank * rank })),
-        scaling: recipe.lora.scaling,
-        settings: {
-          ...training,
-          steps: steps * recipe.rounds,
-          dropout: recipe.lora.dropout,
-          seed: recipe.seed,
-          compute: "bf16" as const,
-        },
-        data: dataSource([client.data]),
-      }
-      const result = await pool.train(job, { signal })
-      view.note(`  ${client.name}: ${result.steps} steps alone, loss ${result.lastLoss.toFixed(3)}`)
-      return [client.name, result.adapter] as const
+      const rank = client.rank ?? setting.recipe.lora.rank
+      const modules = shapes.map((shape) => ({ ...shape, rank, alpha: setting.recipe.lora.alphaPerRank * rank }))
+      return [client.name, await bestRound(setting, client, modules)] as const
     }),
   )
-  const adapters = new Map<string, Adapter>(trained)
-  const texts = clients.flatMap(({ name, heldOut, precision }) =>
-    heldOut === undefined ? [] : [{ name, data: dataSource([heldOut]), precision }],
-  )
-  const setting = { pool, baseFolder: recipe.base, context: recipe.training.context, signal }
-  const scores = await scoreHeldOut(setting, texts, (name) => {
-    const adapter = adapters.get(name)
-    return adapter ? [adapter] : []
-  })
-  await writeFile(cache, JSON.stringify(scores))
+  const scores = { perClient: Object.fromEntries(best), overall: pooled(best.map(([, score]) => score)) }
+  await writeFile(setting.cache, JSON.stringify(scores))
   return scores
+}
+
+async function bestRound(setting: LocalOnly, client: Client, modules: readonly LoraModule[]): Promise<Score> {
+  const { recipe, pool, view, signal } = setting
+  let initial: Adapter | undefined
+  let best: { round: number; score: Score } | undefined
+  for (let round = 1; round <= recipe.rounds; round++) {
+    const job = await localJob(recipe, client, { modules, seed: recipe.seed + round, initial })
+    const { adapter } = await pool.train(job, { signal })
+    initial = adapter
+    const score = await scoreOn(setting, client, adapter)
+    if (!best || score.loss < best.score.loss) best = { round, score }
+  }
+  if (!best) throw new Error("a recipe has at least one round")
+  view.note(`  ${client.name}: best after ${best.round} of ${recipe.rounds} rounds alone`)
+  return best.score
+}
+
+async function scoreOn(setting: LocalOnly, client: Client, adapter: Adapter): Promise<Score> {
+  const { name, heldOut, precision } = client
+  if (heldOut === undefined) throw new Error(`client ${name} of the demo has no held-out text`)
+  const { pool, recipe, signal } = setting
+  const where = { pool, baseFolder: recipe.base, context: recipe.training.context, signal }
+  return (await scoreHeldOut(where, [{ name, data: dataSource([heldOut]), precision }], () => [adapter])).overall
+}
+
+async function localJob(
+  recipe: Recipe,
+  client: Client,
+  { modules, seed, initial }: { modules: readonly LoraModule[]; seed: number; initial: Adapter | undefined },
+): Promise<TrainingJob> {
+  return {
+    base: await sharedBase(recipe.base, client.precision),
+    modules,
+    scaling: recipe.lora.scaling,
+    settings: { ...recipe.training, dropout: recipe.lora.dropout, seed, compute: "bf16" },
+    data: dataSource([client.data]),
+    ...(initial ? { initial } : {}),
+  }
 }

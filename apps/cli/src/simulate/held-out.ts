@@ -10,7 +10,7 @@ export interface HeldOutText {
 }
 
 /** loss: natural log, mean over predicted tokens. */
-interface Score {
+export interface Score {
   readonly loss: number
   readonly tokens: number
 }
