@@ -22,8 +22,8 @@ interface LocalOnly {
 type Client = NonNullable<Recipe["simulation"]>["clients"][number]
 
 /**
- * Each client alone: the same rounds and steps on its own data, its adapter going on from round to round. Small data overfits, so
- * what counts is each client's best round on its own held-out text: the most that stopping in time could give it.
+ * Each client alone: the same rounds and steps on its own data, its adapter going on from round to round. Small data overfits, so a
+ * client stops when its held-out text gets no better, and its best round counts: the most that stopping in time could give it.
  */
 export async function scoreLocalOnly(setting: LocalOnly): Promise<Scores> {
   const known = await readFile(setting.cache, "utf8").catch(() => undefined)
@@ -51,7 +51,8 @@ async function bestRound(setting: LocalOnly, client: Client, modules: readonly L
     const { adapter } = await pool.train(job, { signal })
     initial = adapter
     const score = await scoreOn(setting, client, adapter)
-    if (!best || score.loss < best.score.loss) best = { round, score }
+    if (best && score.loss >= best.score.loss) break
+    best = { round, score }
   }
   if (!best) throw new Error("a recipe has at least one round")
   view.note(`  ${client.name}: best after ${best.round} of ${recipe.rounds} rounds alone`)
