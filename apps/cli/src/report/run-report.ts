@@ -49,22 +49,38 @@ function heldOutChart(result: SimulationResult): string {
   })
 }
 
-/** Steps of all rounds one after another, so that the sawtooth of fresh adapters shows. */
+/** More points than this hide the curve behind the noise of single batches. */
+const POINTS_MAX = 60
+
+/** Steps of all rounds one after another, so that the sawtooth of fresh adapters shows; many steps are averaged in groups. */
 function trainingChart(rows: readonly HistoryRow[], result: SimulationResult): string {
   const steps = rows.filter((row) => row.kind === "step")
-  const perRound = Math.max(1, ...steps.map((row) => row.step))
+  const perRound = steps.reduce((most, row) => Math.max(most, row.step), 1)
+  const group = Math.ceil((perRound * result.rounds) / POINTS_MAX)
   const series = result.clients.map(({ name }) => {
-    const own = new Map(
-      steps.filter((row) => row.client === name).map((row) => [(row.round - 1) * perRound + row.step, row.loss]),
-    )
-    return { name, points: [...own].sort(([left], [right]) => left - right) }
+    const own = steps.filter((row) => row.client === name)
+    const losses = new Map(own.map((row) => [(row.round - 1) * perRound + row.step, row.loss]))
+    return {
+      name,
+      points: averaged(
+        [...losses].sort(([left], [right]) => left - right),
+        group,
+      ),
+    }
   })
-  return lineChart({
-    title: "Loss of each client's steps",
-    x: "local step, all rounds",
-    y: "loss (nats per token)",
-    series,
-  })
+  const title = group === 1 ? "Loss of each client's steps" : `Loss of each client, mean of ${group} steps`
+  return lineChart({ title, x: "local step, all rounds", y: "loss (nats per token)", series })
+}
+
+/** Means of `group` neighbours, at the last one's place. */
+function averaged(points: readonly (readonly [number, number])[], group: number): [number, number][] {
+  const out: [number, number][] = []
+  for (let i = 0; i < points.length; i += group) {
+    const members = points.slice(i, i + group)
+    const sum = members.reduce((total, [, loss]) => total + loss, 0)
+    out.push([members.at(-1)?.[0] ?? 0, sum / members.length])
+  }
+  return out
 }
 
 function clientTable({ clients, scores }: SimulationResult): string {
