@@ -1,7 +1,8 @@
 import { TestEnvironment } from "jest-environment-node"
 
 /**
- * Node's own typed arrays inside jest's context: buffers that come from worker threads, the addon or sockets are made by
+ * Node's own typed arrays inside jest's context: buffers that come from worker threads, the addon or sockets are made
+ * by
  * the outer realm, and `instanceof Float32Array` must hold for them as it does outside of jest.
  */
 export default class SharedRealm extends TestEnvironment {

@@ -40,7 +40,8 @@ test("the example federation learns, repeats byte for byte, and its adapter eval
   expect(page).not.toContain("<script")
   expect(existsSync(join(first.adapter, "adapter_model.safetensors"))).toBe(true)
 
-  // The run scores north's text on the q8 base as stored, in windows of 128 tokens: `lamina eval` must say the same of the
+  // The run scores north's text on the q8 base as stored, in windows of 128 tokens: `lamina eval` must say the same
+  // of the
   // exported adapter.
   const evaluation = await lamina(
     ...["eval", join(root, "models/tiny"), "--adapter", first.adapter, "--context", "128", "--json"],

@@ -5,7 +5,10 @@ import type { TunerPool } from "@lamina/tuner"
 
 export type BackendChoice = "auto" | "native" | "cpu"
 
-/** `jobs` workers side by side share the machine's cores: many small jobs want one thread each, one job wants them all. */
+/**
+ * `jobs` workers side by side share the machine's cores: many small jobs want one thread each, one job wants them
+ * all.
+ */
 export function openPool(options: { workers?: number; threads?: number; backend: BackendChoice }): Promise<TunerPool> {
   const cores = availableParallelism()
   const workers = options.workers ?? 1

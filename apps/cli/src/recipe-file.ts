@@ -13,7 +13,9 @@ interface RecipeFile {
   readonly recipe: Recipe
 }
 
-/** Reads YAML or JSON. FILE_UNREADABLE, or RECIPE_INVALID with the line of a syntax error or the path of a wrong key. */
+/**
+ * Reads YAML or JSON. FILE_UNREADABLE, or RECIPE_INVALID with the line of a syntax error or the path of a wrong key.
+ */
 export async function loadRecipe(path: string): Promise<RecipeFile> {
   const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
     throw new LaminaError("FILE_UNREADABLE", `cannot read the recipe ${path}: ${cause.code ?? cause.message}`, {

@@ -12,7 +12,10 @@ export interface TunerTrainerOptions {
   readonly workers?: number
   /** Threads of the native kernels. Default: one per core. */
   readonly threads?: number
-  /** Arithmetic of the big products; sums, adapters and optimizer state are f32 in any case. Default: bf16, as it is faster where the CPU has it. */
+  /**
+   * Arithmetic of the big products; sums, adapters and optimizer state are f32 in any case. Default: bf16, as it is
+   * faster where the CPU has it.
+   */
   readonly compute?: "f32" | "bf16"
 }
 

@@ -25,13 +25,17 @@ export async function doctor(options: { json?: boolean }): Promise<void> {
     `processor  ${report.cpu}, ${report.cores} cores`,
     `memory     ${formatBytes(report.memoryBytes)}`,
     `disk       ${formatBytes(report.diskFreeBytes)} free in this folder`,
-    kernels.native
-      ? `kernels    native, ${kernels.isa}; peak f32 ${Math.round(kernels.peak.f32)}, bf16 ${Math.round(kernels.peak.bf16)} GFLOP/s`
-      : `kernels    reference only (slow): ${kernels.problem}`,
+    `kernels    ${describe(kernels)}`,
   ]
   process.stdout.write(`${lines.join("\n")}\n`)
   if (!kernels.native)
     process.stdout.write(
       "hint       install a C++20 compiler and make (Debian: apt install g++ make), then npm rebuild @lamina/kernels\n",
     )
+}
+
+function describe(kernels: ReturnType<typeof describeKernels>): string {
+  if (!kernels.native) return `reference only (slow): ${kernels.problem}`
+  const { f32, bf16 } = kernels.peak
+  return `native, ${kernels.isa}; peak f32 ${Math.round(f32)}, bf16 ${Math.round(bf16)} GFLOP/s`
 }

@@ -26,7 +26,10 @@ interface RunView {
   readonly rounds: readonly { readonly round: number; readonly adapterHash?: string }[]
 }
 
-/** `lamina export`: the global adapter of a run, from a live coordinator or from the folder of one that is not running. */
+/**
+ * `lamina export`: the global adapter of a run, from a live coordinator or from the folder of one that is not
+ * running.
+ */
 export async function exportCommand(source: string, options: ExportOptions): Promise<void> {
   const remote = /^https?:\/\//.test(source)
   const { run, round, bytes } = remote ? await fromUrl(new URL(source), options) : await fromFolder(source, options)

@@ -23,7 +23,10 @@ interface JoinOptions {
   readonly json?: boolean
 }
 
-/** `lamina join`: trains every round the coordinator offers, until the run ends or Ctrl-C. Run it again and it goes on. */
+/**
+ * `lamina join`: trains every round the coordinator offers, until the run ends or Ctrl-C. Run it again and it goes
+ * on.
+ */
 export async function join(url: string, options: JoinOptions): Promise<void> {
   const { base, workDir, rank, precision, joinToken } = options
   const name = options.name === "" ? clientName(hostname()) : options.name

@@ -4,7 +4,10 @@ import { dirname, join } from "node:path"
 
 import { LaminaError } from "@lamina/protocol/errors"
 
-/** The demo's clients: who spoke in these years after 1945, with the LoRA rank and base precision each machine can afford. */
+/**
+ * The demo's clients: who spoke in these years after 1945, with the LoRA rank and base precision each machine can
+ * afford.
+ */
 const GROUPS = [
   { name: "truman", from: /_truman_/, rank: 16, precision: "q8" },
   { name: "bush-to-biden", from: /_(george_w_bush|obama|trump|biden)_/, rank: 16, precision: "q8" },
@@ -18,7 +21,10 @@ const GROUPS = [
 
 /** Share of every address, its end, that nobody trains on. */
 const HELD_OUT_SHARE = 0.05
-/** What one client holds, about 20,000 tokens: little data is why one federates. The beginnings of its addresses, evenly. */
+/**
+ * What one client holds, about 20,000 tokens: little data is why one federates. The beginnings of its addresses,
+ * evenly.
+ */
 const TRAIN_CHARACTERS_MAX = 90_000
 
 /** One client's texts on disk. */

@@ -10,8 +10,9 @@ import type { DemoOutcome } from "./demo.js"
 import { demoResult } from "./demo-result.js"
 
 const INTRO =
-  "Eight clients, groups of presidents after 1945, federate a 3 M parameter language model that has only read addresses up to 1945. " +
-  "Ranks 16 to 4 and bases in 8 and 4 bits train side by side; each update is sealed, signed and durable."
+  "Eight clients, groups of presidents after 1945, federate a 3 M parameter language model that has only read " +
+  "addresses up to 1945. Each holds about 20,000 tokens; ranks 16 to 4 and bases in 8 and 4 bits train side by side; " +
+  "each update is sealed, signed and durable. A client alone trains the same rounds on its own text; its best counts."
 
 /** Writes the demo's page: the ways compared, then the curves of the flora run. Returns its path. */
 export async function writeDemoReport(path: string, outcome: DemoOutcome): Promise<string> {

@@ -24,13 +24,18 @@ import { demoResult, printDemo } from "./demo-result.js"
 /** The embedded base: models/tiny of the clone. */
 const BASE = fileURLToPath(new URL("../../../../models/tiny", import.meta.url))
 
-/** Chosen so that the demo ends in five minutes on two cores; longer rounds did better than more rounds at equal tokens. */
+/**
+ * Chosen so that the demo ends in five minutes on two cores; longer rounds did better than more rounds at equal
+ * tokens.
+ */
 const TRAINING = { steps: 80, batch: 2, context: 256, learningRate: 8e-3, schedule: "linear", clipNorm: 1 } as const
 const ROUNDS = 4
 
 /**
- * `npm run demo`: eight clients of unequal rank and precision. Three ways are compared on everyone's held-out text: each client alone
- * (the same steps on its own data), `fedit` (needs one rank for all, so the smallest), and `flora` (each client its own rank).
+ * `npm run demo`: eight clients of unequal rank and precision. Three ways are compared on everyone's held-out text:
+ * each client alone
+ * (the same steps on its own data), `fedit` (needs one rank for all, so the smallest), and `flora` (each client its
+ * own rank).
  */
 export async function demo(options: { out: string; backend: BackendChoice; json?: boolean }): Promise<void> {
   const started = performance.now()

@@ -22,8 +22,10 @@ interface LocalOnly {
 type Client = NonNullable<Recipe["simulation"]>["clients"][number]
 
 /**
- * Each client alone: the same rounds and steps on its own data, its adapter going on from round to round. Small data overfits, so a
- * client stops when its held-out text gets no better, and its best round counts: the most that stopping in time could give it.
+ * Each client alone: the same rounds and steps on its own data, its adapter going on from round to round. Small data
+ * overfits, so a
+ * client stops when its held-out text gets no better, and its best round counts: the most that stopping in time could
+ * give it.
  */
 export async function scoreLocalOnly(setting: LocalOnly): Promise<Scores> {
   const known = await readFile(setting.cache, "utf8").catch(() => undefined)

@@ -10,7 +10,8 @@ export function htmlTable(head: readonly string[], rows: readonly (readonly (str
     `<${tag}${numeric[column] ? ' class="number"' : ""}>${escapeHtml(String(value))}</${tag}>`
   const line = (tag: "th" | "td", row: readonly (string | number)[]): string =>
     `<tr>${row.map((value, column) => cell(tag, value, column)).join("")}</tr>`
-  return `<table><thead>${line("th", head)}</thead><tbody>${rows.map((row) => line("td", row)).join("")}</tbody></table>`
+  const body = rows.map((row) => line("td", row)).join("")
+  return `<table><thead>${line("th", head)}</thead><tbody>${body}</tbody></table>`
 }
 
 export interface ReportSection {
@@ -34,6 +35,7 @@ const STYLE = `
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 0 }
 main { max-width: 900px; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin-top: 2rem }
-table { border-collapse: collapse; width: 100% } th, td { padding: .3rem .6rem; border-bottom: 1px solid #ddd; text-align: left }
+table { border-collapse: collapse; width: 100% }
+th, td { padding: .3rem .6rem; border-bottom: 1px solid #ddd; text-align: left }
 th.number, td.number { text-align: right; font-variant-numeric: tabular-nums } svg { max-width: 100%; height: auto }
 `

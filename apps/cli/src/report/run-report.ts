@@ -52,7 +52,10 @@ function heldOutChart(result: SimulationResult): string {
 /** More points than this hide the curve behind the noise of single batches. */
 const POINTS_MAX = 60
 
-/** Steps of all rounds one after another, so that the sawtooth of fresh adapters shows; many steps are averaged in groups. */
+/**
+ * Steps of all rounds one after another, so that the sawtooth of fresh adapters shows; many steps are averaged in
+ * groups.
+ */
 function trainingChart(rows: readonly HistoryRow[], result: SimulationResult): string {
   const steps = rows.filter((row) => row.kind === "step")
   const perRound = steps.reduce((most, row) => Math.max(most, row.step), 1)

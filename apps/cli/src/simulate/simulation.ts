@@ -21,7 +21,10 @@ type SimulatedClient = NonNullable<Recipe["simulation"]>["clients"][number]
 
 interface SimulationOptions {
   readonly recipe: Recipe
-  /** Everything the run leaves: coordinator/, clients/, history.jsonl, adapter/. A second run with the same folder goes on. */
+  /**
+   * Everything the run leaves: coordinator/, clients/, history.jsonl, adapter/. A second run with the same folder
+   * goes on.
+   */
   readonly out: string
   readonly pool: TunerPool
   readonly view: FederationView
@@ -42,7 +45,8 @@ export interface SimulationResult {
 }
 
 /**
- * A whole federation in this process: the production coordinator and the production clients over loopback sockets, one tuner pool, one copy
+ * A whole federation in this process: the production coordinator and the production clients over loopback sockets,
+ * one tuner pool, one copy
  * of the base per precision. Throws RECIPE_INVALID without `simulation.clients`, and the run's failure if it fails.
  */
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
