@@ -1,7 +1,7 @@
 import { cpSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 
-import { lamina, lastJson, root, temporaryFolder } from "./lamina-process.js"
+import { LaminaProcess, lamina, lastJson, root, temporaryFolder } from "./lamina-process.js"
 
 const tiny = join(root, "models/tiny")
 const text = join(root, "examples/data/held-out.txt")
@@ -74,3 +74,40 @@ test("doctor reports the machine as JSON", async () => {
   expect(report.cores).toBeGreaterThan(0)
   expect(typeof report.kernels.native).toBe("boolean")
 })
+
+test("a folder that holds another recipe's run is refused, and nothing is trained", async () => {
+  const out = temporaryFolder("reuse")
+  const recipe = join(out, "recipe.yaml")
+  const write = (seed: number): void =>
+    writeFileSync(
+      recipe,
+      `name: reuse\nbase: ${tiny}\nrounds: 1\nseed: ${seed}\ntraining: { steps: 1, batch: 1, context: 64 }\n` +
+        `lora: { rank: 2 }\nsimulation: { clients: [{ name: one, data: ${text} }] }\n`,
+    )
+  write(1)
+  const first = await lamina("simulate", recipe, "--out", out, "--json")
+  expect(first.status).toBe(0)
+  const again = await lamina("simulate", recipe, "--out", out, "--json")
+  expect(again.stderr).toContain("the run is over")
+  expect(lastJson<{ adapterHash: string }>(again).adapterHash).toBe(
+    lastJson<{ adapterHash: string }>(first).adapterHash,
+  )
+  write(2)
+  const other = await lamina("simulate", recipe, "--out", out)
+  expect([other.status, other.stderr]).toEqual([1, expect.stringContaining("[RUN_STATE]")])
+}, 120_000)
+
+test("a busy port is one error line with what to do, and an --out that is a file too", async () => {
+  const data = temporaryFolder("busy")
+  const running = new LaminaProcess(["serve", "--port", "0", "--data-dir", join(data, "a"), "--json"])
+  const [line] = await running.until(/\{"url":.*/)
+  const { port } = new URL((JSON.parse(line) as { url: string }).url)
+  const second = await lamina("serve", "--port", port, "--data-dir", join(data, "b"))
+  expect(second.status).toBe(2)
+  expect(second.stderr).toMatch(/lamina: error: .*the port is in use \[USAGE\]\nlamina: hint: /)
+  running.kill("SIGTERM")
+  const { stdout } = await running.finished
+  expect(stdout.split("\n")[0]).toBe(line)
+  const simulated = await lamina("simulate", join(root, "examples/two-clients.yaml"), "--out", text)
+  expect(simulated.stderr).toMatch(/\[FILE_UNWRITABLE\]/)
+}, 60_000)

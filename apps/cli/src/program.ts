@@ -34,7 +34,7 @@ const backend = (): Option =>
 function addService(program: Command): void {
   program
     .command("serve")
-    .description("run the coordinator service")
+    .description("run the coordinator service (with --json its first line of stdout is the object)")
     .option("--port <number>", "TCP port, 0 for a free one", nonNegativeInt, 7700)
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--data-dir <folder>", "database, adapters and keys", "lamina-data")
@@ -47,7 +47,7 @@ function addService(program: Command): void {
     .command("join <url>")
     .description("take part in the coordinator's run as a client, with data that stays here")
     .requiredOption("--data <file...>", ".txt, .jsonl or .csv")
-    .option("--name <name>", "shown to the operator", "")
+    .option("--name <name>", "shown to the operator (default: this machine's name)")
     .option("--base <folder>", "the base model, if it is already on this machine (else it is downloaded)")
     .option("--work-dir <folder>", "identity, cache and spool")
     .option("--rank <number>", "largest LoRA rank this machine can afford", positiveInt)

@@ -75,7 +75,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
 }
 
 async function start(config: Config, unlock: () => void): Promise<RunningCoordinator> {
-  const logger = pino({ name: "lamina", level: config.logLevel })
+  const logger = pino({ name: "lamina", level: config.logLevel }, pino.destination(2))
   const parts = await openParts(config, logger)
   const { coordinator, store, identity, worker, events, closing } = parts
   await coordinator.resume()

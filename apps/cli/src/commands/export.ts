@@ -51,8 +51,8 @@ async function fromUrl(origin: URL, options: ExportOptions): Promise<Found> {
   if (options.tokenFile === undefined)
     throw new LaminaError("USAGE", "--token-file: expected the coordinator's admin.token with a URL, got none")
   const token = await readToken(options.tokenFile)
-  const runs = (await (await callCoordinator(new URL("/v1/runs", origin), { token })).json()) as { id: string }[]
-  const id = options.run ?? runs.at(-1)?.id
+  const runs = (await (await callCoordinator(new URL("/v1/runs", origin), { token })).json()) as ListedRun[]
+  const id = options.run ?? newestWithAdapter(runs)?.id
   if (id === undefined) throw new LaminaError("NOT_FOUND", `${origin.origin} has no run yet`)
   const run = (await (
     await callCoordinator(new URL(`/v1/runs/${encodeURIComponent(id)}`, origin), { token })
@@ -72,7 +72,7 @@ async function fromFolder(folder: string, options: ExportOptions): Promise<Found
     )
   const coordinator = await startCoordinator({ dataDir: resolve(dataDir), port: 0, logLevel: "error" })
   try {
-    const id = options.run ?? coordinator.runs().at(-1)?.id
+    const id = options.run ?? newestWithAdapter(coordinator.runs())?.id
     if (id === undefined) throw new LaminaError("NOT_FOUND", `${folder} has no run yet`)
     const run = coordinator.run(id)
     const { round, hash } = pickRound(run, options.round)
@@ -82,6 +82,16 @@ async function fromFolder(folder: string, options: ExportOptions): Promise<Found
   }
 }
 
+interface ListedRun {
+  readonly id: string
+  readonly globalAdapterHash?: string
+}
+
+/** The newest run that has something to export, else the newest, whose error then says so. */
+function newestWithAdapter(runs: readonly ListedRun[]): ListedRun | undefined {
+  return runs.findLast((run) => run.globalAdapterHash !== undefined) ?? runs.at(-1)
+}
+
 function pickRound(run: RunView, wanted: number | undefined): { round: number; hash: string } {
   const published = run.rounds.flatMap(({ round, adapterHash }) => (adapterHash ? [{ round, hash: adapterHash }] : []))
   const found = wanted === undefined ? published.at(-1) : published.find(({ round }) => round === wanted)
@@ -89,6 +99,6 @@ function pickRound(run: RunView, wanted: number | undefined): { round: number; h
   const have = published.length === 0 ? "none" : published.map(({ round }) => round).join(", ")
   throw new LaminaError(
     "NOT_FOUND",
-    `run ${run.id} has no adapter of round ${wanted ?? "any"}; published rounds: ${have}`,
+    `run ${run.id} has no adapter${wanted === undefined ? " yet" : ` of round ${wanted}`}; published rounds: ${have}`,
   )
 }

@@ -11,7 +11,7 @@ import type { BackendChoice } from "../pool.js"
 
 interface JoinOptions {
   readonly data: string[]
-  readonly name: string
+  readonly name?: string
   readonly base?: string
   readonly workDir?: string
   readonly rank?: number
@@ -29,7 +29,7 @@ interface JoinOptions {
  */
 export async function join(url: string, options: JoinOptions): Promise<void> {
   const { base, workDir, rank, precision, joinToken } = options
-  const name = options.name === "" ? clientName(hostname()) : options.name
+  const name = options.name ?? clientName(hostname())
   const data = dataSource(options.data)
   const pool = await openPool({ backend: options.backend, ...(options.threads ? { threads: options.threads } : {}) })
   const trainer = createTunerTrainer({ pool, compute: options.compute })
@@ -46,10 +46,17 @@ export async function join(url: string, options: JoinOptions): Promise<void> {
   try {
     const result = await untilInterrupted((signal) => client.participate({ signal }))
     if (options.json) printJson(result)
+    else process.stdout.write(summary(result))
   } finally {
     view.close()
     await pool.close()
   }
+}
+
+function summary({ reason, runId, state, rounds }: Awaited<ReturnType<LaminaClient["participate"]>>): string {
+  const counted = rounds.filter(({ outcome }) => outcome === "accepted" || outcome === "duplicate").length
+  if (reason === "left") return `left after ${counted} rounds; the same command goes on\n`
+  return `run ${runId ?? ""} ended: ${state ?? "done"}; ${counted} of this client's updates count\n`
 }
 
 function showEvents(client: LaminaClient, name: string): ReturnType<typeof federationView> {
@@ -58,10 +65,15 @@ function showEvents(client: LaminaClient, name: string): ReturnType<typeof feder
   client.on("reconnecting", ({ cause, inMs }) =>
     view.note(`connection lost (${cause}); again in ${(inMs / 1000).toFixed(1)} s`),
   )
-  client.on("waiting", ({ reason }) => view.note(`waiting: ${reason}`))
-  client.on("task", ({ round }) => view.roundOpened({ round, rounds: round, clients: [name] }))
+  client.on("waiting", ({ reason }) => view.note(`waiting: ${reason} (Ctrl-C leaves)`))
+  client.on("task", ({ round, steps }) => view.note(`round ${round}: ${steps} steps`))
+  client.on("task", () => view.start([name]))
   client.on("progress", ({ step, steps, loss }) => view.training(name, { step, steps, loss }))
   client.on("receipt", ({ status }) => view.receipt(name, status))
+  client.on("retrying", ({ what, error }) => view.note(`${what}: ${error.message}; trying again`))
+  client.on("round", ({ round, outcome, code }) => {
+    if (code !== undefined || outcome === "missed") view.note(`round ${round}: ${outcome}${code ? ` (${code})` : ""}`)
+  })
   return view
 }
 

@@ -3,8 +3,8 @@ import { resolve } from "node:path"
 
 import { startCoordinator } from "@lamina/server"
 import type { CoordinatorOptions, RunningCoordinator } from "@lamina/server"
-import { moduleShapes, readModelConfig } from "@lamina/tuner"
 
+import { ensureRun } from "../ensure-run.js"
 import { untilInterrupted } from "../interrupt.js"
 import { printJson } from "../output/json.js"
 import { loadRecipe } from "../recipe-file.js"
@@ -25,25 +25,18 @@ type LogLevel = NonNullable<CoordinatorOptions["logLevel"]>
 export async function serve(options: ServeOptions): Promise<void> {
   const dataDir = resolve(options.dataDir)
   const { host, port, logLevel, joinToken } = options
+  const recipe = options.recipe === undefined ? undefined : (await loadRecipe(options.recipe)).recipe
   const coordinator = await startCoordinator({ dataDir, host, port, logLevel, ...(joinToken ? { joinToken } : {}) })
   try {
-    const run = options.recipe === undefined ? undefined : await ensureRun(coordinator, options.recipe)
-    announce(coordinator, { dataDir, run, json: options.json })
+    const run = recipe === undefined ? undefined : await ensureRun(coordinator, dataDir, recipe)
+    if (run?.existed) process.stderr.write(`run ${run.id} was here already: ${run.state}\n`)
+    announce(coordinator, { dataDir, run: run?.id, json: options.json })
     await untilInterrupted(async (signal) => {
       if (!signal.aborted) await once(signal, "abort")
     })
   } finally {
     await coordinator.close()
   }
-}
-
-/** The run of the recipe's name, if the data folder has it, else a new one. */
-async function ensureRun(coordinator: RunningCoordinator, path: string): Promise<string> {
-  const { recipe } = await loadRecipe(path)
-  const existing = coordinator.runs().find((run) => run.name === recipe.name)
-  if (existing) return existing.id
-  const modules = moduleShapes(await readModelConfig(recipe.base), recipe.lora.targetModules)
-  return (await coordinator.createRun({ recipe, base: { folder: recipe.base }, modules })).id
 }
 
 function announce(

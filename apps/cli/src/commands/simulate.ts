@@ -1,7 +1,8 @@
-import { mkdir, writeFile } from "node:fs/promises"
+import { writeFile } from "node:fs/promises"
 import { join, resolve } from "node:path"
 
 import { untilInterrupted } from "../interrupt.js"
+import { makeFolder } from "../output/folder.js"
 import { printJson } from "../output/json.js"
 import { federationView } from "../output/progress.js"
 import { renderTable } from "../output/table.js"
@@ -25,7 +26,7 @@ export async function simulateCommand(recipePath: string, options: SimulateOptio
   const started = performance.now()
   const { recipe } = await loadRecipe(recipePath)
   const out = resolve(options.out)
-  await mkdir(out, { recursive: true })
+  await makeFolder(out)
   const workers = options.workers === undefined ? simulationWorkers() : { workers: options.workers, threads: 1 }
   const pool = await openPool({ ...workers, backend: options.backend })
   try {

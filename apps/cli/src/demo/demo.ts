@@ -9,6 +9,7 @@ import type { Recipe, RecipeInput } from "@lamina/protocol/recipe"
 import type { TunerPool } from "@lamina/tuner"
 
 import { untilInterrupted } from "../interrupt.js"
+import { makeFolder } from "../output/folder.js"
 import { printJson } from "../output/json.js"
 import { federationView } from "../output/progress.js"
 import { openPool } from "../pool.js"
@@ -40,7 +41,7 @@ const ROUNDS = 4
 export async function demo(options: { out: string; backend: BackendChoice; json?: boolean }): Promise<void> {
   const started = performance.now()
   const out = resolve(options.out)
-  await mkdir(out, { recursive: true })
+  await makeFolder(out)
   const texts = await prepareCorpus(join(out, "data"))
   const pool = await openPool({ ...simulationWorkers(), backend: options.backend })
   try {

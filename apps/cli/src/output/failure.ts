@@ -15,7 +15,7 @@ export function exitCodeOf(error: unknown): 0 | 1 | 2 {
 export function printError(error: unknown, stream: NodeJS.WritableStream): void {
   if (error instanceof CommanderError) return // commander has printed it
   if (isAbort(error)) {
-    stream.write("lamina: stopped\n")
+    stream.write("lamina: stopped; the same command goes on where it was\n")
     return
   }
   if (!hasErrorCode(error)) {

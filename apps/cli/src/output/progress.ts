@@ -3,6 +3,8 @@ import type { SingleBar } from "cli-progress"
 
 /** Live progress of a federation on stderr: one bar per client on a terminal, one line per event in a pipe. */
 export interface FederationView {
+  /** Fresh bars for these clients. */
+  start(clients: readonly string[]): void
   roundOpened(round: { round: number; rounds: number; clients: readonly string[] }): void
   training(client: string, progress: { step: number; steps: number; loss: number }): void
   receipt(client: string, status: string): void
@@ -17,6 +19,8 @@ export function federationView(stream: NodeJS.WriteStream): FederationView {
 
 class Lines implements FederationView {
   constructor(private readonly stream: NodeJS.WritableStream) {}
+
+  start(): void {}
 
   roundOpened({ round, rounds, clients }: { round: number; rounds: number; clients: readonly string[] }): void {
     this.stream.write(`round ${round}/${rounds}: ${clients.length} clients\n`)
@@ -55,6 +59,10 @@ class Bars implements FederationView {
 
   roundOpened({ round, rounds, clients }: { round: number; rounds: number; clients: readonly string[] }): void {
     this.note(`round ${round}/${rounds}: ${clients.length} clients`)
+    this.start(clients)
+  }
+
+  start(clients: readonly string[]): void {
     const width = Math.max(...clients.map((client) => client.length))
     for (const client of clients) {
       const state = { client: client.padEnd(width), step: 0, steps: "-", loss: "-", status: "waiting" }

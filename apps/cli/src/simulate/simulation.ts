@@ -8,11 +8,12 @@ import { LaminaError } from "@lamina/protocol/errors"
 import type { Recipe } from "@lamina/protocol/recipe"
 import { startCoordinator } from "@lamina/server"
 import type { RunningCoordinator } from "@lamina/server"
-import { moduleShapes, readModelConfig, writePeftAdapter } from "@lamina/tuner"
+import { writePeftAdapter } from "@lamina/tuner"
 import type { TunerPool } from "@lamina/tuner"
 
 import type { FederationView } from "../output/progress.js"
 import { dataSource } from "../data-source.js"
+import { ensureRun } from "../ensure-run.js"
 import { perplexity, scoreHeldOut } from "./held-out.js"
 import type { HeldOutText, Scores } from "./held-out.js"
 import { History } from "./journal.js"
@@ -54,24 +55,20 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   const clients = recipe.simulation?.clients
   if (clients === undefined)
     throw new LaminaError("RECIPE_INVALID", "simulation.clients: expected a list of clients to simulate, got none")
-  const coordinator = await startCoordinator({ dataDir: join(out, "coordinator"), port: 0, logLevel: "error" })
+  for (const { data, heldOut } of clients) dataSource(heldOut === undefined ? [data] : [data, heldOut])
+  const dataDir = join(out, "coordinator")
+  const coordinator = await startCoordinator({ dataDir, port: 0, logLevel: "error" })
   try {
-    const run = await findOrCreateRun(coordinator, { ...recipe, cohort: { ...recipe.cohort, clients: clients.length } })
-    view.note(`run ${run}, coordinator at ${coordinator.url}, kernels ${options.pool.kernels}`)
-    return await new Simulation({ ...options, clients, coordinator, run }).finish()
+    const cohort = { ...recipe.cohort, clients: clients.length }
+    const run = await ensureRun(coordinator, dataDir, { ...recipe, cohort })
+    view.note(`run ${run.id}, coordinator at ${coordinator.url}, kernels ${options.pool.kernels}`)
+    if (run.existed)
+      view.note(run.state === "done" ? "the run is over, nothing to train" : "the run goes on where it was")
+    return await new Simulation({ ...options, clients, coordinator, run: run.id }).finish()
   } finally {
     await coordinator.close()
     view.close()
   }
-}
-
-/** The run of this recipe's name if the folder has one (it was interrupted), else a new one. */
-async function findOrCreateRun(coordinator: RunningCoordinator, recipe: Recipe): Promise<string> {
-  const existing = coordinator.runs().find((run) => run.name === recipe.name)
-  if (existing) return existing.id
-  const modules = moduleShapes(await readModelConfig(recipe.base), recipe.lora.targetModules)
-  const run = await coordinator.createRun({ recipe, base: { folder: recipe.base }, modules })
-  return run.id
 }
 
 class Simulation {

@@ -1,3 +1,4 @@
+import { LaminaError } from "@lamina/protocol/errors"
 import "reflect-metadata"
 
 import { Module } from "@nestjs/common"
@@ -53,10 +54,24 @@ export async function listen(
   app.useWebSocketAdapter(new BoundedIoAdapter(app))
   takeChunks(app, access)
   serveOpenApi(app, config.software)
-  await app.listen(config.port, config.host)
+  await app.listen(config.port, config.host).catch(async (cause: NodeJS.ErrnoException) => {
+    await app.close()
+    throw cannotListen(config, cause)
+  })
   const { port } = app.getHttpServer().address() as { port: number }
   const host = config.host.includes(":") ? `[${config.host}]` : config.host
   return { url: `http://${host}:${port}`, port, close: () => app.close() }
+}
+
+function cannotListen({ host, port }: Config, cause: NodeJS.ErrnoException): LaminaError {
+  const why: Readonly<Record<string, string>> = {
+    EADDRINUSE: "the port is in use",
+    EACCES: "this user may not use the port",
+    EADDRNOTAVAIL: "this machine has no such address",
+  }
+  const reason = why[cause.code ?? ""] ?? cause.code ?? cause.message
+  const hint = "choose another port or host; port 0 takes a free one"
+  return new LaminaError("USAGE", `cannot listen on ${host}, port ${port}: ${reason}`, { cause, hint })
 }
 
 function edgeModule(

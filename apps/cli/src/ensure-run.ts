@@ -1,0 +1,38 @@
+import { readFile, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+
+import { LaminaError } from "@lamina/protocol/errors"
+import type { Recipe } from "@lamina/protocol/recipe"
+import type { RunningCoordinator } from "@lamina/server"
+import { moduleShapes, readModelConfig } from "@lamina/tuner"
+
+/**
+ * The run of this recipe's name in a coordinator's data folder, or a new one. RUN_STATE where the folder has a run of
+ * that name under
+ * another recipe: going on with it would answer a question nobody asked.
+ */
+export async function ensureRun(
+  coordinator: RunningCoordinator,
+  dataDir: string,
+  recipe: Recipe,
+): Promise<{ id: string; state: string; existed: boolean }> {
+  const kept = join(dataDir, `recipe-${recipe.name}.json`)
+  const text = `${JSON.stringify(recipe, undefined, 2)}\n`
+  const existing = coordinator.runs().findLast((run) => run.name === recipe.name)
+  if (existing) {
+    const before = await readFile(kept, "utf8").catch(() => undefined)
+    if (before !== undefined && before !== text)
+      throw new LaminaError(
+        "RUN_STATE",
+        `${dataDir} has run ${existing.id} of this name under another recipe (${kept})`,
+        {
+          hint: "use another folder, or give the recipe another name",
+        },
+      )
+    return { id: existing.id, state: existing.state, existed: true }
+  }
+  await writeFile(kept, text)
+  const modules = moduleShapes(await readModelConfig(recipe.base), recipe.lora.targetModules)
+  const { id, state } = await coordinator.createRun({ recipe, base: { folder: recipe.base }, modules })
+  return { id, state, existed: false }
+}
