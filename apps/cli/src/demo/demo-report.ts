@@ -6,8 +6,8 @@ import { htmlPage, htmlTable } from "../report/html.js"
 import { runSections } from "../report/run-report.js"
 import { perplexity } from "../simulate/held-out.js"
 import type { SimulationResult } from "../simulate/simulation.js"
-import type { DemoOutcome } from "./demo.js"
 import { demoResult } from "./demo-result.js"
+import type { DemoOutcome } from "./demo-result.js"
 
 const INTRO =
   "Eight clients, groups of presidents after 1945, federate a 3 M parameter language model that has only read " +

@@ -1,6 +1,14 @@
 import { renderTable } from "../output/table.js"
 import { perplexity } from "../simulate/held-out.js"
-import type { DemoOutcome } from "./demo.js"
+import type { Scores } from "../simulate/held-out.js"
+import type { SimulationResult } from "../simulate/simulation.js"
+
+/** What the three ways came to, on the same texts. */
+export interface DemoOutcome {
+  readonly flora: SimulationResult
+  readonly fedit: SimulationResult
+  readonly local: Scores
+}
 
 /** What `npm run demo -- --json` prints; perplexities throughout. */
 interface DemoResult {

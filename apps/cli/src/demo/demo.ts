@@ -21,6 +21,7 @@ import type { ClientText } from "./corpus.js"
 import { writeDemoReport } from "./demo-report.js"
 import { scoreLocalOnly } from "./local-only.js"
 import { demoResult, printDemo } from "./demo-result.js"
+import type { DemoOutcome } from "./demo-result.js"
 
 /** The embedded base: models/tiny of the clone. */
 const BASE = fileURLToPath(new URL("../../../../models/tiny", import.meta.url))
@@ -61,13 +62,6 @@ interface Comparison {
   readonly texts: readonly ClientText[]
   readonly pool: TunerPool
   readonly signal: AbortSignal
-}
-
-/** What the three ways came to, on the same texts. */
-export interface DemoOutcome {
-  readonly flora: SimulationResult
-  readonly fedit: SimulationResult
-  readonly local: Awaited<ReturnType<typeof scoreLocalOnly>>
 }
 
 async function compare({ out, texts, pool, signal }: Comparison): Promise<DemoOutcome> {
