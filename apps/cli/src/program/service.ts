@@ -1,0 +1,44 @@
+import { Option } from "commander"
+import type { Command } from "commander"
+
+import { nonNegativeInt, positiveInt } from "../arguments.js"
+import { backend, compute, json } from "./options.js"
+
+const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"]
+
+/** serve, join, run. */
+export function addService(program: Command): void {
+  program
+    .command("serve")
+    .description("run the coordinator service (with --json its first line of stdout is the object)")
+    .option("--port <number>", "TCP port, 0 for a free one", nonNegativeInt, 7700)
+    .option("--host <address>", "address to listen on", "127.0.0.1")
+    .option("--data-dir <folder>", "database, adapters and keys", "lamina-data")
+    .option("--recipe <file>", "start this run unless the data folder already has one of its name")
+    .option("--join-token <token>", "clients must present it")
+    .addOption(new Option("--log-level <level>", "how much to log").choices(LOG_LEVELS).default("info"))
+    .addOption(json())
+    .action(async (options) => (await import("../commands/serve.js")).serve(options))
+  program
+    .command("join <url>")
+    .description("take part in the coordinator's run as a client, with data that stays here")
+    .requiredOption("--data <file...>", ".txt, .jsonl or .csv")
+    .option("--name <name>", "shown to the operator (default: this machine's name)")
+    .option("--base <folder>", "the base model, if it is already on this machine (else it is downloaded)")
+    .option("--work-dir <folder>", "identity, cache and spool")
+    .option("--rank <number>", "largest LoRA rank this machine can afford", positiveInt)
+    .addOption(new Option("--precision <format>", "how to hold the base in memory").choices(["f32", "q8", "q4"]))
+    .option("--threads <number>", "CPU threads", positiveInt)
+    .addOption(compute("bf16"))
+    .option("--join-token <token>", "if the coordinator asks for one")
+    .addOption(backend())
+    .addOption(json())
+    .action(async (url, options) => (await import("../commands/join.js")).join(url, options))
+  program
+    .command("run <recipe>")
+    .description("start a run on a coordinator of this machine")
+    .option("--coordinator <url>", "address of the coordinator", "http://127.0.0.1:7700")
+    .option("--token-file <file>", "the coordinator's admin.token", "lamina-data/admin.token")
+    .addOption(json())
+    .action(async (recipe, options) => (await import("../commands/run.js")).startRun(recipe, options))
+}

@@ -1,0 +1,23 @@
+import type { Command } from "commander"
+
+import { positiveInt } from "../arguments.js"
+import { backend, json } from "./options.js"
+
+/** simulate, demo. */
+export function addSimulation(program: Command): void {
+  program
+    .command("simulate <recipe>")
+    .description("run a whole federation here: the production coordinator and clients in one process")
+    .option("--out <folder>", "everything the run leaves; running again there continues it", "runs/simulation")
+    .option("--workers <number>", "training threads (default: one per core)", positiveInt)
+    .addOption(backend())
+    .addOption(json())
+    .action(async (recipe, options) => (await import("../commands/simulate.js")).simulateCommand(recipe, options))
+  program
+    .command("demo")
+    .description("federate eight clients over the State of the Union addresses after 1945")
+    .option("--out <folder>", "everything the demo leaves", "runs/demo")
+    .addOption(backend())
+    .addOption(json())
+    .action(async (options) => (await import("../demo/demo.js")).demo(options))
+}
