@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -98,6 +99,13 @@ test("an abort ends the running job with the signal's reason, and the worker tak
   controller.abort(reason)
   await expect(ended).rejects.toBe(reason)
   await expect(next).resolves.toMatchObject({ steps: 1 })
+})
+
+test("jobs that ended leave nothing behind on the signal they shared", async () => {
+  const { signal } = new AbortController()
+  const one = await pool()
+  await Promise.all([1, 2, 3].map((seed) => one.train(job({ steps: 1, seed }), { signal })))
+  expect(getEventListeners(signal, "abort")).toEqual([])
 })
 
 test("a job that waits leaves the queue at once when aborted", async () => {

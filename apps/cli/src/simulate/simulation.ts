@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events"
 import { join } from "node:path"
 import { availableParallelism } from "node:os"
 
@@ -94,6 +95,7 @@ class Simulation {
   async finish(): Promise<SimulationResult> {
     const { coordinator, run, signal } = this.setting
     const all = AbortSignal.any([signal, this.#stop.signal])
+    setMaxListeners(0, all) // every client listens a few times over: Node's limit of 10 is no leak here
     this.#watchRounds()
     this.#score(0, async () => [])
     try {

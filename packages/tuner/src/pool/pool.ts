@@ -20,6 +20,8 @@ interface Waiting {
   readonly options: JobOptions
   readonly resolve: (result: WorkResult) => void
   readonly reject: (reason: unknown) => void
+  /** Listens to the job's signal while it waits. */
+  readonly abort: () => void
 }
 
 /**
@@ -69,16 +71,16 @@ class WorkerPool implements TunerPool {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(closedError())
       if (options.signal?.aborted) return reject(options.signal.reason as Error)
-      const waiting = { work, options, resolve, reject }
+      const waiting: Waiting = { work, options, resolve, reject, abort: () => this.#leaveQueue(waiting) }
       this.#waiting.push(waiting)
-      options.signal?.addEventListener("abort", () => this.#leaveQueue(waiting), { once: true })
+      options.signal?.addEventListener("abort", waiting.abort, { once: true })
       this.#dispatch()
     })
   }
 
   #leaveQueue(waiting: Waiting): void {
     const index = this.#waiting.indexOf(waiting)
-    if (index < 0) return // it runs: its worker listens to the signal
+    if (index < 0) return
     this.#waiting.splice(index, 1)
     waiting.reject(waiting.options.signal?.reason)
   }
@@ -87,7 +89,8 @@ class WorkerPool implements TunerPool {
     while (this.#waiting.length > 0) {
       const worker = this.#freeWorker()
       if (worker === undefined) return
-      const { work, options, resolve, reject } = this.#waiting.shift() as Waiting
+      const { work, options, resolve, reject, abort } = this.#waiting.shift() as Waiting
+      options.signal?.removeEventListener("abort", abort) // from here on the worker listens
       void worker
         .run(work, options)
         .then(resolve, reject)
