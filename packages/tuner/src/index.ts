@@ -30,6 +30,12 @@ export type { Document } from "./data/documents.js"
 export { countTokens, tokenizeDocuments } from "./data/tokens.js"
 export type { TokenDocument } from "./data/tokens.js"
 
+export { corpusBleu } from "./judge/bleu.js"
+export type { BleuScore, JudgedAnswer } from "./judge/bleu.js"
+export { exactMatch } from "./judge/exact-match.js"
+export { rougeL } from "./judge/rouge.js"
+export type { RougeScore } from "./judge/rouge.js"
+
 export { readPeftAdapter } from "./peft/read-adapter.js"
 export { writePeftAdapter } from "./peft/write-adapter.js"
 
