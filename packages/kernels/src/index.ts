@@ -7,10 +7,29 @@ export { describeKernels } from "./native/describe.js"
 export { nativeIsa } from "./native/isa.js"
 export type { KernelDescription, KernelPeak } from "./native/describe.js"
 
-export { blocksPerRow, checkFrozen, dequantizeRow, frozenBytes, QUANT_BLOCK } from "./frozen.js"
-export type { FrozenFactors, FrozenWeight, WeightFormat } from "./frozen.js"
-export { allocateFrozen, dequantize, quantizationError, quantize, quantizeRow, requantize } from "./quantize.js"
-export type { DenseWeight } from "./quantize.js"
+export {
+  allocateFrozen,
+  blocksPerRow,
+  checkFrozen,
+  frozenArrays,
+  frozenBytes,
+  frozenOf,
+  QUANT_BLOCK,
+  SUPER_BLOCK,
+  valuesOf,
+} from "./frozen.js"
+export type {
+  FrozenArray,
+  FrozenElement,
+  FrozenFactors,
+  FrozenOf,
+  FrozenValues,
+  FrozenWeight,
+  WeightFormat,
+} from "./frozen.js"
+export { dequantize, dequantizeRow } from "./dequantize.js"
+export { quantizationError, quantize, QUANTIZED_TO, Quantizer, requantize } from "./quantize.js"
+export type { DenseWeight, TargetFormat } from "./quantize.js"
 export { decodeBf16, decodeF16, encodeBf16, encodeF16 } from "./float-bits.js"
 export { dropHash, dropMask } from "./drop-hash.js"
 

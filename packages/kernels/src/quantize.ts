@@ -1,7 +1,9 @@
+import { dequantizeRow } from "./dequantize.js"
 import { KernelError } from "./errors.js"
-import { encodeBf16, encodeF16, decodeF16 } from "./float-bits.js"
-import { blocksPerRow, checkFrozen, dequantizeRow, QUANT_BLOCK } from "./frozen.js"
-import type { FrozenWeight, WeightFormat } from "./frozen.js"
+import { decodeF16, encodeBf16, encodeF16 } from "./float-bits.js"
+import { allocateFrozen, blocksPerRow, checkFrozen, NF4_BLOCK, NF4_GROUP, QUANT_BLOCK } from "./frozen.js"
+import type { FrozenOf, FrozenWeight } from "./frozen.js"
+import { nf4Code } from "./nf4.js"
 
 /** A float matrix (M,N), row-major. */
 export interface DenseWeight {
@@ -10,14 +12,19 @@ export interface DenseWeight {
   readonly values: Float32Array
 }
 
+/** Formats that weights can be quantized to; the others come from files only. */
+export const QUANTIZED_TO = ["f32", "bf16", "f16", "q8", "q4", "nf4"] as const
+export type TargetFormat = (typeof QUANTIZED_TO)[number]
+
 /**
- * W (M,N) in `format`, on SharedArrayBuffers. f32 copies; bf16 rounds to nearest even; q8: scale = f16(max|w| / 127)
- * per block of 32 columns, code = round(w / scale) in -127..127; q4: min = f16(lowest), scale = f16((highest - lowest)
- * / 15), code = round((w - min) / scale) in 0..15.
- * Throws KERNEL_SHAPE when values and shape disagree, KERNEL_FAILED when a value is not finite or out of an f16 scale's
- * range.
+ * W (M,N) in `format`, on SharedArrayBuffers. f32 copies; bf16 and f16 round to nearest even; q8: scale = f16(max|w| /
+ * 127) per block of 32 columns, code = round(w / scale) in -127..127; q4: min = f16(lowest), scale = f16((highest -
+ * lowest) / 15), code = round((w - min) / scale) in 0..15; nf4: scale = max|w| per block of 64 columns, code = the
+ * level nearest to w / scale, and the scales themselves less their mean, 256 at a time, as int8 of the largest.
+ * Throws KERNEL_SHAPE when values and shape disagree, KERNEL_FAILED when a value is not finite or out of f16's range
+ * where f16 holds it or its scale.
  */
-export function quantize(weight: DenseWeight, format: WeightFormat): FrozenWeight {
+export function quantize<Format extends TargetFormat>(weight: DenseWeight, format: Format): FrozenOf<Format> {
   return requantize({ format: "f32", rows: weight.rows, cols: weight.cols, codes: weight.values }, format)
 }
 
@@ -25,23 +32,15 @@ export function quantize(weight: DenseWeight, format: WeightFormat): FrozenWeigh
  * The same W in another format, row by row: beyond the result it takes memory for one f32 row. Rounds even when the
  * format stays.
  */
-export function requantize(weight: FrozenWeight, format: WeightFormat): FrozenWeight {
+export function requantize<Format extends TargetFormat>(weight: FrozenWeight, format: Format): FrozenOf<Format> {
   checkFrozen("requantize", weight)
-  const target = allocateFrozen(format, weight.rows, weight.cols)
+  const quantizer = new Quantizer(format, weight.rows, weight.cols)
   const values = new Float32Array(weight.cols)
   for (let row = 0; row < weight.rows; row++) {
     dequantizeRow(weight, row, values)
-    quantizeRow(target, row, values)
+    quantizer.row(row, values)
   }
-  return target
-}
-
-/** All of W as f32 (M,N); for tests and small weights, 4 bytes per element. */
-export function dequantize(weight: FrozenWeight): Float32Array {
-  checkFrozen("dequantize", weight)
-  const values = new Float32Array(weight.rows * weight.cols)
-  for (let row = 0; row < weight.rows; row++) dequantizeRow(weight, row, values, row * weight.cols)
-  return values
+  return quantizer.finish()
 }
 
 /**
@@ -71,71 +70,61 @@ export function quantizationError(exact: FrozenWeight, approximation: FrozenWeig
   return errorSq === 0 ? 0 : Math.sqrt(errorSq / normSq)
 }
 
-/** An all-zero W (M,N) of a format, every array on its own SharedArrayBuffer; a file reader fills it. */
-export function allocateFrozen(format: WeightFormat, rows: number, cols: number): FrozenWeight {
-  const size = rows * cols
-  const blocks = rows * blocksPerRow(cols)
-  const halves = (): Uint16Array => new Uint16Array(new SharedArrayBuffer(blocks * 2))
-  switch (format) {
-    case "f32":
-      return { format, rows, cols, codes: new Float32Array(new SharedArrayBuffer(size * 4)) }
-    case "bf16":
-      return { format, rows, cols, codes: new Uint16Array(new SharedArrayBuffer(size * 2)) }
-    case "q8":
-      return { format, rows, cols, codes: new Int8Array(new SharedArrayBuffer(size)), scales: halves() }
-    case "q4":
-      return {
-        format,
-        rows,
-        cols,
-        codes: new Uint8Array(new SharedArrayBuffer(blocks * 16)),
-        scales: halves(),
-        mins: halves(),
-      }
+/** Makes a W (M,N) of `format` out of f32 rows that come one at a time, each once, in any order; see `quantize`. */
+export class Quantizer<Format extends TargetFormat> {
+  readonly #target: FrozenOf<TargetFormat>
+  /** nf4 only: the largest magnitude of each block, until `finish` quantizes them. */
+  readonly #largest: Float32Array
+
+  constructor(format: Format, rows: number, cols: number) {
+    this.#target = allocateFrozen<TargetFormat>(format, rows, cols)
+    this.#largest = new Float32Array(this.#target.format === "nf4" ? this.#target.scales.length : 0)
+  }
+
+  /** Row `row` of W from `values` (N), which are only read. Throws KERNEL_FAILED on values it cannot hold. */
+  row(row: number, values: Float32Array): void {
+    if (!values.every(Number.isFinite))
+      throw new KernelError("KERNEL_FAILED", `quantize row ${row}: expected finite values, got NaN or Infinity`)
+    const target = this.#target
+    const start = row * target.cols
+    switch (target.format) {
+      case "f32":
+        target.codes.set(values, start)
+        return
+      case "bf16":
+        for (let j = 0; j < values.length; j++) target.codes[start + j] = encodeBf16(values[j]!)
+        return
+      case "f16":
+        for (let j = 0; j < values.length; j++) storeHalf(target.codes, start + j, values[j]!)
+        return
+      case "nf4":
+        quantizeRowNf4(target, row, { values, largest: this.#largest })
+        return
+      default:
+        for (let block = 0; block < blocksPerRow(target.cols); block++) {
+          const index = row * blocksPerRow(target.cols) + block
+          const first = block * QUANT_BLOCK
+          const part = values.subarray(first, first + QUANT_BLOCK)
+          if (target.format === "q8") quantizeBlock8(target, index, start + first, part)
+          else quantizeBlock4(target, index, part)
+        }
+    }
+  }
+
+  /** The whole W, after its last row. */
+  finish(): FrozenOf<Format> {
+    if (this.#target.format === "nf4") quantizeScales(this.#target, this.#largest)
+    return this.#target as FrozenOf<Format>
   }
 }
 
-/**
- * Writes row `row` of W from f32 `values` (N) into `target`, as `quantize` does. Throws KERNEL_FAILED on values it
- * cannot hold.
- */
-export function quantizeRow(target: FrozenWeight, row: number, values: Float32Array): void {
-  if (!values.every(Number.isFinite))
-    throw new KernelError("KERNEL_FAILED", `quantize row ${row}: expected finite values, got NaN or Infinity`)
-  const start = row * target.cols
-  switch (target.format) {
-    case "f32":
-      target.codes.set(values, start)
-      return
-    case "bf16":
-      for (let j = 0; j < values.length; j++) target.codes[start + j] = encodeBf16(values[j]!)
-      return
-    case "q8":
-    case "q4":
-      for (let block = 0; block < blocksPerRow(target.cols); block++) {
-        const index = row * blocksPerRow(target.cols) + block
-        const first = block * QUANT_BLOCK
-        const part = values.subarray(first, first + QUANT_BLOCK)
-        if (target.format === "q8") quantizeBlock8(target, index, start + first, part)
-        else quantizeBlock4(target, index, part)
-      }
-  }
-}
-
-function quantizeBlock8(
-  target: FrozenWeight & { format: "q8" },
-  index: number,
-  start: number,
-  values: Float32Array,
-): void {
-  let largest = 0
-  for (const value of values) largest = Math.max(largest, Math.abs(value))
-  const scale = storeHalf(target.scales, index, largest / 127)
+function quantizeBlock8(target: FrozenOf<"q8">, index: number, start: number, values: Float32Array): void {
+  const scale = storeHalf(target.scales, index, largestOf(values) / 127)
   for (let j = 0; j < values.length; j++)
     target.codes[start + j] = scale === 0 ? 0 : clamp(Math.round(values[j]! / scale), -127, 127)
 }
 
-function quantizeBlock4(target: FrozenWeight & { format: "q4" }, index: number, values: Float32Array): void {
+function quantizeBlock4(target: FrozenOf<"q4">, index: number, values: Float32Array): void {
   let lowest = Infinity
   let highest = -Infinity
   for (const value of values) {
@@ -149,12 +138,50 @@ function quantizeBlock4(target: FrozenWeight & { format: "q4" }, index: number, 
   for (let j = 0; j < 16; j++) target.codes[index * 16 + j] = code(values[j]) | (code(values[j + 16]) << 4)
 }
 
+function quantizeRowNf4(
+  target: FrozenOf<"nf4">,
+  row: number,
+  { values, largest }: { values: Float32Array; largest: Float32Array },
+): void {
+  const blocks = Math.ceil(target.cols / NF4_BLOCK)
+  for (let block = 0; block < blocks; block++) {
+    const index = row * blocks + block
+    const part = values.subarray(block * NF4_BLOCK, (block + 1) * NF4_BLOCK)
+    const scale = largestOf(part)
+    largest[index] = scale
+    const code = (value: number | undefined): number => nf4Code(scale === 0 ? 0 : (value ?? 0) / scale)
+    for (let j = 0; j < NF4_BLOCK / 2; j++) {
+      const column = j < 16 ? j : j + 16
+      target.codes[index * 32 + j] = code(part[column]) | (code(part[column + 16]) << 4)
+    }
+  }
+}
+
+/** The second level of nf4: what the scales differ from their mean by, 256 of them under one f32. */
+function quantizeScales(target: FrozenOf<"nf4">, largest: Float32Array): void {
+  const mean = Math.fround(largest.reduce((sum, value) => sum + value, 0) / largest.length)
+  target.offset[0] = mean
+  for (let group = 0; group < target.superScales.length; group++) {
+    const part = largest.subarray(group * NF4_GROUP, (group + 1) * NF4_GROUP)
+    const step = Math.fround(part.reduce((most, value) => Math.max(most, Math.abs(value - mean)), 0) / 127)
+    target.superScales[group] = step
+    for (const [i, value] of part.entries())
+      target.scales[group * NF4_GROUP + i] = step === 0 ? 0 : clamp(Math.round((value - mean) / step), -127, 127)
+  }
+}
+
+function largestOf(values: Float32Array): number {
+  let largest = 0
+  for (const value of values) largest = Math.max(largest, Math.abs(value))
+  return largest
+}
+
 /** Stores f16(value) and returns it as stored: codes are rounded against what a reader will multiply with. */
 function storeHalf(halves: Uint16Array, index: number, value: number): number {
   halves[index] = encodeF16(value)
   const stored = decodeF16(halves[index]!)
   if (!Number.isFinite(stored))
-    throw new KernelError("KERNEL_FAILED", `quantize: expected scales and minima up to 65504 (f16), got ${value}`)
+    throw new KernelError("KERNEL_FAILED", `quantize: expected weights, scales and minima up to 65504, got ${value}`)
   return stored
 }
 

@@ -1,4 +1,4 @@
-import type { FrozenWeight, Precision } from "@lamina/kernels"
+import type { FrozenWeight, Precision, TargetFormat } from "@lamina/kernels"
 import type { Adapter, ScalingRule } from "@lamina/protocol"
 
 /**
@@ -7,7 +7,7 @@ import type { Adapter, ScalingRule } from "@lamina/protocol"
  */
 
 /** Storage of the frozen linears in memory. `stored`: as the file has them. */
-export type BasePrecision = "stored" | "f32" | "bf16" | "q8" | "q4"
+export type BasePrecision = "stored" | TargetFormat
 
 /** config.json of a checkpoint, parsed and checked (MODEL_CONFIG, MODEL_UNSUPPORTED). */
 export interface ModelConfig {

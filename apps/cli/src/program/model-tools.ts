@@ -14,7 +14,7 @@ export function addModelTools(program: Command): void {
     .option("--context <tokens>", "window length (default: the model's context length)", positiveInt)
     .addOption(
       new Option("--precision <format>", "weights in memory")
-        .choices(["stored", "f32", "bf16", "q8", "q4"])
+        .choices(["stored", "f32", "bf16", "f16", "q8", "q4", "nf4"])
         .default("stored"),
     )
     .addOption(compute("f32"))

@@ -2,7 +2,8 @@ import * as tf from "@tensorflow/tfjs-core"
 
 import { initKernels } from "../init.js"
 import { embedding } from "../ops/embedding.js"
-import { dequantize, quantize } from "../quantize.js"
+import { dequantize } from "../dequantize.js"
+import { quantize } from "../quantize.js"
 import { seededRandom } from "../testing/random.js"
 
 beforeAll(() => initKernels({ backend: "cpu" }))

@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs-core"
 
-import { dequantizeRow } from "../frozen.js"
+import { dequantizeRow } from "../dequantize.js"
 import type { EmbeddingAttrs } from "../ops/kernel-args.js"
 
 /** Kernel `Embedding`: only the rows asked for are dequantized. */

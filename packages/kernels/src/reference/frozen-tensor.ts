@@ -1,7 +1,7 @@
 import * as tf from "@tensorflow/tfjs-core"
 
 import type { FrozenWeight } from "../frozen.js"
-import { dequantize } from "../quantize.js"
+import { dequantize } from "../dequantize.js"
 
 /**
  * W (M,N) as an f32 tensor, dequantized on the fly: 4 bytes per element while it lives. The caller disposes it (or its

@@ -2,12 +2,14 @@ import * as tf from "@tensorflow/tfjs-core"
 
 import { dropMask } from "../drop-hash.js"
 import { KernelError } from "../errors.js"
-import type { FrozenFactors, WeightFormat } from "../frozen.js"
+import type { FrozenFactors } from "../frozen.js"
+import type { TargetFormat } from "../quantize.js"
 import { initKernels } from "../init.js"
 import { releaseUnclaimedGradients } from "../ops/gradient-group.js"
 import { quantLoraLinear } from "../ops/quant-lora-linear.js"
 import type { QuantLoraLinearArgs } from "../ops/quant-lora-linear.js"
-import { dequantize, quantize } from "../quantize.js"
+import { dequantize } from "../dequantize.js"
+import { quantize } from "../quantize.js"
 import { centralDifference, dot } from "../testing/central-difference.js"
 import { expectClose } from "../testing/expect-close.js"
 import { seededRandom } from "../testing/random.js"
@@ -22,7 +24,7 @@ interface Case {
   readonly outFeatures: number
   readonly inFeatures: number
   readonly rank: number
-  readonly format: WeightFormat
+  readonly format: TargetFormat
   readonly dropout: number
 }
 

@@ -63,8 +63,8 @@ test("bf16 shards are the f32 checkpoint rounded", async () => {
   expect(sameLinears(shards, await loadBase(random, { precision: "stored" }))).toBe(false)
 })
 
-test("f16 becomes f32 exactly, and a head of its own is loaded", async () => {
-  const base = await loadBase(join(random, "untied"), { precision: "stored" })
+test("f16 stays f16, becomes f32 exactly, and a head of its own is loaded", async () => {
+  const base = await loadBase(join(random, "untied"), { precision: "f32" })
   expect(linear(base, "lm_head")).toMatchObject({ format: "f32", rows: 128, cols: 64 })
   const store = await openSafetensors(join(random, "untied/model.safetensors"))
   const bits = new Uint16Array((await store.read("lm_head.weight")).buffer)
@@ -73,9 +73,11 @@ test("f16 becomes f32 exactly, and a head of its own is loaded", async () => {
   const first = bits[0] as number
   const value = (first >>> 15 ? -1 : 1) * 2 ** (((first >>> 10) & 31) - 15) * (1 + (first & 1023) / 1024)
   expect(linear(base, "lm_head").codes[0]).toBe(value)
+  const stored = linear(await loadBase(join(random, "untied"), { precision: "stored" }), "lm_head")
+  expect(stored).toMatchObject({ format: "f16", codes: bits })
 })
 
-test.each(["q8", "q4"] as const)("loading as %s quantizes each linear as the kernels do", async (precision) => {
+test.each(["q8", "q4", "nf4"] as const)("loading as %s quantizes each linear as the kernels do", async (precision) => {
   const exact = await loadBase(random, { precision: "stored" })
   const base = await loadBase(random, { precision })
   for (const [name, weight] of Object.entries(exact.linears))
@@ -96,17 +98,20 @@ test("the shipped model is q8, and smaller as q4", async () => {
   expect(quantizationError(linear(stored, Q), linear(q4, Q))).toBeLessThan(0.1)
 })
 
-test.each(["stored", "bf16", "q8", "q4"] as const)("a base saved as %s loads to the same bytes", async (precision) => {
-  const base = await loadBase(random, { precision })
-  const out = join(folder, "out")
-  await saveBase(base, out)
-  const again = await loadBase(out, { precision: "stored" })
-  expect(sameLinears(again, base)).toBe(true)
-  expect(again.norms).toEqual(base.norms)
-  await saveBase(again, join(folder, "twice"))
-  for (const file of ["model.safetensors", "config.json"])
-    expect(await readFile(join(folder, "twice", file))).toEqual(await readFile(join(out, file)))
-})
+test.each(["stored", "bf16", "f16", "q8", "q4", "nf4"] as const)(
+  "a base saved as %s loads to the same bytes",
+  async (precision) => {
+    const base = await loadBase(random, { precision })
+    const out = join(folder, "out")
+    await saveBase(base, out)
+    const again = await loadBase(out, { precision: "stored" })
+    expect(sameLinears(again, base)).toBe(true)
+    expect(again.norms).toEqual(base.norms)
+    await saveBase(again, join(folder, "twice"))
+    for (const file of ["model.safetensors", "config.json"])
+      expect(await readFile(join(folder, "twice", file))).toEqual(await readFile(join(out, file)))
+  },
+)
 
 test("the shipped q8 model, saved, has the shipped tensors and tokenizer", async () => {
   await saveBase(await loadBase(tiny, { precision: "stored" }), join(folder, "out"))

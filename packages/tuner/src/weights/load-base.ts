@@ -89,5 +89,5 @@ function checkTensor(folder: string, { name, shape, dtypes }: ExpectedTensor, st
  * Rotation frequencies that old checkpoints carry along, and the copy of a tied head: both follow from what is read.
  */
 function isRedundant(name: string, config: ModelConfig): boolean {
-  return name.endsWith(".rotary_emb.inv_freq") || (config.tiedHead && /^lm_head\.weight(\.scales|\.mins)?$/.test(name))
+  return name.endsWith(".rotary_emb.inv_freq") || (config.tiedHead && /^lm_head\.weight(\.\w+)?$/.test(name))
 }

@@ -80,7 +80,7 @@ const UNSUPPORTED: [string, object][] = [
   ["rope_scaling.rope_type", { rope_scaling: { factor: 2 } }],
   ["rope_parameters.rope_type", { rope_parameters: { rope_type: "yarn", rope_theta: 1e4 } }],
   ["quantization_config.quant_method", { quantization_config: { quant_method: "gptq", bits: 4 } }],
-  ["quantization_config.format", { quantization_config: { quant_method: "lamina", format: "q5", block: 32 } }],
+  ["quantization_config.format", { quantization_config: { quant_method: "lamina", format: "q3", block: 32 } }],
   ["quantization_config.block", { quantization_config: { quant_method: "lamina", format: "q8", block: 64 } }],
 ]
 test.each(UNSUPPORTED)("a %s our decoder does not compute is refused by key", (key, changes) => {

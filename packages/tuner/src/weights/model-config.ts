@@ -7,6 +7,8 @@ import type { ModelConfig } from "../api.js"
 import { isJsonObject, parseJsonObject, showJson } from "../files/json.js"
 import type { JsonObject } from "../files/json.js"
 import { readBounded } from "../files/read-bounded.js"
+import { isQuantizedFormat, QUANTIZED_BLOCKS } from "./quantized-format.js"
+import type { QuantizedFormat } from "./quantized-format.js"
 
 /** Real ones are under 2 KB. */
 const CONFIG_BYTES_MAX = 2 ** 20
@@ -18,7 +20,7 @@ const CONTEXT_MAX = 2 ** 24
 export interface CheckpointConfig {
   readonly model: ModelConfig
   /** Set when the linears are stored as `lamina model quantize` writes them. */
-  readonly quantization: "q8" | "q4" | undefined
+  readonly quantization: QuantizedFormat | undefined
   /** Ids that end a document; may be empty. */
   readonly eosIds: readonly number[]
 }
@@ -113,16 +115,20 @@ function ropeTheta(config: JsonObject, path: string): number {
   return absent(config.rope_theta) ? 10_000 : real(config.rope_theta, "rope_theta", path)
 }
 
-function quantization(config: JsonObject, path: string): "q8" | "q4" | undefined {
+function quantization(config: JsonObject, path: string): QuantizedFormat | undefined {
   const stored = config.quantization_config
   if (absent(stored)) return undefined
   if (!isJsonObject(stored)) throw invalid(path, `quantization_config: expected an object, got ${showJson(stored)}`)
   const { quant_method: method, format, block } = stored
   if (method !== "lamina")
     throw unsupported(path, { key: "quantization_config.quant_method", expected: '"lamina"', got: method })
-  if (format !== "q8" && format !== "q4")
-    throw unsupported(path, { key: "quantization_config.format", expected: '"q8" or "q4"', got: format })
-  if (block !== 32) throw unsupported(path, { key: "quantization_config.block", expected: "32", got: block })
+  if (!isQuantizedFormat(format)) {
+    const expected = `one of ${Object.keys(QUANTIZED_BLOCKS).join(", ")}`
+    throw unsupported(path, { key: "quantization_config.format", expected, got: format })
+  }
+  const expected = QUANTIZED_BLOCKS[format]
+  if (block !== expected)
+    throw unsupported(path, { key: "quantization_config.block", expected: String(expected), got: block })
   return format
 }
 

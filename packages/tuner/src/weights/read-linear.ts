@@ -1,24 +1,40 @@
-import { allocateFrozen, blocksPerRow, KernelError, quantizeRow, requantize } from "@lamina/kernels"
-import type { FrozenWeight, WeightFormat } from "@lamina/kernels"
+import { frozenArrays, frozenOf, KernelError, Quantizer, requantize } from "@lamina/kernels"
+import type { FrozenArray, FrozenValues, FrozenWeight } from "@lamina/kernels"
 import { LaminaError } from "@lamina/protocol/errors"
 
 import type { BasePrecision, ModuleShape } from "../api.js"
-import { decodeFloats, firstNotFinite, readFloats } from "./float-tensor.js"
+import { decodeFloats, readFloats } from "./float-tensor.js"
+import type { QuantizedFormat } from "./quantized-format.js"
 import type { TensorStore } from "./safetensors-file.js"
 import type { TensorType } from "./safetensors-header.js"
 
-/** The tensors of one linear (M,N) and what each must be. nb = ceil(N / 32). */
-export function linearTensors(shape: ModuleShape, quantization: "q8" | "q4" | undefined): ExpectedTensor[] {
+/**
+ * The tensors of one linear (M,N) and what each must be: `X.weight`, and beside it the scales of a quantized one.
+ * MODEL_CONFIG for a shape that the format cannot have.
+ */
+export function linearTensors(shape: ModuleShape, quantization: QuantizedFormat | undefined): ExpectedTensor[] {
   const { outFeatures: rows, inFeatures: cols } = shape
   const name = `${shape.name}.weight`
   if (quantization === undefined) return [{ name, shape: [rows, cols], dtypes: ["F32", "BF16", "F16"] }]
-  const halves = (part: string): ExpectedTensor => ({
-    name: `${name}.${part}`,
-    shape: [rows, blocksPerRow(cols)],
-    dtypes: ["F16"],
-  })
-  if (quantization === "q8") return [{ name, shape: [rows, cols], dtypes: ["I8"] }, halves("scales")]
-  return [{ name, shape: [rows, blocksPerRow(cols) * 16], dtypes: ["U8"] }, halves("scales"), halves("mins")]
+  return arraysOf(shape, quantization).map((array) => ({
+    name: tensorName(shape.name, array.name),
+    shape: array.shape,
+    dtypes: [array.element],
+  }))
+}
+
+/** `frozenArrays`; MODEL_CONFIG for a shape that the format cannot have. */
+function arraysOf(shape: ModuleShape, format: QuantizedFormat): readonly FrozenArray[] {
+  try {
+    return frozenArrays(format, shape.outFeatures, shape.inFeatures)
+  } catch (cause) {
+    throw new LaminaError("MODEL_CONFIG", `${shape.name}.weight: ${(cause as Error).message}`, { cause })
+  }
+}
+
+/** The tensor that holds one array of a linear: codes in `X.weight`, the others in `X.weight.ARRAY`. */
+export function tensorName(linear: string, array: FrozenArray["name"]): string {
+  return array === "codes" ? `${linear}.weight` : `${linear}.weight.${array}`
 }
 
 /** A tensor a checkpoint must hold. */
@@ -29,14 +45,14 @@ export interface ExpectedTensor {
 }
 
 /**
- * One linear in memory, in the format `precision` asks for; `stored` keeps f32, bf16, q8 and q4 as they are and makes
- * f16 f32 (exact). At most the stored tensor and the result are in memory at once. Assumes the tensors are there as
- * `linearTensors` says. WEIGHTS_MALFORMED for values that are not finite or cannot be quantized; FILE_UNREADABLE.
+ * One linear in memory, in the format `precision` asks for; `stored` keeps it as it is. At most the stored tensor and
+ * the result are in memory at once. Assumes the tensors are there as `linearTensors` says. WEIGHTS_MALFORMED for values
+ * that are not finite or cannot be quantized; FILE_UNREADABLE.
  */
 export async function readLinear(
   store: TensorStore,
   shape: ModuleShape,
-  options: { quantization: "q8" | "q4" | undefined; precision: BasePrecision },
+  options: { quantization: QuantizedFormat | undefined; precision: BasePrecision },
 ): Promise<FrozenWeight> {
   const { quantization, precision } = options
   const name = `${shape.name}.weight`
@@ -57,33 +73,28 @@ async function readFloatLinear(
 ): Promise<FrozenWeight> {
   const { outFeatures: rows, inFeatures: cols } = shape
   const tensor = await readFloats(store, `${shape.name}.weight`)
-  const stored: WeightFormat = tensor.dtype === "BF16" ? "bf16" : "f32"
+  const stored = FLOATS[tensor.dtype]
   const format = precision === "stored" ? stored : precision
-  if (tensor.dtype === "F32" && format === "f32") return { format, rows, cols, codes: tensor.values }
-  if (tensor.dtype === "BF16" && format === "bf16") return { format, rows, cols, codes: tensor.values }
-  const target = allocateFrozen(format, rows, cols)
+  if (format === stored) return frozenOf({ format, rows, cols }, () => tensor.values)
+  const quantizer = new Quantizer(format, rows, cols)
   const values = new Float32Array(cols)
   for (let row = 0; row < rows; row++) {
     decodeFloats(tensor, row * cols, values)
-    quantizeRow(target, row, values)
+    quantizer.row(row, values)
   }
-  return target
+  return quantizer.finish()
 }
 
-async function readQuantized(store: TensorStore, shape: ModuleShape, format: "q8" | "q4"): Promise<FrozenWeight> {
-  const { name, outFeatures: rows, inFeatures: cols } = shape
-  const halves = async (part: string): Promise<Uint16Array> => {
-    const tensor = `${name}.weight.${part}`
-    const values = new Uint16Array((await store.read(tensor)).buffer)
-    const bad = firstNotFinite({ dtype: "F16", values })
-    if (bad < 0) return values
-    throw new LaminaError(
-      "WEIGHTS_MALFORMED",
-      `${store.tensors.get(tensor)?.file}: ${tensor}: expected finite values, got NaN or Infinity at element ${bad}`,
-    )
+const FLOATS = { F32: "f32", BF16: "bf16", F16: "f16" } as const
+
+async function readQuantized(store: TensorStore, shape: ModuleShape, format: QuantizedFormat): Promise<FrozenWeight> {
+  const { outFeatures: rows, inFeatures: cols } = shape
+  const values = new Map<string, FrozenValues>()
+  for (const { name, element } of arraysOf(shape, format)) {
+    const tensor = tensorName(shape.name, name)
+    if (element === "I8") values.set(name, new Int8Array((await store.read(tensor)).buffer))
+    else if (element === "U8") values.set(name, await store.read(tensor))
+    else values.set(name, (await readFloats(store, tensor)).values)
   }
-  const { buffer } = await store.read(`${name}.weight`)
-  const scales = await halves("scales")
-  if (format === "q8") return { format, rows, cols, codes: new Int8Array(buffer), scales }
-  return { format, rows, cols, codes: new Uint8Array(buffer), scales, mins: await halves("mins") }
+  return frozenOf({ format, rows, cols }, ({ name }) => values.get(name)!)
 }

@@ -15,7 +15,18 @@ export interface NativeCall<Inputs, Attrs> {
 export type NativeKernel = (call: NativeCall<never, never>) => TensorInfo | TensorInfo[]
 
 /** The enum of native/weight.hpp. */
-const FORMAT: Record<WeightFormat, number> = { f32: 0, bf16: 1, q8: 2, q4: 3 }
+const FORMAT: Record<WeightFormat, number> = {
+  f32: 0,
+  bf16: 1,
+  q8: 2,
+  q4: 3,
+  f16: 4,
+  q5: 5,
+  q4k: 6,
+  q5k: 7,
+  q6k: 8,
+  nf4: 9,
+}
 
 /** A frozen weight as the addon takes it. */
 export function weightArguments(weight: FrozenWeight): WeightArguments {

@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs-core"
 
-import type { WeightFormat } from "../../frozen.js"
+import type { TargetFormat } from "../../quantize.js"
 import { initKernels } from "../../init.js"
 import { adamw } from "../../ops/adamw.js"
 import type { AttentionAttrs, LmHeadAttrs } from "../../ops/kernel-args.js"
@@ -157,7 +157,7 @@ function headBody(
   tokens: number,
   cols: number,
   rows: number,
-  format: WeightFormat,
+  format: TargetFormat,
   precision: "f32" | "bf16",
 ): () => tf.Tensor[] {
   const random = seededRandom(tokens + cols + rows)

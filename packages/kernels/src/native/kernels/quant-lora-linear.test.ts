@@ -2,11 +2,12 @@ import * as tf from "@tensorflow/tfjs-core"
 
 import { dropMask } from "../../drop-hash.js"
 import { decodeBf16, encodeBf16 } from "../../float-bits.js"
-import type { WeightFormat } from "../../frozen.js"
+import type { TargetFormat } from "../../quantize.js"
 import { initKernels } from "../../init.js"
 import type { LinearGradAttrs, Precision } from "../../ops/kernel-args.js"
 import { runMany } from "../../ops/run-kernel.js"
-import { dequantize, quantize } from "../../quantize.js"
+import { dequantize } from "../../dequantize.js"
+import { quantize } from "../../quantize.js"
 import { eachIsa, expectSameBits, expectSameOnThreads, NATIVE, valuesOn } from "../../testing/native.js"
 import { expectClose } from "../../testing/expect-close.js"
 import { seededRandom } from "../../testing/random.js"
@@ -18,7 +19,7 @@ interface Case {
   readonly rows: number
   readonly rank: number
   readonly globalRank: number
-  readonly format: WeightFormat
+  readonly format: TargetFormat
   readonly precision: Precision
   readonly dropout: number
 }

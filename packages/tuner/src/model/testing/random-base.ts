@@ -1,5 +1,5 @@
 import { frozenBytes, quantize } from "@lamina/kernels"
-import type { FrozenWeight, WeightFormat } from "@lamina/kernels"
+import type { FrozenWeight, TargetFormat } from "@lamina/kernels"
 
 import type { Base, LoraModule, ModelConfig } from "../../api.js"
 import { nameHash, uniformArray } from "../counter-random.js"
@@ -13,7 +13,7 @@ const SMALL: ModelConfig = {
 }
 
 /** A model of random weights, wide enough that attention is far from uniform; no folder behind it. */
-export function randomBase(options: { seed: number; format?: WeightFormat; config?: Partial<ModelConfig> }): Base {
+export function randomBase(options: { seed: number; format?: TargetFormat; config?: Partial<ModelConfig> }): Base {
   const config = { ...SMALL, ...options.config }
   const { seed, format = "f32" } = options
   const linears: Record<string, FrozenWeight> = {}
