@@ -6,7 +6,7 @@
 // head), rank 8 on all seven linears, 1 x 512; `tiny` is models/tiny, rank 16, 8 x 256. One JSON line per figure.
 // The shares of the measured peaks take 4 FLOP per weight and token: forward and the gradient of x. On a busy machine
 // look at `per-core`: tokens per second of processor time, which other processes take nothing from. With --contended
-// another process keeps one core busy.
+// another process keeps one core busy. --peers: beside PyTorch + PEFT (bench/peers/compare.mjs).
 import { execFileSync, spawn } from "node:child_process"
 import { availableParallelism, cpus } from "node:os"
 import { fileURLToPath } from "node:url"
@@ -24,8 +24,16 @@ const { values: options } = parseArgs({
     compute: { type: "string", default: "bf16" },
     threads: { type: "string", default: String(availableParallelism()) },
     contended: { type: "boolean", default: false },
+    peers: { type: "boolean", default: false },
+    turns: { type: "string", default: "4" },
+    json: { type: "boolean", default: false },
   },
 })
+if (options.peers) {
+  const { compareTraining } = await import("./peers/compare.mjs")
+  await compareTraining({ turns: Number(options.turns), json: options.json })
+  process.exit()
+}
 const WARM_UP_STEPS = 2 // the first ones touch their memory for the first time
 const root = fileURLToPath(new URL("..", import.meta.url))
 const shapes = {
