@@ -52,25 +52,30 @@ class Arguments {
   int32_t* int_list(size_t& count) { return static_cast<int32_t*>(any_array(napi_int32_array, count)); }
   float* float_list(size_t& count) { return static_cast<float*>(any_array(napi_float32_array, count)); }
 
-  // format, rows, cols, codes, scales or undefined, mins or undefined
+  // format, rows, cols, codes, then scales, mins, super scales, super mins and offset, each undefined where the format
+  // has none
   WeightView weight() {
     WeightView w;
-    w.format = static_cast<Format>(integer(0, 3));
+    w.format = static_cast<Format>(integer(0, static_cast<double>(Format::nf4)));
     w.rows = size();
     w.cols = size();
-    const double rows = static_cast<double>(w.rows), blocks = static_cast<double>(w.blocks());
-    const double all = rows * static_cast<double>(w.cols);
-    switch (w.format) {
-      case Format::f32: w.codes = array(napi_float32_array, all, false); break;
-      case Format::bf16: w.codes = array(napi_uint16_array, all, false); break;
-      case Format::q8: w.codes = array(napi_int8_array, all, false); break;
-      case Format::q4: w.codes = array(napi_uint8_array, rows * blocks * 16, false); break;
-    }
-    const bool scaled = w.format == Format::q8 || w.format == Format::q4;
-    if (scaled) w.scales = static_cast<uint16_t*>(array(napi_uint16_array, rows * blocks, false));
-    else next();
-    if (w.format == Format::q4) w.mins = static_cast<uint16_t*>(array(napi_uint16_array, rows * blocks, false));
-    else next();
+    const bool superblocks = w.format == Format::q4k || w.format == Format::q5k || w.format == Format::q6k;
+    if (ok() && superblocks && w.cols % kSuperBlock != 0) fail(Status::bad_value);
+    const RowLayout row = row_layout(w.format, w.cols);
+    const bool nf4 = w.format == Format::nf4, one_byte = row.scale_bytes == 1;
+    const bool scales_signed = w.format == Format::q6k || nf4;
+    const napi_typedarray_type scale_type =
+        !one_byte ? napi_uint16_array : scales_signed ? napi_int8_array : napi_uint8_array;
+    const auto part = [&](napi_typedarray_type type, long per_row) -> const void* {
+      return per_row > 0 ? array(type, static_cast<double>(w.rows) * static_cast<double>(per_row), false) : skip();
+    };
+    w.codes = array(code_type(w.format), static_cast<double>(w.rows) * static_cast<double>(row.codes), false);
+    w.scales = part(scale_type, row.scales);
+    w.mins = part(scale_type, row.mins);
+    const double groups = std::ceil(static_cast<double>(w.rows) * static_cast<double>(w.nf4_blocks()) / kNf4Group);
+    w.super_scales = nf4 ? array(napi_float32_array, groups, false) : part(napi_uint16_array, row.super_scales);
+    w.super_mins = static_cast<const uint16_t*>(part(napi_uint16_array, row.super_mins));
+    w.offset = nf4 ? floats(1) : static_cast<const float*>(skip());
     return w;
   }
 
@@ -87,6 +92,22 @@ class Arguments {
   }
 
  private:
+  static napi_typedarray_type code_type(Format format) {
+    switch (format) {
+      case Format::f32: return napi_float32_array;
+      case Format::bf16:
+      case Format::f16: return napi_uint16_array;
+      case Format::q8:
+      case Format::q6k: return napi_int8_array;
+      default: return napi_uint8_array;
+    }
+  }
+
+  const void* skip() {
+    next();
+    return nullptr;
+  }
+
   napi_value next() { return at_ < count_ ? values_[at_++] : (fail(Status::wrong_type), nullptr); }
 
   void* any_array(napi_typedarray_type wanted, size_t& count) {

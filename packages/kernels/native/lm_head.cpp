@@ -26,22 +26,6 @@ struct RowStats {
   float largest, sum;  // of exp(logit - largest)
 };
 
-// Rows first .. first + count of W.
-WeightView rows_of(const WeightView& w, long first, long count) {
-  WeightView slab = w;
-  slab.rows = count;
-  const long blocks = w.blocks();
-  switch (w.format) {
-    case Format::f32: slab.codes = static_cast<const float*>(w.codes) + first * w.cols; break;
-    case Format::bf16: slab.codes = static_cast<const uint16_t*>(w.codes) + first * w.cols; break;
-    case Format::q8: slab.codes = static_cast<const int8_t*>(w.codes) + first * w.cols; break;
-    case Format::q4: slab.codes = static_cast<const uint8_t*>(w.codes) + first * blocks * 16; break;
-  }
-  if (w.scales) slab.scales = w.scales + first * blocks;
-  if (w.mins) slab.mins = w.mins + first * blocks;
-  return slab;
-}
-
 // Takes one slab of a row into its running maximum and sum (the online softmax of Milakov & Gimelshein 2018,
 // arXiv:1805.02867).
 void take_slab(const float* logits, long count, long target, RowStats& stats) {

@@ -29,18 +29,10 @@ void pack_pairs_cols(const WeightView& w, long n, long k, int depth, uint32_t* o
     }
 }
 
-template <Format F>
-inline void pack_pairs_format(const WeightView& w, bool transposed, long n, long k, int depth, uint32_t* out) {
-  if (transposed) pack_pairs_rows<F>(w, n, k, depth, out);
-  else pack_pairs_cols<F>(w, n, k, depth, out);
-}
-
 void pack_pairs(const WeightView& w, bool transposed, long n, long k, int depth, void* panel) {
   uint32_t* out = static_cast<uint32_t*>(panel);
-  switch (w.format) {
-    case Format::f32: return pack_pairs_format<Format::f32>(w, transposed, n, k, depth, out);
-    case Format::bf16: return pack_pairs_format<Format::bf16>(w, transposed, n, k, depth, out);
-    case Format::q8: return pack_pairs_format<Format::q8>(w, transposed, n, k, depth, out);
-    case Format::q4: return pack_pairs_format<Format::q4>(w, transposed, n, k, depth, out);
-  }
+  with_format(w.format, [&]<Format F>() {
+    if (transposed) pack_pairs_rows<F>(w, n, k, depth, out);
+    else pack_pairs_cols<F>(w, n, k, depth, out);
+  });
 }

@@ -130,10 +130,5 @@ void dequant_row(const WeightView& w, long row, float* y) {
 }
 
 void row(const WeightView& w, long index, float* y) {
-  switch (w.format) {
-    case Format::f32: return dequant_row<Format::f32>(w, index, y);
-    case Format::bf16: return dequant_row<Format::bf16>(w, index, y);
-    case Format::q8: return dequant_row<Format::q8>(w, index, y);
-    case Format::q4: return dequant_row<Format::q4>(w, index, y);
-  }
+  with_format(w.format, [&]<Format F>() { dequant_row<F>(w, index, y); });
 }

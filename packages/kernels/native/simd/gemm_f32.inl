@@ -91,20 +91,12 @@ void pack_b_cols(const WeightView& w, long n, long k, int depth, float* out) {
   }
 }
 
-template <Format F>
-inline void pack_b_format(const WeightView& w, bool transposed, long n, long k, int depth, float* out) {
-  if (transposed) pack_b_rows<F>(w, n, k, depth, out);
-  else pack_b_cols<F>(w, n, k, depth, out);
-}
-
 void pack_b_f32(const WeightView& w, bool transposed, long n, long k, int depth, void* panel) {
   float* out = static_cast<float*>(panel);
-  switch (w.format) {
-    case Format::f32: return pack_b_format<Format::f32>(w, transposed, n, k, depth, out);
-    case Format::bf16: return pack_b_format<Format::bf16>(w, transposed, n, k, depth, out);
-    case Format::q8: return pack_b_format<Format::q8>(w, transposed, n, k, depth, out);
-    case Format::q4: return pack_b_format<Format::q4>(w, transposed, n, k, depth, out);
-  }
+  with_format(w.format, [&]<Format F>() {
+    if (transposed) pack_b_rows<F>(w, n, k, depth, out);
+    else pack_b_cols<F>(w, n, k, depth, out);
+  });
 }
 
 void compute_f32(const GemmFamily::Compute& g) {

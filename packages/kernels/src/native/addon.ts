@@ -1,15 +1,19 @@
 import { createRequire } from "node:module"
 
 import { KernelError } from "../errors.js"
+import type { FrozenValues } from "../frozen.js"
 
-/** format (FORMAT), rows, cols, codes, scales, mins: a FrozenWeight spread out. */
+/** format (FORMAT), rows, cols, codes, scales, mins, superScales, superMins, offset: a FrozenWeight spread out. */
 export type WeightArguments = readonly [
   format: number,
   rows: number,
   cols: number,
-  codes: ArrayBufferView,
-  scales: Uint16Array | undefined,
-  mins: Uint16Array | undefined,
+  codes: FrozenValues,
+  scales: FrozenValues | undefined,
+  mins: FrozenValues | undefined,
+  superScales: FrozenValues | undefined,
+  superMins: FrozenValues | undefined,
+  offset: FrozenValues | undefined,
 ]
 
 type Optional = Float32Array | undefined

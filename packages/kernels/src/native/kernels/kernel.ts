@@ -1,6 +1,7 @@
 import type { TensorInfo } from "@tensorflow/tfjs-core"
 
-import type { FrozenWeight, WeightFormat } from "../../frozen.js"
+import { valuesOf } from "../../frozen.js"
+import type { FrozenArray, FrozenValues, FrozenWeight, WeightFormat } from "../../frozen.js"
 import type { Addon, WeightArguments } from "../addon.js"
 import type { NativeBackend } from "../backend.js"
 
@@ -30,7 +31,7 @@ const FORMAT: Record<WeightFormat, number> = {
 
 /** A frozen weight as the addon takes it. */
 export function weightArguments(weight: FrozenWeight): WeightArguments {
-  const { format, rows, cols, codes } = weight
-  const scales = format === "q8" || format === "q4" ? weight.scales : undefined
-  return [FORMAT[format], rows, cols, codes, scales, format === "q4" ? weight.mins : undefined]
+  const part = (name: FrozenArray["name"]): FrozenValues | undefined => valuesOf(weight, name)
+  const scales = [part("scales"), part("mins"), part("superScales"), part("superMins"), part("offset")] as const
+  return [FORMAT[weight.format], weight.rows, weight.cols, weight.codes, ...scales]
 }
