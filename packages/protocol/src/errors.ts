@@ -55,6 +55,7 @@ export const ERRORS = {
   CHECKPOINT_MISMATCH: { wire: 5012, retry: "never" },
   TRAINING_DIVERGED: { wire: 5013, retry: "next-round" },
   BASE_MISMATCH: { wire: 5014, retry: "never" },
+  SCORES_NOT_FINITE: { wire: 5015, retry: "never" },
   // 6xxx: command line and configuration
   USAGE: { wire: 6001, retry: "never" },
   FILE_UNREADABLE: { wire: 6002, retry: "never" },

@@ -142,19 +142,95 @@ export interface EvaluationResult {
   readonly tokens: number
 }
 
+/** How the next token is chosen; see sampleToken for the order and the papers. */
+export interface SamplingSettings {
+  /** 0: always the best (greedy); 1: as the model says. */
+  readonly temperature: number
+  /** Only so many of the best. */
+  readonly topK?: number
+  /** Only the best that together reach this probability, above 0 to 1. */
+  readonly topP?: number
+  /** Only those with at least this share of the best one's probability, 0 to 1. */
+  readonly minP?: number
+  /** Above 1: tokens of the prompt and the answer so far become less likely. */
+  readonly repetitionPenalty?: number
+  /** uint32: the same seed, prompt and settings give the same answer on the same kind of machine. */
+  readonly seed: number
+}
+
+export interface GenerationJob {
+  readonly base: Base
+  /** Applied in order, each with its own scale (a global adapter, a local one). */
+  readonly adapters?: readonly Adapter[]
+  /** Each is continued by itself; where a chat template is to be used it has been. */
+  readonly prompts: readonly string[]
+  /** Tokens per answer, at most. */
+  readonly maxTokens: number
+  /** Default: greedy. */
+  readonly sampling?: SamplingSettings
+  /** An answer ends before any of these texts. */
+  readonly stop?: readonly string[]
+  /** Tokens of prompt and answer together, at most; default: the model's context length. */
+  readonly context?: number
+  /** Prompts answered side by side, default 8. */
+  readonly batch?: number
+  readonly compute?: Precision
+}
+
+/** One token of one answer. */
+export interface GeneratedToken {
+  /** Which prompt, from 0. */
+  readonly index: number
+  readonly id: number
+  /** What is certain of the text by now: whole characters; may be empty, and holds all that is left at the end. */
+  readonly text: string
+}
+
+export interface GeneratedText {
+  /** What the texts of its tokens are together: without the stop string, without the token that ends it. */
+  readonly text: string
+  /** Without the token that ends it. */
+  readonly ids: readonly number[]
+  readonly promptTokens: number
+  /** A token that ends a document, a stop string, or `maxTokens` or a full context. */
+  readonly finish: "end" | "stop" | "length"
+}
+
+export interface GenerationResult {
+  /** In the order of the prompts. */
+  readonly answers: readonly GeneratedText[]
+  /** Reading prompts, all together. */
+  readonly promptTokensPerSecond: number
+  /** Writing answers after their first token, all side by side together. */
+  readonly tokensPerSecond: number
+}
+
+/** How much of a job is done, in units that all take about as long. */
+export interface JobCount {
+  readonly done: number
+  readonly total: number
+}
+
 /** What every long call takes. An abort rejects with the signal's reason; it is not an error to log. */
 export interface JobOptions {
   readonly signal?: AbortSignal
+  /** Training, after every step. */
   readonly onProgress?: (progress: TrainingProgress) => void
+  /** Generation, after every token. */
+  readonly onToken?: (token: GeneratedToken) => void
+  /** Evaluation (passes) and generation (answers). */
+  readonly onCount?: (count: JobCount) => void
 }
 
 /**
- * Worker threads that train and evaluate; jobs queue for a free worker. Results do not depend on workers or threads.
+ * Worker threads that train, evaluate and generate; jobs queue for a free worker. Results do not depend on workers or
+ * threads.
  */
 export interface TunerPool {
   /** Which kernels run, for people and reports: "native avx512bf16", "reference cpu". */
   readonly kernels: string
   train(job: TrainingJob, options?: JobOptions): Promise<TrainingResult>
   evaluate(job: EvaluationJob, options?: JobOptions): Promise<EvaluationResult>
+  generate(job: GenerationJob, options?: JobOptions): Promise<GenerationResult>
   close(): Promise<void>
 }

@@ -5,10 +5,16 @@ export type {
   DataSource,
   EvaluationJob,
   EvaluationResult,
+  GeneratedText,
+  GeneratedToken,
+  GenerationJob,
+  GenerationResult,
+  JobCount,
   JobOptions,
   LoraModule,
   ModelConfig,
   ModuleShape,
+  SamplingSettings,
   TrainingJob,
   TrainingProgress,
   TrainingResult,
@@ -39,6 +45,7 @@ export type { RougeScore } from "./judge/rouge.js"
 export { readPeftAdapter } from "./peft/read-adapter.js"
 export { writePeftAdapter } from "./peft/write-adapter.js"
 
+export { generate } from "./generate/generate.js"
 export { evaluate } from "./evaluate/evaluate.js"
 export { calibrate } from "./pool/calibrate.js"
 export type { Calibration } from "./pool/calibrate.js"

@@ -25,7 +25,7 @@ const PASS_TOKENS = 2_048
  */
 export async function evaluate(
   job: EvaluationJob,
-  options: Pick<JobOptions, "signal"> = {},
+  options: Pick<JobOptions, "signal" | "onCount"> = {},
 ): Promise<EvaluationResult> {
   const { base, adapters = [], compute: precision = "f32" } = job
   const context = job.context ?? base.config.context
@@ -47,6 +47,7 @@ export async function evaluate(
     const mean = tf.tidy(() => lossOf(model, batch).dataSync()[0] as number)
     nats += mean * batch.predicted
     tokens += batch.predicted
+    options.onCount?.({ done: Math.min(rows.length, first + rowsPerPass), total: rows.length })
     await setImmediate() // an abort arrives as a message, and messages wait for the thread
   }
   const loss = nats / tokens

@@ -1,5 +1,5 @@
 import { causalAttention, quantLoraLinear, rmsNorm, rope, swiglu } from "@lamina/kernels"
-import type { FrozenFactors, FrozenWeight, LoraTerm, Precision, RopeTable } from "@lamina/kernels"
+import type { CausalAttentionArgs, FrozenFactors, FrozenWeight, LoraTerm, Precision, RopeTable } from "@lamina/kernels"
 import * as tf from "@tensorflow/tfjs-core"
 
 import type { ModelConfig } from "../api.js"
@@ -16,6 +16,9 @@ export interface BlockWeights {
 /** Trained factors of the layers that have any. */
 export type BlockAdapters = Readonly<Partial<Record<LinearName, LoraTerm>>>
 
+/** How a block's tokens see each other: q, k, v as causalAttention takes them -> (T, heads·headDim). */
+export type Attend = (qkv: CausalAttentionArgs) => tf.Tensor2D
+
 /** What all blocks of one pass share. */
 interface BlockContext {
   readonly config: ModelConfig
@@ -30,6 +33,8 @@ export interface Block {
   readonly context: BlockContext
   readonly weights: BlockWeights
   readonly lora: BlockAdapters
+  /** In place of attention among the pass's own tokens; such a block has no gradient. */
+  readonly attend?: Attend
 }
 
 /** What the gradient needs of a forward pass and cannot cheaply compute again; all (T, ...). */
@@ -74,7 +79,10 @@ function forward(block: Block, x: tf.Tensor2D): { y: tf.Tensor2D; kept: BlockAct
   const q = rope(linear(block, "q", attentionInput), table, positions)
   const k = rope(linear(block, "k", attentionInput), table, positions)
   const v = linear(block, "v", attentionInput)
-  const attended = causalAttention({ q, k, v }, { heads, kvHeads, headDim, offsets, scale: 1 / Math.sqrt(headDim) })
+  const scale = 1 / Math.sqrt(headDim)
+  const attended = block.attend
+    ? block.attend({ q, k, v })
+    : causalAttention({ q, k, v }, { heads, kvHeads, headDim, offsets, scale })
   const middle = tf.add(x, linear(block, "o", attended)) as tf.Tensor2D
   const mlpInput = rmsNorm(middle, { weight: block.weights.mlpNorm, eps: config.rmsEps })
   const gate = linear(block, "gate", mlpInput)

@@ -6,7 +6,7 @@ import * as tf from "@tensorflow/tfjs-core"
 
 import type { Base, ModelConfig } from "../api.js"
 import { decoderBlock } from "./block.js"
-import type { BlockAdapters, BlockWeights } from "./block.js"
+import type { Attend, BlockAdapters, BlockWeights } from "./block.js"
 import { foldAdapters } from "./lora.js"
 import { BLOCK_LINEARS } from "./module-slot.js"
 import { ropeTable } from "./rope-table.js"
@@ -59,16 +59,21 @@ export function createLlama(
 
 /**
  * Ids -> the hidden state after the last norm, (T,D). Differentiable with respect to the factors in `adapters`, one
- * entry per block.
+ * entry per block. `attend`, by layer, stands in for attention among the rows' own tokens: for passes without a
+ * gradient.
  */
-function hiddenStates(model: Llama, rows: TokenRows, adapters?: readonly BlockAdapters[]): tf.Tensor2D {
+export function hiddenStates(
+  model: Llama,
+  rows: TokenRows,
+  { adapters, attend }: { adapters?: readonly BlockAdapters[]; attend?: (layer: number) => Attend } = {},
+): tf.Tensor2D {
   const { config, precision, rope } = model
   const context = { config, precision, rope, positions: rows.positions, offsets: rows.offsets }
   let x = embedding({ ids: rows.ids, weight: model.embed })
   let needsDx = false // nothing below the first trained block needs a gradient
   for (const [layer, weights] of model.blocks.entries()) {
     const lora = adapters?.[layer] ?? {}
-    const y = decoderBlock({ context, weights, lora }, x, needsDx)
+    const y = decoderBlock({ context, weights, lora, attend: attend?.(layer) }, x, needsDx)
     x.dispose()
     x = y
     needsDx ||= Object.keys(lora).length > 0
@@ -85,15 +90,18 @@ export function lossOf(
   rows: TokenRows & { readonly targets: Int32Array },
   adapters?: readonly BlockAdapters[],
 ): tf.Scalar {
-  const x = hiddenStates(model, rows, adapters)
+  const x = hiddenStates(model, rows, { adapters })
   return lmHeadCrossEntropy({ x, weight: model.head, targets: rows.targets, precision: model.precision })
 }
 
 /** Scores of every next token, (T,V): for short inputs, the whole matrix is held. */
 export function logitsOf(model: Llama, rows: TokenRows): tf.Tensor2D {
-  return tf.tidy(() =>
-    quantLoraLinear({ x: hiddenStates(model, rows), weight: model.head, precision: model.precision }),
-  )
+  return tf.tidy(() => headLogits(model, hiddenStates(model, rows)))
+}
+
+/** hidden (T,D) -> scores of every next token, (T,V). */
+export function headLogits(model: Llama, hidden: tf.Tensor2D): tf.Tensor2D {
+  return quantLoraLinear({ x: hidden, weight: model.head, precision: model.precision })
 }
 
 function blockWeights(base: Base, global: Readonly<Record<string, FrozenFactors>>, layer: number): BlockWeights {

@@ -1,4 +1,14 @@
-import type { EvaluationJob, EvaluationResult, TrainingJob, TrainingProgress, TrainingResult } from "../api.js"
+import type {
+  EvaluationJob,
+  EvaluationResult,
+  GeneratedToken,
+  GenerationJob,
+  GenerationResult,
+  JobCount,
+  TrainingJob,
+  TrainingProgress,
+  TrainingResult,
+} from "../api.js"
 import type { Failure } from "./failure.js"
 
 /** What a worker is started with. */
@@ -13,8 +23,10 @@ export type PoolBackend = "native" | "cpu"
 
 /** A piece of work for one worker; a Base travels by its SharedArrayBuffers. */
 export type Work =
-  { readonly kind: "train"; readonly job: TrainingJob } | { readonly kind: "evaluate"; readonly job: EvaluationJob }
-export type WorkResult = TrainingResult | EvaluationResult
+  | { readonly kind: "train"; readonly job: TrainingJob }
+  | { readonly kind: "evaluate"; readonly job: EvaluationJob }
+  | { readonly kind: "generate"; readonly job: GenerationJob }
+export type WorkResult = TrainingResult | EvaluationResult | GenerationResult
 
 /** Pool -> worker. One piece of work at a time; `abort` means the current one. */
 export type ToWorker = Work | { readonly kind: "abort" }
@@ -22,6 +34,8 @@ export type ToWorker = Work | { readonly kind: "abort" }
 /** Worker -> pool. Exactly one of done, failed, aborted ends a piece of work. */
 export type FromWorker =
   | { readonly kind: "progress"; readonly progress: TrainingProgress }
+  | { readonly kind: "token"; readonly token: GeneratedToken }
+  | { readonly kind: "count"; readonly count: JobCount }
   | { readonly kind: "done"; readonly result: WorkResult }
   | { readonly kind: "failed"; readonly failure: Failure }
   | { readonly kind: "aborted" }

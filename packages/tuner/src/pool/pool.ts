@@ -1,6 +1,6 @@
 import { LaminaError } from "@lamina/protocol/errors"
 
-import type { EvaluationResult, JobOptions, TrainingResult, TunerPool } from "../api.js"
+import type { EvaluationResult, GenerationResult, JobOptions, TrainingResult, TunerPool } from "../api.js"
 import { chooseKernels } from "./choose-kernels.js"
 import type { PoolBackend, Work, WorkerSetup, WorkResult } from "./messages.js"
 import { startWorker } from "./worker-slot.js"
@@ -25,10 +25,10 @@ interface Waiting {
 }
 
 /**
- * Worker threads that train and evaluate; this thread's event loop stays free. Jobs wait in the order they came. The
- * kernels are chosen once, here. A worker that dies fails its own job with INTERNAL and is replaced. Idle workers do
- * not keep the process alive. Codes: KERNEL_UNAVAILABLE when `backend` is "native" and the addon does not load, USAGE
- * for counts below 1, and those of the jobs.
+ * Worker threads that train, evaluate and generate; this thread's event loop stays free. Jobs wait in the order they
+ * came. The kernels are chosen once, here. A worker that dies fails its own job with INTERNAL and is replaced. Idle
+ * workers do not keep the process alive. Codes: KERNEL_UNAVAILABLE when `backend` is "native" and the addon does not
+ * load, USAGE for counts below 1, and those of the jobs.
  */
 export async function createTunerPool(options: TunerPoolOptions): Promise<TunerPool> {
   for (const key of ["workers", "threads"] as const)
@@ -58,6 +58,10 @@ class WorkerPool implements TunerPool {
 
   evaluate(job: Extract<Work, { kind: "evaluate" }>["job"], options: JobOptions = {}): Promise<EvaluationResult> {
     return this.#enqueue({ kind: "evaluate", job }, options) as Promise<EvaluationResult>
+  }
+
+  generate(job: Extract<Work, { kind: "generate" }>["job"], options: JobOptions = {}): Promise<GenerationResult> {
+    return this.#enqueue({ kind: "generate", job }, options) as Promise<GenerationResult>
   }
 
   /** Jobs that have not ended fail with INTERNAL; a checkpoint on disk stays good. */

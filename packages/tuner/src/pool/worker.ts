@@ -3,7 +3,9 @@ import type { MessagePort } from "node:worker_threads"
 
 import { initKernels } from "@lamina/kernels"
 
+import type { JobCount } from "../api.js"
 import { evaluate } from "../evaluate/evaluate.js"
+import { generate } from "../generate/generate.js"
 import { train } from "../train/train.js"
 import { failureOf } from "./failure.js"
 import type { FromWorker, ToWorker, Work, WorkerSetup, WorkResult } from "./messages.js"
@@ -20,8 +22,15 @@ function send(message: FromWorker): void {
 
 async function perform(work: Work, signal: AbortSignal): Promise<WorkResult> {
   await (kernels ??= initKernels(setup))
-  if (work.kind === "evaluate") return evaluate(work.job, { signal })
-  return train(work.job, { signal, onProgress: (progress) => send({ kind: "progress", progress }) })
+  const onCount = (count: JobCount): void => send({ kind: "count", count })
+  switch (work.kind) {
+    case "train":
+      return train(work.job, { signal, onProgress: (progress) => send({ kind: "progress", progress }) })
+    case "evaluate":
+      return evaluate(work.job, { signal, onCount })
+    case "generate":
+      return generate(work.job, { signal, onCount, onToken: (token) => send({ kind: "token", token }) })
+  }
 }
 
 async function run(work: Work): Promise<void> {

@@ -1,0 +1,130 @@
+import { causalAttention } from "@lamina/kernels"
+import { LaminaError } from "@lamina/protocol/errors"
+import * as tf from "@tensorflow/tfjs-core"
+
+import type { ModelConfig } from "../api.js"
+import type { Attend } from "../model/block.js"
+import { headLogits, hiddenStates } from "../model/llama.js"
+import type { Llama, TokenRows } from "../model/llama.js"
+import type { KvCache } from "./kv-cache.js"
+
+/** Tokens to run after those in a cache. */
+export interface Continuation {
+  readonly cache: KvCache
+  /** (n), at least one. */
+  readonly ids: Int32Array
+}
+
+/**
+ * One pass over all `continuations` together. Returns the scores of the next token, (V) each: after the last token of
+ * every continuation, or with `every` after each of its tokens. Caches grow by what was run; with `keep` false they
+ * stay as long as they were, and continuations may then share one. RECIPE_INVALID when a cache has no room.
+ */
+export function advance(
+  model: Llama,
+  continuations: readonly Continuation[],
+  options: { readonly every?: boolean; readonly keep?: boolean } = {},
+): Float32Array[][] {
+  for (const continuation of continuations) checkRoom(continuation)
+  const rows = joinContinuations(continuations)
+  const { vocabulary } = model.config
+  const scores = tf.tidy(() => {
+    const attend = (layer: number): Attend => attendCaches(model.config, { continuations, rows, layer })
+    const hidden = hiddenStates(model, rows, { attend })
+    return headLogits(model, options.every ? hidden : lastRows(hidden, rows.offsets)).dataSync() as Float32Array
+  })
+  if (options.keep ?? true) for (const { cache, ids } of continuations) cache.length += ids.length
+  let row = 0
+  return continuations.map(({ ids }) =>
+    Array.from({ length: options.every ? ids.length : 1 }, () => scores.slice(row * vocabulary, ++row * vocabulary)),
+  )
+}
+
+function checkRoom({ cache: { length, capacity }, ids }: Continuation): void {
+  if (ids.length < 1 || length + ids.length > capacity)
+    throw new LaminaError(
+      "RECIPE_INVALID",
+      `expected 1..${capacity - length} more tokens in a context of ${capacity}, got ${ids.length}`,
+    )
+}
+
+/** All ids one after another, each at its position in its own sequence. */
+function joinContinuations(continuations: readonly Continuation[]): TokenRows {
+  const offsets = new Int32Array(continuations.length + 1)
+  for (const [i, { ids }] of continuations.entries()) offsets[i + 1] = (offsets[i] as number) + ids.length
+  const ids = new Int32Array(offsets.at(-1) as number)
+  const positions = new Int32Array(ids.length)
+  for (const [i, part] of continuations.entries()) {
+    const start = offsets[i] as number
+    ids.set(part.ids, start)
+    for (let j = 0; j < part.ids.length; j++) positions[start + j] = part.cache.length + j
+  }
+  return { ids, positions, offsets }
+}
+
+function lastRows(hidden: tf.Tensor2D, offsets: Int32Array): tf.Tensor2D {
+  const rows = Array.from(offsets.subarray(1), (end) => end - 1)
+  return rows.length === hidden.shape[0] ? hidden : tf.gather(hidden, rows)
+}
+
+/** One layer of one pass. */
+interface LayerPass {
+  readonly continuations: readonly Continuation[]
+  readonly rows: TokenRows
+  readonly layer: number
+}
+
+/**
+ * Attention of one layer: the new keys and values go into the caches, and every continuation sees its own. Sequences
+ * that all begin here attend among the pass's rows at once, as in training.
+ */
+function attendCaches(config: ModelConfig, { continuations, rows: { offsets }, layer }: LayerPass): Attend {
+  const { heads, kvHeads, headDim } = config
+  const shape = { heads, kvHeads, headDim, scale: 1 / Math.sqrt(headDim) }
+  return ({ q, k, v }) => {
+    const [keys, values] = [k.dataSync() as Float32Array, v.dataSync() as Float32Array]
+    const store = (cache: KvCache, first: number, end: number): void => {
+      const width = kvHeads * headDim
+      cache.keys[layer]?.set(keys.subarray(first * width, end * width), cache.length * width)
+      cache.values[layer]?.set(values.subarray(first * width, end * width), cache.length * width)
+    }
+    const bounds = (i: number): [number, number] => [offsets[i] as number, offsets[i + 1] as number]
+    if (continuations.every(({ cache }) => cache.length === 0)) {
+      for (const [i, { cache }] of continuations.entries()) store(cache, ...bounds(i))
+      return causalAttention({ q, k, v }, { ...shape, offsets })
+    }
+    const parts = continuations.map(({ cache }, i) => {
+      const [first, end] = bounds(i)
+      store(cache, first, end) // just before it is read: continuations may share this cache
+      const own = tf.slice(q, [first, 0], [end - first, heads * headDim])
+      return attendPast(
+        own,
+        { k: cache.keys[layer] as Float32Array, v: cache.values[layer] as Float32Array },
+        {
+          ...shape,
+          past: cache.length,
+        },
+      )
+    })
+    return parts.length === 1 ? (parts[0] as tf.Tensor2D) : tf.concat(parts, 0)
+  }
+}
+
+function attendPast(
+  q: tf.Tensor2D,
+  { k, v }: { k: Float32Array; v: Float32Array },
+  { past, ...shape }: { heads: number; kvHeads: number; headDim: number; scale: number; past: number },
+): tf.Tensor2D {
+  const total = past + q.shape[0]
+  const width = shape.kvHeads * shape.headDim
+  const padded = tf.concat([tf.zeros([past, q.shape[1]]), q], 0) as tf.Tensor2D
+  const y = causalAttention(
+    {
+      q: padded,
+      k: tf.tensor2d(k.slice(0, total * width), [total, width]),
+      v: tf.tensor2d(v.slice(0, total * width), [total, width]),
+    },
+    { ...shape, offsets: Int32Array.of(0, total) },
+  )
+  return tf.slice(y, [past, 0], [q.shape[0], q.shape[1]])
+}
