@@ -2,6 +2,7 @@ import { sharedBase, readPeftAdapter } from "@lamina/tuner"
 import type { BasePrecision, EvaluationResult } from "@lamina/tuner"
 
 import { dataSource } from "../data-source.js"
+import { modelPath } from "../model-path.js"
 import { printJson } from "../output/json.js"
 import { openPool } from "../pool.js"
 import type { BackendChoice } from "../pool.js"
@@ -21,7 +22,7 @@ interface EvalOptions {
 /** `lamina eval`: natural log, mean over predicted tokens; windows of the context length that do not overlap. */
 export async function evalCommand(model: string, options: EvalOptions): Promise<void> {
   const data = dataSource([options.data])
-  const base = await sharedBase(model, options.precision)
+  const base = await sharedBase(await modelPath(model), options.precision)
   const adapters = options.adapter === undefined ? [] : [await readPeftAdapter(options.adapter)]
   const pool = await openPool({ backend: options.backend, ...(options.threads ? { threads: options.threads } : {}) })
   try {

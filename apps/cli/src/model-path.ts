@@ -1,0 +1,56 @@
+import { stat } from "node:fs/promises"
+import { join } from "node:path"
+
+import { LaminaError } from "@lamina/protocol/errors"
+
+import { matchFile } from "./hub/match-file.js"
+import { findSnapshot, repoFolder, touchUsed } from "./hub/model-cache.js"
+import type { Snapshot } from "./hub/model-cache.js"
+import { parseModelName, showModelName } from "./hub/model-name.js"
+import type { ModelName } from "./hub/model-name.js"
+import { modelsFolder } from "./hub/models-folder.js"
+
+/**
+ * Where the MODEL of a command line lies: a path that is there, or a model that was pulled, as `org/repo`,
+ * `org/repo:Q4_K_M` or `org/repo@revision`. Its folder, or the GGUF file that the name means. NOT_FOUND with what to
+ * pull, FILE_UNREADABLE.
+ */
+export async function modelPath(model: string, models = modelsFolder()): Promise<string> {
+  if (await isThere(model)) return model
+  const name = parseModelName(model)
+  if (name === undefined)
+    throw new LaminaError("FILE_UNREADABLE", `${model}: expected a model's folder or GGUF file, found none`, {
+      hint: "a path, or org/repo of a model that was pulled: lamina model list",
+    })
+  const snapshot = await findSnapshot(models, name)
+  if (snapshot === undefined)
+    throw new LaminaError("NOT_FOUND", `${model}: neither a path nor a model that was pulled to ${models}`, {
+      hint: `lamina model pull ${showModelName(name)}`,
+    })
+  const path = name.file === undefined ? snapshot.folder : fileOf(snapshot, name, name.file)
+  await touchUsed(repoFolder(models, name.repo))
+  return path
+}
+
+function fileOf(snapshot: Snapshot, name: ModelName, wanted: string): string {
+  const found = matchFile(snapshot.files, wanted)
+  const [file] = found
+  if (file !== undefined && found.length === 1) return join(snapshot.folder, file)
+  if (found.length > 1)
+    throw new LaminaError("USAGE", `${showModelName(name)}: expected one file, got ${found.join(", ")}`, {
+      hint: `name it in full: ${showModelName({ ...name, file })}`,
+    })
+  throw new LaminaError("NOT_FOUND", `${showModelName(name)}: pulled were ${snapshot.files.join(", ")}`, {
+    hint: `lamina model pull ${showModelName(name)}`,
+  })
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path)
+    return true
+  } catch (cause) {
+    if (["ENOENT", "ENOTDIR", "ENAMETOOLONG"].includes((cause as NodeJS.ErrnoException).code ?? "")) return false
+    throw new LaminaError("FILE_UNREADABLE", `${path}: ${(cause as Error).message}`, { cause })
+  }
+}
