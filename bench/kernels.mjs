@@ -29,7 +29,7 @@ const floats = (length) => Float32Array.from({ length }, (_, i) => Math.sin(i * 
 const q8 = (rows, cols) => {
   const codes = new Int8Array(rows * cols)
   for (let i = 0; i < codes.length; i++) codes[i] = ((i * 37) % 255) - 127
-  return [2, rows, cols, codes, new Uint16Array((rows * cols) / 32).fill(0x1400), undefined]
+  return [2, rows, cols, codes, new Uint16Array((rows * cols) / 32).fill(0x1400), ...new Array(4)]
 }
 
 /** The best time of many, in ms: the machine is shared. */
