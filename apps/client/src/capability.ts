@@ -1,14 +1,14 @@
 import { availableParallelism, totalmem } from "node:os"
 
-import type { Capability } from "@lamina/protocol"
+import type { Capability, HeldPrecision } from "@lamina/protocol"
 
 import type { Trainer } from "./trainer.js"
 
 interface CapabilityWishes {
   /** Largest rank this client wants to train; 0: the recipe decides. */
   readonly rankMax: number
-  /** Storage of the base it can afford: `f32`, `q8`, `q4`; empty: the recipe decides. */
-  readonly precision: "" | "f32" | "q8" | "q4"
+  /** Storage of the base it can afford: empty: the recipe decides. */
+  readonly precision: "" | HeldPrecision
   /** Documents of its data set, 0 where nobody counted. */
   readonly examples: number
 }

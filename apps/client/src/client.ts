@@ -5,6 +5,7 @@ import { join } from "node:path"
 import type { Identity } from "@lamina/crypto"
 import { loadOrCreateIdentity } from "@lamina/crypto"
 import { LaminaError, LIMITS } from "@lamina/protocol"
+import type { HeldPrecision } from "@lamina/protocol"
 import type { DataSource } from "@lamina/tuner"
 
 import { defaultFolders } from "./config.js"
@@ -43,7 +44,7 @@ export interface LaminaClientOptions {
   /** Largest rank to train, 1 to 1024. Default: the recipe decides. */
   readonly rank?: number
   /** Storage of the base in memory. Default: the recipe decides. */
-  readonly precision?: "f32" | "q8" | "q4"
+  readonly precision?: HeldPrecision
   /** Secret of a coordinator that does not let everybody in. */
   readonly joinToken?: string
   /** Take part in this run only. Default: whichever runs. */
@@ -69,7 +70,7 @@ export interface ResolvedOptions {
   readonly cacheDir: string
   readonly base: string | undefined
   readonly rank: number
-  readonly precision: "" | "f32" | "q8" | "q4"
+  readonly precision: "" | HeldPrecision
   readonly joinToken: string
   readonly runId: string
   readonly firstConnectMs: number

@@ -3,6 +3,8 @@ export type { Adapter, AdapterModule, ScalingRule, Update } from "./adapter.js"
 export { checkUpdate } from "./check-update.js"
 export { ERRORS, LaminaError, errorCodeOfWire, hasErrorCode } from "./errors.js"
 export type { ErrorCode } from "./errors.js"
+export { HELD_PRECISIONS } from "./held-precision.js"
+export type { HeldPrecision } from "./held-precision.js"
 export { LIMITS } from "./limits.js"
 export { messages } from "./messages.js"
 export type {

@@ -4,6 +4,7 @@ import fc from "fast-check"
 import type { Arbitrary } from "fast-check"
 
 import { LaminaError } from "./errors.js"
+import { HELD_PRECISIONS } from "./held-precision.js"
 import { LIMITS } from "./limits.js"
 import { messages } from "./messages.js"
 
@@ -37,7 +38,7 @@ const capability: Arbitrary<Values["Capability"]> = fc.record({
   platform: text(100),
   node: text(100),
   rankMax: uint(LIMITS.rankMax),
-  precision: fc.constantFrom("", "f32", "q8", "q4"),
+  precision: fc.constantFrom("", ...HELD_PRECISIONS),
   examples: uint64,
 })
 const task: Arbitrary<Values["TaskOffer"]> = fc.record({
@@ -102,7 +103,7 @@ const arbitraries: Arbitraries = {
     modules: fc.uniqueArray(modulePlan, { minLength: 1, maxLength: 4, selector: (module) => module.name }),
     scaling: fc.constantFrom("lora", "rslora"),
     dropout: fc.double({ min: 0, max: 1, noNaN: true }),
-    precision: fc.constantFrom("f32", "q8", "q4"),
+    precision: fc.constantFrom(...HELD_PRECISIONS),
     ...{
       steps: uint(1e6, 1),
       batch: uint(4_096, 1),
@@ -264,7 +265,7 @@ test.each<[keyof Values, string, unknown[], unknown[]]>([
   ["ModulePlan", "alpha", [0, 1e300], [-1, Infinity, NaN]],
   ["Plan", "modules", [], [[]]],
   ["Plan", "dropout", [0, 1], [-0.1, 1.1]],
-  ["Plan", "precision", ["f32", "q8", "q4"], ["", "f16", "Q8"]],
+  ["Plan", "precision", ["f32", "bf16", "q8", "q4", "nf4"], ["", "f16", "Q8"]],
   ["Plan", "schedule", ["constant", "linear", "cosine"], ["polynomial"]],
   ["Plan", "steps", [1, 1_000_000], [0, 1_000_001]],
   ["Plan", "batch", [1, 4_096], [0, 4_097]],

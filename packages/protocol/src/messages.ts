@@ -14,6 +14,7 @@ import {
   uint32,
   word,
 } from "./fields.js"
+import { HELD_PRECISIONS } from "./held-precision.js"
 import { LIMITS } from "./limits.js"
 
 /**
@@ -30,7 +31,7 @@ const note = text({ max: 1_000 })
 const round = uint32({ min: 1 })
 const scaling = word(["lora", "rslora"])
 /** Base precision a client may be told to hold. */
-const precision = word(["f32", "q8", "q4"])
+const precision = word(HELD_PRECISIONS)
 const share = double({ min: 0, max: 1 })
 
 const Hello = message("Hello", { version: uint32(), software: text({ max: 100 }) })
@@ -48,7 +49,7 @@ const Capability = message("Capability", {
   platform: text({ max: 100 }),
   node: text({ max: 100 }),
   rankMax: uint32({ max: LIMITS.rankMax }),
-  precision: word(["", "f32", "q8", "q4"]),
+  precision: word(["", ...HELD_PRECISIONS]),
   examples: integer(),
 })
 const OpenSession = message("OpenSession", {

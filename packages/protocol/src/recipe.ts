@@ -1,10 +1,11 @@
 import { z } from "zod"
 
 import { LaminaError } from "./errors.js"
+import { HELD_PRECISIONS } from "./held-precision.js"
 import { LIMITS } from "./limits.js"
 
 const rank = z.int().min(1).max(LIMITS.rankMax)
-const precision = z.enum(["f32", "q8", "q4"])
+const precision = z.enum(HELD_PRECISIONS)
 
 /** The seven linears of a Llama block by the names PEFT uses. */
 const LLAMA_LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]

@@ -1,6 +1,7 @@
 import { hostname } from "node:os"
 
 import { LaminaClient, createTunerTrainer } from "@lamina/client"
+import type { HeldPrecision } from "@lamina/protocol"
 
 import { dataSource } from "../data-source.js"
 import { untilInterrupted } from "../interrupt.js"
@@ -15,7 +16,7 @@ interface JoinOptions {
   readonly base?: string
   readonly workDir?: string
   readonly rank?: number
-  readonly precision?: "f32" | "q8" | "q4"
+  readonly precision?: HeldPrecision
   readonly threads?: number
   readonly compute: "f32" | "bf16"
   readonly joinToken?: string

@@ -2,7 +2,7 @@ import { Option } from "commander"
 import type { Command } from "commander"
 
 import { nonNegativeInt, positiveInt } from "../arguments.js"
-import { backend, compute, json } from "./options.js"
+import { backend, compute, heldPrecision, json } from "./options.js"
 
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"]
 
@@ -27,7 +27,7 @@ export function addService(program: Command): void {
     .option("--base <folder>", "the base model, if it is already on this machine (else it is downloaded)")
     .option("--work-dir <folder>", "identity, cache and spool")
     .option("--rank <number>", "largest LoRA rank this machine can afford", positiveInt)
-    .addOption(new Option("--precision <format>", "how to hold the base in memory").choices(["f32", "q8", "q4"]))
+    .addOption(heldPrecision())
     .option("--threads <number>", "CPU threads", positiveInt)
     .addOption(compute("bf16"))
     .option("--join-token <token>", "if the coordinator asks for one")

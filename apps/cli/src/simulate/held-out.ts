@@ -1,4 +1,4 @@
-import type { Adapter } from "@lamina/protocol"
+import type { Adapter, HeldPrecision } from "@lamina/protocol"
 import { sharedBase } from "@lamina/tuner"
 import type { DataSource, TunerPool } from "@lamina/tuner"
 
@@ -6,7 +6,7 @@ import type { DataSource, TunerPool } from "@lamina/tuner"
 export interface HeldOutText {
   readonly name: string
   readonly data: DataSource
-  readonly precision: "f32" | "q8" | "q4"
+  readonly precision: HeldPrecision
 }
 
 /** loss: natural log, mean over predicted tokens. */
