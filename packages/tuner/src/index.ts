@@ -30,6 +30,8 @@ export { sharedBase } from "./weights/shared-base.js"
 
 export { loadTokenizer } from "./tokenizer/load-tokenizer.js"
 export type { Tokenizer } from "./tokenizer/tokenizer.js"
+export { chatTemplate } from "./tokenizer/chat-template.js"
+export type { ChatMessage, ChatTemplate } from "./tokenizer/chat-template.js"
 
 export { loadDocuments } from "./data/documents.js"
 export type { Document } from "./data/documents.js"
