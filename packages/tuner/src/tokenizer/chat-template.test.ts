@@ -2,7 +2,8 @@ import { chatTemplate } from "./chat-template.js"
 
 /** ChatML as SmolLM2-Instruct has it, its default system message left out. */
 const CHATML =
-  "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}" +
+  "{% for message in messages %}" +
+  "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}" +
   "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 
 const asked = [{ role: "user", content: "hi" }]
