@@ -22,3 +22,15 @@ export function numberList(text: string): number[] {
     throw new InvalidArgumentError(`expected numbers from 0 separated by commas, got "${text}"`)
   return values
 }
+
+/** A finite number from 0. */
+export function nonNegative(text: string): number {
+  const value = text.trim() === "" ? NaN : Number(text)
+  if (!Number.isFinite(value) || value < 0) throw new InvalidArgumentError(`expected a number from 0, got "${text}"`)
+  return value
+}
+
+/** For an option that may be given several times: the values in order. */
+export function appended(text: string, before: readonly string[]): string[] {
+  return [...before, text]
+}

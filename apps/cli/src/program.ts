@@ -2,6 +2,7 @@ import { createRequire } from "node:module"
 
 import { Command } from "commander"
 
+import { addGeneration } from "./program/generate.js"
 import { addMachineTools } from "./program/machine-tools.js"
 import { addModelTools } from "./program/model-tools.js"
 import { addService } from "./program/service.js"
@@ -20,6 +21,7 @@ export function buildProgram(): Command {
   addService(program)
   addSimulation(program)
   addModelTools(program)
+  addGeneration(program)
   addMachineTools(program)
   return program
 }

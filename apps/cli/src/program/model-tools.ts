@@ -2,26 +2,16 @@ import { Option } from "commander"
 import type { Command } from "commander"
 
 import { numberList, positiveInt } from "../arguments.js"
-import { backend, compute, json } from "./options.js"
+import { addModelOptions, json } from "./options.js"
 
 /** eval, aggregate, export. */
 export function addModelTools(program: Command): void {
-  program
-    .command("eval <model>")
-    .description("perplexity of a Llama-architecture folder, with or without a PEFT adapter")
-    .requiredOption("--data <file>", ".txt, .jsonl or .csv; a text file is one document")
-    .option("--adapter <folder>", "PEFT adapter folder")
-    .option("--context <tokens>", "window length (default: the model's context length)", positiveInt)
-    .addOption(
-      new Option("--precision <format>", "weights in memory")
-        .choices(["stored", "f32", "bf16", "f16", "q8", "q4", "nf4"])
-        .default("stored"),
-    )
-    .addOption(compute("f32"))
-    .option("--threads <number>", "CPU threads", positiveInt)
-    .addOption(backend())
-    .addOption(json())
-    .action(async (model, options) => (await import("../commands/eval.js")).evalCommand(model, options))
+  addModelOptions(
+    program
+      .command("eval <model>")
+      .description("perplexity of a model on a text, with or without PEFT adapters")
+      .requiredOption("--data <file>", ".txt, .jsonl or .csv; a text file is one document"),
+  ).action(async (model, options) => (await import("../commands/eval.js")).evalCommand(model, options))
   program
     .command("aggregate <adapter...>")
     .description("combine PEFT adapter folders exactly, and report the error per module")

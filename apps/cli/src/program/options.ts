@@ -1,5 +1,8 @@
 import type { HeldPrecision } from "@lamina/protocol"
 import { Option } from "commander"
+import type { Command } from "commander"
+
+import { appended, positiveInt } from "../arguments.js"
 
 /** Options that several commands share. */
 export const compute = (fallback: string): Option =>
@@ -14,3 +17,19 @@ export const backend = (): Option =>
   new Option("--backend <name>", "native (C++), cpu (reference), auto")
     .choices(["auto", "native", "cpu"])
     .default("auto")
+
+/** Options of the commands that run a model (open-model.ts, ModelOptions). */
+export function addModelOptions(command: Command): Command {
+  return command
+    .option("--adapter <folder>", "PEFT adapter folder; may be given several times, they add up", appended, [])
+    .option("--context <tokens>", "tokens the model sees at once (default: the model's context length)", positiveInt)
+    .addOption(
+      new Option("--precision <format>", "weights in memory")
+        .choices(["stored", "f32", "bf16", "f16", "q8", "q4", "nf4"])
+        .default("stored"),
+    )
+    .addOption(compute("f32"))
+    .option("--threads <number>", "CPU threads", positiveInt)
+    .addOption(backend())
+    .addOption(json())
+}

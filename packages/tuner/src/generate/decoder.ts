@@ -28,16 +28,18 @@ export function advance(
   for (const continuation of continuations) checkRoom(continuation)
   const rows = joinContinuations(continuations)
   const { vocabulary } = model.config
-  const scores = tf.tidy(() => {
+  let scores: Float32Array[][] = [] // not what tidy returns: it would look for tensors in every element
+  tf.tidy(() => {
     const attend = (layer: number): Attend => attendCaches(model.config, { continuations, rows, layer })
     const hidden = hiddenStates(model, rows, { attend })
-    return headLogits(model, options.every ? hidden : lastRows(hidden, rows.offsets)).dataSync() as Float32Array
+    const all = headLogits(model, options.every ? hidden : lastRows(hidden, rows.offsets)).dataSync() as Float32Array
+    let row = 0
+    scores = continuations.map(({ ids }) =>
+      Array.from({ length: options.every ? ids.length : 1 }, () => all.slice(row * vocabulary, ++row * vocabulary)),
+    )
   })
   if (options.keep ?? true) for (const { cache, ids } of continuations) cache.length += ids.length
-  let row = 0
-  return continuations.map(({ ids }) =>
-    Array.from({ length: options.every ? ids.length : 1 }, () => scores.slice(row * vocabulary, ++row * vocabulary)),
-  )
+  return scores
 }
 
 function checkRoom({ cache: { length, capacity }, ids }: Continuation): void {
