@@ -19,7 +19,8 @@
     {
       "target_name": "lamina_kernels",
       "sources": [
-        "native/addon.cpp", "native/attention.cpp", "native/gemm.cpp", "native/isa.cpp", "native/linear.cpp",
+        "native/addon.cpp", "native/attention.cpp", "native/attention_bf16.cpp", "native/attention_work.cpp",
+        "native/gemm.cpp", "native/isa.cpp", "native/linear.cpp",
         "native/lm_head.cpp", "native/peak.cpp", "native/pool.cpp", "native/scratch.cpp"
       ],
       "defines": ["NAPI_VERSION=8"],
@@ -39,7 +40,7 @@
           "xcode_settings": { "OTHER_CFLAGS": ["-mavx2", "-mfma", "-mf16c"] } },
         { "target_name": "avx512", "type": "static_library", "sources": ["native/simd/isa_avx512.cpp"], "cflags": ["<@(avx512)"],
           "xcode_settings": { "OTHER_CFLAGS": ["<@(avx512)"] } },
-        { "target_name": "avx512bf16", "type": "static_library", "sources": ["native/simd/bf16_avx512.cpp"], "cflags": ["<@(avx512)", "-mavx512bf16"],
+        { "target_name": "avx512bf16", "type": "static_library", "sources": ["native/simd/bf16_avx512.cpp", "native/simd/attention_bf16.cpp"], "cflags": ["<@(avx512)", "-mavx512bf16"],
           "xcode_settings": { "OTHER_CFLAGS": ["<@(avx512)", "-mavx512bf16"] } },
         { "target_name": "amx", "type": "static_library", "sources": ["native/simd/bf16_amx.cpp"],
           "cflags": ["<@(avx512)", "-mavx512bf16", "-mamx-tile", "-mamx-bf16"],

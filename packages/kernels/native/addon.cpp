@@ -136,6 +136,7 @@ struct AttentionArguments {
   AttentionShape shape;
   const int32_t* offsets;
   long segments;
+  bool bf16;
   double queries, keys;
 
   explicit AttentionArguments(Arguments& args) {
@@ -144,6 +145,7 @@ struct AttentionArguments {
     shape.kv_heads = args.integer(1, 65536);
     shape.head_dim = args.integer(1, 65536);
     shape.scale = static_cast<float>(args.number());
+    bf16 = args.boolean();
     size_t count;
     offsets = args.int_list(count);
     if (count < 1) args.fail(Status::length_mismatch);
@@ -160,7 +162,7 @@ napi_value attention(napi_env env, napi_callback_info info) {
   const float* k = args.floats(a.keys);
   const float* v = args.floats(a.keys);
   float* y = args.floats(a.queries);
-  return args.ok() ? args.answer(attention_forward(a.shape, a.offsets, a.segments, q, k, v, y)) : args.answer();
+  return args.ok() ? args.answer(attention_forward(a.shape, a.offsets, a.segments, a.bf16, q, k, v, y)) : args.answer();
 }
 
 napi_value attention_grad(napi_env env, napi_callback_info info) {
@@ -173,7 +175,7 @@ napi_value attention_grad(napi_env env, napi_callback_info info) {
   float* dq = args.floats(a.queries);
   float* dk = args.floats(a.keys);
   float* dv = args.floats(a.keys);
-  return args.ok() ? args.answer(attention_backward(a.shape, a.offsets, a.segments, dy, q, k, v, dq, dk, dv))
+  return args.ok() ? args.answer(attention_backward(a.shape, a.offsets, a.segments, a.bf16, dy, q, k, v, dq, dk, dv))
                    : args.answer();
 }
 

@@ -6,10 +6,12 @@
 
 namespace lamina {
 
-// offsets (segments + 1) rise from 0 to shape.tokens; checked before any read.
-Status attention_forward(const AttentionShape& shape, const int32_t* offsets, long segments, const float* q,
+// offsets (segments + 1) rise from 0 to shape.tokens; checked before any read. bf16: the products' inputs are rounded
+// to bf16 where this machine multiplies those faster.
+Status attention_forward(const AttentionShape& shape, const int32_t* offsets, long segments, bool bf16, const float* q,
                          const float* k, const float* v, float* y);
-Status attention_backward(const AttentionShape& shape, const int32_t* offsets, long segments, const float* dy,
-                          const float* q, const float* k, const float* v, float* dq, float* dk, float* dv);
+Status attention_backward(const AttentionShape& shape, const int32_t* offsets, long segments, bool bf16,
+                          const float* dy, const float* q, const float* k, const float* v, float* dq, float* dk,
+                          float* dv);
 
 }  // namespace lamina

@@ -24,6 +24,7 @@ const KernelSet& avx2_kernels();
 const KernelSet& avx512_kernels();
 const GemmFamily& avx512bf16_family_table();
 const GemmFamily& amx_family_table();
+const AttentionBf16& avx512bf16_attention();
 #endif
 
 namespace {
@@ -110,7 +111,12 @@ struct Choices {
   int preferred = 0;
 
   void offer(const char* name, const KernelSet& kernels, const GemmFamily* bf16) {
-    isa[count] = {name, &kernels, bf16 ? bf16 : &kernels.f32};
+#if defined(__x86_64__)
+    const AttentionBf16* attention = bf16 ? &avx512bf16_attention() : nullptr;
+#else
+    const AttentionBf16* attention = nullptr;
+#endif
+    isa[count] = {name, &kernels, bf16 ? bf16 : &kernels.f32, attention};
     names[count++] = name;
   }
 };

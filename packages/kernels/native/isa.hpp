@@ -9,6 +9,7 @@ struct Isa {
   const char* name;  // "amx", "avx512bf16", "avx512", "avx2" or "portable"
   const KernelSet* kernels;
   const GemmFamily* bf16;  // family of precision "bf16"; the f32 one where that is faster or bf16 is missing
+  const AttentionBf16* bf16_attention;  // nullptr: f32
 };
 
 const Isa& isa();

@@ -45,6 +45,32 @@ struct GemmFamily {
 struct AttentionShape {
   long tokens, heads, kv_heads, head_dim;
   float scale;
+  long window = 1l << 40;  // a token sees itself and window - 1 tokens before it
+};
+
+// Attention with products of bf16 pairs. Rows are those of one segment and head; `first` counts from the segment's
+// first token.
+struct AttentionBf16 {
+  // One key head of one segment, packed for all queries that read it.
+  struct Packed {
+    const uint32_t* k_tokens;
+    const uint32_t* v_tokens;  // backward only
+    const uint32_t* k_dims;    // backward only
+    const uint32_t* v_dims;    // forward only
+    long room;                 // pairs of tokens
+  };
+  long block;  // queries of one task
+  long chunk;  // tokens are packed from multiples of this
+  size_t (*tokens_words)(long tokens, long head_dim);
+  size_t (*dims_words)(long tokens, long head_dim);
+  void (*pack_tokens)(const float* x, long ldx, long first, long count, long head_dim, uint32_t* out);
+  void (*pack_dims)(const float* x, long ldx, long first, long count, long tokens, long head_dim, uint32_t* out);
+  size_t (*scratch)(const AttentionShape& shape, long longest);  // floats per running task
+  void (*forward)(const AttentionShape& shape, const float* q, const Packed& packed, float* y, long first, long count,
+                  float* work);
+  // Writes dq, adds into dk and dv (rows of head_dim).
+  void (*backward)(const AttentionShape& shape, const float* dy, const float* q, const Packed& packed, float* dq,
+                   float* dk, float* dv, long first, long count, float* work);
 };
 
 struct Dropout {

@@ -19,6 +19,8 @@ enum class Scratch {
   row_stats,
   attention,
   attention_partial,
+  attention_packed,
+  attention_blocks,
   calibration,
   count
 };

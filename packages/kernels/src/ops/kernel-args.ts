@@ -8,7 +8,8 @@ import type { FrozenFactors, FrozenWeight } from "../frozen.js"
  */
 
 /**
- * Arithmetic of the big products: f32 throughout, or bf16 inputs with f32 accumulation. Everything else is always f32.
+ * Arithmetic of the big products, attention's among them: f32 throughout, or bf16 inputs with f32 accumulation.
+ * Everything else is always f32.
  */
 export type Precision = "f32" | "bf16"
 
@@ -75,6 +76,8 @@ export interface AttentionAttrs {
   readonly offsets: Int32Array
   /** Softmax scale, 1 / sqrt(headDim) for Llama. */
   readonly scale: number
+  /** f32 (the default), or the products' inputs rounded to bf16; softmax and sums are f32 in both. */
+  readonly precision?: Precision
 }
 
 /**

@@ -52,10 +52,11 @@ function attentionGradient(
   { dMiddle, kept, needsDx }: { dMiddle: tf.Tensor2D; kept: BlockActivations; needsDx: boolean },
 ): tf.Tensor2D {
   const { x, q, k, v, attended } = kept
-  const { config, offsets, positions, rope } = block.context
+  const { config, offsets, positions, precision, rope } = block.context
   const { heads, kvHeads, headDim } = config
   const norm: RmsNormAttrs = { weight: block.weights.attentionNorm, eps: config.rmsEps }
-  const attention: AttentionAttrs = { heads, kvHeads, headDim, offsets, scale: 1 / Math.sqrt(headDim) }
+  const scale = 1 / Math.sqrt(headDim)
+  const attention: AttentionAttrs = { heads, kvHeads, headDim, offsets, scale, precision }
   const turnBack: RopeAttrs = { ...rope, positions, inverse: true }
 
   const dAttended = linearGradient(block, factors, { name: "o", x: attended, dy: dMiddle, needsDx: true })

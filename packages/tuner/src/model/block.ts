@@ -73,7 +73,7 @@ export function decoderBlock(block: Block, x: tf.Tensor2D, needsDx: boolean): tf
 }
 
 function forward(block: Block, x: tf.Tensor2D): { y: tf.Tensor2D; kept: BlockActivations } {
-  const { config, offsets, positions, rope: table } = block.context
+  const { config, offsets, positions, precision, rope: table } = block.context
   const { heads, kvHeads, headDim } = config
   const attentionInput = rmsNorm(x, { weight: block.weights.attentionNorm, eps: config.rmsEps })
   const q = rope(linear(block, "q", attentionInput), table, positions)
@@ -82,7 +82,7 @@ function forward(block: Block, x: tf.Tensor2D): { y: tf.Tensor2D; kept: BlockAct
   const scale = 1 / Math.sqrt(headDim)
   const attended = block.attend
     ? block.attend({ q, k, v })
-    : causalAttention({ q, k, v }, { heads, kvHeads, headDim, offsets, scale })
+    : causalAttention({ q, k, v }, { heads, kvHeads, headDim, offsets, scale, precision })
   const middle = tf.add(x, linear(block, "o", attended)) as tf.Tensor2D
   const mlpInput = rmsNorm(middle, { weight: block.weights.mlpNorm, eps: config.rmsEps })
   const gate = linear(block, "gate", mlpInput)

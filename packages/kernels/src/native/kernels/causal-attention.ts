@@ -12,7 +12,8 @@ interface Inputs {
 }
 
 function attentionArguments({ q }: Inputs, attrs: AttentionAttrs): AttentionArguments {
-  return [q.shape[0]!, attrs.heads, attrs.kvHeads, attrs.headDim, attrs.scale, attrs.offsets]
+  const { heads, kvHeads, headDim, scale, offsets, precision = "f32" } = attrs
+  return [q.shape[0]!, heads, kvHeads, headDim, scale, precision !== "f32", offsets]
 }
 
 /** Kernel `CausalAttention` in C++ (native/attention.cpp). */
