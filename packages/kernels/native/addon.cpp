@@ -12,6 +12,7 @@
 #include "isa.hpp"
 #include "linear.hpp"
 #include "lm_head.hpp"
+#include "map_file.hpp"
 #include "peak.hpp"
 #include "pool.hpp"
 
@@ -316,6 +317,20 @@ napi_value isa_names(napi_env env, napi_callback_info) {
   return list;
 }
 
+// fd, bytes of the file, length of the memory, a view that begins where the memory does -> where the file begins in it,
+// or -1
+napi_value map_file_into(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const int fd = static_cast<int>(args.size());
+  const size_t bytes = static_cast<size_t>(args.integer(0, 9007199254740991.0));
+  const size_t length = static_cast<size_t>(args.integer(0, 9007199254740991.0));
+  size_t viewed = 0;
+  char* memory = static_cast<char*>(args.bytes(viewed));
+  napi_value result = nullptr;
+  napi_create_double(env, args.ok() ? static_cast<double>(map_file(fd, bytes, memory, length)) : -1.0, &result);
+  return result;
+}
+
 napi_value peak(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
   const long count = args.integer(1, 1024);
@@ -369,7 +384,8 @@ NAPI_MODULE_INIT() {
               {"bf16Family", bf16_name},
               {"setIsa", choose_isa},
               {"isas", isa_names},
-              {"measurePeak", peak}};
+              {"measurePeak", peak},
+              {"mapFile", map_file_into}};
   for (const auto& entry : list) {
     napi_value function = nullptr;
     if (napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.function, nullptr, &function) != napi_ok ||

@@ -52,6 +52,8 @@ class Arguments {
   int32_t* int_list(size_t& count) { return static_cast<int32_t*>(any_array(napi_int32_array, count)); }
   float* float_list(size_t& count) { return static_cast<float*>(any_array(napi_float32_array, count)); }
 
+  void* bytes(size_t& count) { return any_array(napi_uint8_array, count); }
+
   // format, rows, cols, codes, then scales, mins, super scales, super mins and offset, each undefined where the format
   // has none
   WeightView weight() {

@@ -4,6 +4,8 @@ export { initKernels } from "./init.js"
 export type { BackendName, KernelSetup } from "./init.js"
 export { nativeAvailable, nativeProblem } from "./native/addon.js"
 export { describeKernels } from "./native/describe.js"
+export { mapFile } from "./native/map-file.js"
+export type { MappedFile } from "./native/map-file.js"
 export { nativeIsa } from "./native/isa.js"
 export type { KernelDescription, KernelPeak } from "./native/describe.js"
 
