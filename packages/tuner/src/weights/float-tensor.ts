@@ -17,9 +17,11 @@ export async function readFloats(store: TensorStore, name: string): Promise<Floa
       "WEIGHTS_DTYPE",
       `${info?.file ?? "weights"}: ${name}: expected F32, BF16 or F16, got ${dtype ?? "nothing"}`,
     )
-  const { buffer } = await store.read(name)
+  const { buffer, byteOffset, byteLength } = await store.read(name)
   const tensor: FloatTensor =
-    dtype === "F32" ? { dtype, values: new Float32Array(buffer) } : { dtype, values: new Uint16Array(buffer) }
+    dtype === "F32"
+      ? { dtype, values: new Float32Array(buffer, byteOffset, byteLength / 4) }
+      : { dtype, values: new Uint16Array(buffer, byteOffset, byteLength / 2) }
   const bad = firstNotFinite(tensor)
   if (bad >= 0)
     throw new LaminaError(

@@ -92,9 +92,10 @@ async function readQuantized(store: TensorStore, shape: ModuleShape, format: Qua
   const values = new Map<string, FrozenValues>()
   for (const { name, element } of arraysOf(shape, format)) {
     const tensor = tensorName(shape.name, name)
-    if (element === "I8") values.set(name, new Int8Array((await store.read(tensor)).buffer))
-    else if (element === "U8") values.set(name, await store.read(tensor))
-    else values.set(name, (await readFloats(store, tensor)).values)
+    if (element === "I8" || element === "U8") {
+      const bytes = await store.read(tensor)
+      values.set(name, element === "U8" ? bytes : new Int8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+    } else values.set(name, (await readFloats(store, tensor)).values)
   }
   return frozenOf({ format, rows, cols }, ({ name }) => values.get(name)!)
 }

@@ -1,9 +1,11 @@
 import type { FileHandle } from "node:fs/promises"
 
+import { mapFile } from "@lamina/kernels"
+import type { MappedFile } from "@lamina/kernels"
 import { LaminaError } from "@lamina/protocol/errors"
 
 import { decodeUtf8, fileError, openFile } from "../files/read-bounded.js"
-import { parseHeader, parseHeaderLength, PREFIX_BYTES } from "./safetensors-header.js"
+import { elementBytes, parseHeader, parseHeaderLength, PREFIX_BYTES } from "./safetensors-header.js"
 import type { TensorInfo } from "./safetensors-header.js"
 
 /** One read call takes at most this much: Node caps a call at 2 GiB, and other work gets its turn in between. */
@@ -13,7 +15,8 @@ const READ_BYTES = 64 * 2 ** 20
 export interface TensorStore {
   readonly tensors: ReadonlyMap<string, TensorInfo>
   /**
-   * The bytes of one tensor on a SharedArrayBuffer of their own. WEIGHTS_MISSING, WEIGHTS_MALFORMED, FILE_UNREADABLE.
+   * The bytes of one tensor on a SharedArrayBuffer, aligned to its elements: the mapped file's where it is mapped
+   * (docs/decisions/0009-mapped-weights.md), else one of its own. WEIGHTS_MISSING, WEIGHTS_MALFORMED, FILE_UNREADABLE.
    */
   read(name: string): Promise<Uint8Array<SharedArrayBuffer>>
   close(): Promise<void>
@@ -27,9 +30,12 @@ export async function openSafetensors(path: string): Promise<TensorStore> {
   const file = await openFile(path, "WEIGHTS_MISSING")
   try {
     const tensors = await readHeader(file, path)
+    const whole = mapFile(file.fd, (await file.stat()).size)
     const read = async (name: string): Promise<Uint8Array<SharedArrayBuffer>> => {
       const info = tensors.get(name)
       if (info === undefined) throw new LaminaError("WEIGHTS_MISSING", `${path}: no tensor ${name}`)
+      const mapped = mappedBytes(whole, info)
+      if (mapped !== undefined) return mapped
       const bytes = new Uint8Array(new SharedArrayBuffer(info.bytes))
       await readFully(file, path, { into: bytes, position: info.start })
       return bytes
@@ -39,6 +45,12 @@ export async function openSafetensors(path: string): Promise<TensorStore> {
     await file.close()
     throw fileError(path, cause)
   }
+}
+
+/** A tensor as it lies in the mapped file; undefined where nothing is mapped, or its elements are not aligned there. */
+function mappedBytes(whole: MappedFile | undefined, info: TensorInfo): Uint8Array<SharedArrayBuffer> | undefined {
+  if (whole === undefined || info.start % elementBytes(info.dtype) !== 0) return undefined
+  return new Uint8Array(whole.buffer, whole.start + info.start, info.bytes)
 }
 
 async function readHeader(file: FileHandle, path: string): Promise<Map<string, TensorInfo>> {

@@ -10,6 +10,11 @@ const ELEMENT_BYTES = {
 } as const
 export type TensorType = keyof typeof ELEMENT_BYTES
 
+/** Bytes of one element. */
+export function elementBytes(type: TensorType): number {
+  return ELEMENT_BYTES[type]
+}
+
 /** What the format's own library refuses beyond. */
 export const HEADER_BYTES_MAX = 100_000_000
 /** Bytes of the length that comes before the header. */
