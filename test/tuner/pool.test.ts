@@ -126,7 +126,7 @@ test("errors keep their code across threads", async () => {
   const folderless: Base = { ...base, folder: join(folder, "nowhere") }
   await expect(one.train({ ...job(), base: folderless })).rejects.toMatchObject({
     name: "LaminaError",
-    code: "TOKENIZER_MISSING",
+    code: "FILE_UNREADABLE",
   })
   const [module] = job().modules
   const modules = [{ ...(module as NonNullable<typeof module>), outFeatures: 7 }]

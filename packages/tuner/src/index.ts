@@ -24,6 +24,8 @@ export type {
 
 export { loadBase } from "./weights/load-base.js"
 export { readModelConfig } from "./weights/model-config.js"
+export { openModelFiles } from "./weights/model-files.js"
+export type { ModelFiles } from "./weights/model-files.js"
 export { moduleShapes } from "./weights/module-shapes.js"
 export { saveBase } from "./weights/save-base.js"
 export { sharedBase } from "./weights/shared-base.js"

@@ -1,18 +1,12 @@
-import { stat } from "node:fs/promises"
-import { join } from "node:path"
-
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers"
 import { LaminaError } from "@lamina/protocol/errors"
 
-import { isJsonObject, parseJsonObject, showJson } from "../files/json.js"
+import { isJsonObject, showJson } from "../files/json.js"
 import type { JsonObject } from "../files/json.js"
-import { readBounded } from "../files/read-bounded.js"
-import { readCheckpointConfig } from "../weights/model-config.js"
+import { openModelFiles } from "../weights/model-files.js"
 import { exactPreTokenizer } from "./pre-tokenizer.js"
 import type { Tokenizer } from "./tokenizer.js"
 
-/** Ten times the largest tokenizer.json we know of. */
-const TOKENIZER_BYTES_MAX = 200 * 2 ** 20
 /** As many rows as an embedding may have. */
 const VOCABULARY_MAX = 2 ** 20
 
@@ -20,28 +14,33 @@ const VOCABULARY_MAX = 2 ** 20
 interface Library {
   encode(text: string, options: { add_special_tokens: false }): { ids: (number | undefined)[] }
   decode(ids: number[], options: { skip_special_tokens: false; clean_up_tokenization_spaces: false }): string
-  token_to_id(token: string): number | undefined
 }
 
 /**
- * The tokenizer of a base folder: tokenizer.json with a BPE model; tokenizer_config.json or config.json name the end
- * token. Ids are those of the Rust tokenizers. TOKENIZER_MISSING, TOKENIZER_MALFORMED, MODEL_UNSUPPORTED naming the
- * feature, FILE_UNREADABLE, and MODEL_CONFIG where config.json is there but does not parse.
+ * The tokenizer of a model's folder or GGUF file (`openModelFiles`): a BPE model, as tokenizer.json describes it. Ids
+ * are those of the Rust tokenizers. TOKENIZER_MISSING, TOKENIZER_MALFORMED, MODEL_UNSUPPORTED naming the feature,
+ * FILE_UNREADABLE, and MODEL_CONFIG where config.json is there but does not parse.
  */
-export async function loadTokenizer(folder: string): Promise<Tokenizer> {
-  const path = join(folder, "tokenizer.json")
-  const json = parseJsonObject(await readText(path), path, "TOKENIZER_MALFORMED")
-  refuseUnsupported(json, path)
-  const vocabularySize = checkVocabulary(json, path)
-  const library = createLibrary(json, path)
-  const eosId = (await namedEos(folder, library)) ?? (await configuredEos(folder))
-  if (eosId !== undefined && eosId >= vocabularySize)
-    throw malformed(path, `expected the end token's id below ${vocabularySize}, got ${eosId} from config.json`)
-  return {
-    encode: (text) => toIds(library.encode(text, { add_special_tokens: false }).ids, path),
-    decode: (ids) => decode(library, ids, vocabularySize),
-    vocabularySize,
-    ...(eosId === undefined ? {} : { eosId }),
+export async function loadTokenizer(path: string): Promise<Tokenizer> {
+  const files = await openModelFiles(path)
+  try {
+    const json = await files.tokenizer()
+    refuseUnsupported(json, files.path)
+    const vocabularySize = checkVocabulary(json, files.path)
+    const library = createLibrary(json, files.path)
+    const { eosIds } = await files.specialTokens()
+    const [eosId] = eosIds
+    const bad = eosIds.find((id) => id >= vocabularySize)
+    if (bad !== undefined)
+      throw malformed(files.path, `expected the end token's id below ${vocabularySize}, got ${bad} from config.json`)
+    return {
+      encode: (text) => toIds(library.encode(text, { add_special_tokens: false }).ids, files.path),
+      decode: (ids) => decode(library, ids, vocabularySize),
+      vocabularySize,
+      ...(eosId === undefined ? {} : { eosId }),
+    }
+  } finally {
+    await files.close()
   }
 }
 
@@ -109,35 +108,6 @@ function checkVocabulary(json: JsonObject, path: string): number {
   }
   if (size === 0) throw malformed(path, "model.vocab: expected at least one token, got none")
   return size
-}
-
-/** The id of `eos_token` in tokenizer_config.json, a string or an object with `content`. */
-async function namedEos(folder: string, library: Library): Promise<number | undefined> {
-  const path = join(folder, "tokenizer_config.json")
-  if (!(await exists(path))) return undefined
-  const { eos_token: stored } = parseJsonObject(await readText(path), path, "TOKENIZER_MALFORMED")
-  if (stored === undefined || stored === null) return undefined
-  const token = isJsonObject(stored) ? stored.content : stored
-  const id = typeof token === "string" ? library.token_to_id(token) : undefined
-  if (id === undefined) throw malformed(path, `eos_token: expected a token of tokenizer.json, got ${showJson(token)}`)
-  return id
-}
-
-async function configuredEos(folder: string): Promise<number | undefined> {
-  if (!(await exists(join(folder, "config.json")))) return undefined
-  return (await readCheckpointConfig(folder)).eosIds[0]
-}
-
-function readText(path: string): Promise<string> {
-  return readBounded(path, {
-    bytesMax: TOKENIZER_BYTES_MAX,
-    missing: "TOKENIZER_MISSING",
-    malformed: "TOKENIZER_MALFORMED",
-  })
-}
-
-async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined // what is there and unreadable fails when it is read
 }
 
 function malformed(path: string, message: string): LaminaError {

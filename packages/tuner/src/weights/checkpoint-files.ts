@@ -23,6 +23,11 @@ export async function weightFiles(folder: string): Promise<string[]> {
   return [...new Set((await readIndex(folder)).values())].sort()
 }
 
+/** Whether a folder has safetensors weights under the names that `weightFiles` looks for. FILE_UNREADABLE. */
+export async function hasWeights(folder: string): Promise<boolean> {
+  return (await isFile(join(folder, SINGLE))) || (await isFile(join(folder, INDEX)))
+}
+
 /**
  * All tensors of a checkpoint folder as one store. WEIGHTS_MISSING, WEIGHTS_MALFORMED, WEIGHTS_DTYPE, FILE_UNREADABLE.
  */

@@ -32,7 +32,7 @@ export async function readFloats(store: TensorStore, name: string): Promise<Floa
 }
 
 /** Index of the first NaN or infinity, -1 when there is none. */
-function firstNotFinite({ dtype, values }: FloatTensor): number {
+export function firstNotFinite({ dtype, values }: FloatTensor): number {
   // loops, not findIndex: a callback per element takes seconds for a hundred million of them
   if (dtype === "F32") {
     for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return i

@@ -1,15 +1,13 @@
-import { realpath } from "node:fs/promises"
-
 import { frozenBytes } from "@lamina/kernels"
 import type { FrozenWeight } from "@lamina/kernels"
 import { LaminaError } from "@lamina/protocol/errors"
 
 import type { Base, BasePrecision, ModelConfig } from "../api.js"
 import { showJson } from "../files/json.js"
-import { openCheckpoint } from "./checkpoint-files.js"
 import { decodeFloats, readFloats } from "./float-tensor.js"
-import { readCheckpointConfig } from "./model-config.js"
+import { parseModelConfig } from "./model-config.js"
 import type { CheckpointConfig } from "./model-config.js"
+import { openModelFiles } from "./model-files.js"
 import { linearShapes, normNames } from "./module-shapes.js"
 import { linearTensors, readLinear } from "./read-linear.js"
 import type { ExpectedTensor } from "./read-linear.js"
@@ -21,11 +19,12 @@ import type { TensorStore } from "./safetensors-file.js"
  * before the first weight is read. MODEL_CONFIG, MODEL_UNSUPPORTED, WEIGHTS_MISSING, WEIGHTS_MALFORMED, WEIGHTS_DTYPE,
  * FILE_UNREADABLE.
  */
-export async function loadBase(folder: string, options: { precision: BasePrecision }): Promise<Base> {
-  const config = await readCheckpointConfig(folder)
-  const store = await openCheckpoint(folder)
+export async function loadBase(path: string, options: { precision: BasePrecision }): Promise<Base> {
+  const files = await openModelFiles(path)
   try {
-    checkTensors(folder, config, store)
+    const config = parseModelConfig(await files.config(), files.configPath)
+    const store = await files.store()
+    checkTensors(files.path, config, store)
     const linears: Record<string, FrozenWeight> = {}
     for (const shape of linearShapes(config.model))
       linears[shape.name] = await readLinear(store, shape, {
@@ -37,9 +36,9 @@ export async function loadBase(folder: string, options: { precision: BasePrecisi
     const bytes =
       Object.values(linears).reduce((sum, weight) => sum + frozenBytes(weight), 0) +
       Object.values(norms).reduce((sum, norm) => sum + norm.byteLength, 0)
-    return { folder: await realpath(folder), config: config.model, precision: options.precision, linears, norms, bytes }
+    return { folder: files.path, config: config.model, precision: options.precision, linears, norms, bytes }
   } finally {
-    await store.close()
+    await files.close()
   }
 }
 
@@ -51,7 +50,9 @@ async function readNorm(store: TensorStore, name: string, config: ModelConfig): 
 
 /** Everything the config calls for is there with its shape, and nothing else that would have to be computed with. */
 function checkTensors(folder: string, config: CheckpointConfig, store: TensorStore): void {
-  const linears = linearShapes(config.model).flatMap((shape) => linearTensors(shape, config.quantization))
+  const { quantization } = config
+  const blocks = store.readFrozen !== undefined
+  const linears = linearShapes(config.model).flatMap((shape) => linearTensors(shape, { quantization, blocks }))
   const norms = normNames(config.model).map((name): ExpectedTensor => ({
     name: `${name}.weight`,
     shape: [config.model.hidden],

@@ -1,4 +1,6 @@
-import { readFile } from "node:fs/promises"
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 
 import { parseModelConfig, readModelConfig } from "./model-config.js"
@@ -25,7 +27,7 @@ const CONFIG = {
   tie_word_embeddings: true,
 }
 const parse = (changes: object): ReturnType<typeof parseModelConfig> =>
-  parseModelConfig(JSON.stringify({ ...CONFIG, ...changes }), "config.json")
+  parseModelConfig({ ...CONFIG, ...changes }, "config.json")
 
 test("a config of transformers 5 is read in full", () => {
   expect(parse({ head_dim: 32, eos_token_id: [7, 9] })).toEqual({
@@ -121,8 +123,11 @@ test.each(INVALID)("a %s that makes no sense is refused by key", (key, changes) 
   )
 })
 
-test.each(["", "[]", "null", "{"])("a config of %p is refused", (text) => {
-  expect(() => parseModelConfig(text, "config.json")).toThrow(expect.objectContaining({ code: "MODEL_CONFIG" }))
+test.each(["", "[]", "null", "{"])("a config of %p is refused", async (text) => {
+  const folder = await mkdtemp(join(tmpdir(), "lamina-config-"))
+  await writeFile(join(folder, "config.json"), text)
+  await expect(readModelConfig(folder)).rejects.toMatchObject({ code: "MODEL_CONFIG" })
+  await rm(folder, { recursive: true })
 })
 
 test("a folder without config.json is refused", async () => {

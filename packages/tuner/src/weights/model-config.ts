@@ -1,17 +1,13 @@
-import { join } from "node:path"
-
 import { LIMITS } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
 
 import type { ModelConfig } from "../api.js"
-import { isJsonObject, parseJsonObject, showJson } from "../files/json.js"
+import { isJsonObject, showJson } from "../files/json.js"
 import type { JsonObject } from "../files/json.js"
-import { readBounded } from "../files/read-bounded.js"
+import { openModelFiles } from "./model-files.js"
 import { isQuantizedFormat, QUANTIZED_BLOCKS } from "./quantized-format.js"
 import type { QuantizedFormat } from "./quantized-format.js"
 
-/** Real ones are under 2 KB. */
-const CONFIG_BYTES_MAX = 2 ** 20
 const LAYERS_MAX = 1_024
 const HEADS_MAX = 4_096
 const CONTEXT_MAX = 2 ** 24
@@ -25,21 +21,17 @@ export interface CheckpointConfig {
   readonly eosIds: readonly number[]
 }
 
-/** config.json of a folder, its model part. MODEL_CONFIG, MODEL_UNSUPPORTED, FILE_UNREADABLE. */
-export async function readModelConfig(folder: string): Promise<ModelConfig> {
-  return (await readCheckpointConfig(folder)).model
-}
-
-/** config.json of a folder. MODEL_CONFIG, MODEL_UNSUPPORTED, FILE_UNREADABLE. */
-export async function readCheckpointConfig(folder: string): Promise<CheckpointConfig> {
-  const path = join(folder, "config.json")
-  return parseModelConfig(await readConfigText(folder), path)
-}
-
-/** The text of a folder's config.json. MODEL_CONFIG, FILE_UNREADABLE. */
-export function readConfigText(folder: string): Promise<string> {
-  const bounds = { bytesMax: CONFIG_BYTES_MAX, missing: "MODEL_CONFIG", malformed: "MODEL_CONFIG" } as const
-  return readBounded(join(folder, "config.json"), bounds)
+/**
+ * What a model's folder or GGUF file (`openModelFiles`) says of its architecture. MODEL_CONFIG, MODEL_UNSUPPORTED,
+ * FILE_UNREADABLE, and for GGUF WEIGHTS_MALFORMED.
+ */
+export async function readModelConfig(path: string): Promise<ModelConfig> {
+  const files = await openModelFiles(path)
+  try {
+    return parseModelConfig(await files.config(), files.configPath).model
+  } finally {
+    await files.close()
+  }
 }
 
 /**
@@ -47,8 +39,7 @@ export function readConfigText(folder: string): Promise<string> {
  * (`rope_parameters`) writes it. MODEL_UNSUPPORTED, naming key and value, for what our decoder does not compute;
  * MODEL_CONFIG for what is missing or makes no sense.
  */
-export function parseModelConfig(text: string, path: string): CheckpointConfig {
-  const config = parseJsonObject(text, path, "MODEL_CONFIG")
+export function parseModelConfig(config: JsonObject, path: string): CheckpointConfig {
   refuseUnsupported(config, path)
   const size = (key: string, most: number): number => positive(config, key, { most, path })
   const hidden = size("hidden_size", LIMITS.featuresMax)

@@ -3,19 +3,23 @@ import type { FrozenArray, FrozenValues, FrozenWeight } from "@lamina/kernels"
 import { LaminaError } from "@lamina/protocol/errors"
 
 import type { BasePrecision, ModuleShape } from "../api.js"
+import { BLOCK_TYPES } from "../gguf/block-rows.js"
 import { decodeFloats, readFloats } from "./float-tensor.js"
 import type { QuantizedFormat } from "./quantized-format.js"
 import type { TensorStore } from "./safetensors-file.js"
-import type { TensorType } from "./safetensors-header.js"
 
 /**
  * The tensors of one linear (M,N) and what each must be: `X.weight`, and beside it the scales of a quantized one.
- * MODEL_CONFIG for a shape that the format cannot have.
+ * With `blocks` it may have any of ggml's types. MODEL_CONFIG for a shape that the format cannot have.
  */
-export function linearTensors(shape: ModuleShape, quantization: QuantizedFormat | undefined): ExpectedTensor[] {
+export function linearTensors(
+  shape: ModuleShape,
+  { quantization, blocks }: { quantization: QuantizedFormat | undefined; blocks: boolean },
+): ExpectedTensor[] {
   const { outFeatures: rows, inFeatures: cols } = shape
   const name = `${shape.name}.weight`
-  if (quantization === undefined) return [{ name, shape: [rows, cols], dtypes: ["F32", "BF16", "F16"] }]
+  const types = ["F32", "BF16", "F16", ...(blocks ? BLOCK_TYPES : [])]
+  if (quantization === undefined) return [{ name, shape: [rows, cols], dtypes: types }]
   return arraysOf(shape, quantization).map((array) => ({
     name: tensorName(shape.name, array.name),
     shape: array.shape,
@@ -41,7 +45,7 @@ export function tensorName(linear: string, array: FrozenArray["name"]): string {
 export interface ExpectedTensor {
   readonly name: string
   readonly shape: readonly number[]
-  readonly dtypes: readonly TensorType[]
+  readonly dtypes: readonly string[]
 }
 
 /**
@@ -57,13 +61,24 @@ export async function readLinear(
   const { quantization, precision } = options
   const name = `${shape.name}.weight`
   try {
-    if (quantization === undefined) return await readFloatLinear(store, shape, precision)
-    const stored = await readQuantized(store, shape, quantization)
+    const stored = await readStored(store, shape, quantization)
+    if (stored === undefined) return await readFloatLinear(store, shape, precision)
     return precision === "stored" || precision === stored.format ? stored : requantize(stored, precision)
   } catch (cause) {
     if (!(cause instanceof KernelError)) throw cause
     throw new LaminaError("WEIGHTS_MALFORMED", `${store.tensors.get(name)?.file}: ${name}: ${cause.message}`, { cause })
   }
+}
+
+/** A linear that lies quantized in the file; undefined for a plain one. */
+async function readStored(
+  store: TensorStore,
+  shape: ModuleShape,
+  quantization: QuantizedFormat | undefined,
+): Promise<FrozenWeight | undefined> {
+  if (quantization !== undefined) return readQuantized(store, shape, quantization)
+  const name = `${shape.name}.weight`
+  return BLOCK_TYPES.includes(store.tensors.get(name)?.dtype ?? "") ? store.readFrozen?.(name) : undefined
 }
 
 async function readFloatLinear(

@@ -1,24 +1,27 @@
 import type { FileHandle } from "node:fs/promises"
 
 import { mapFile } from "@lamina/kernels"
-import type { MappedFile } from "@lamina/kernels"
+import type { FrozenWeight, MappedFile } from "@lamina/kernels"
 import { LaminaError } from "@lamina/protocol/errors"
 
 import { decodeUtf8, fileError, openFile } from "../files/read-bounded.js"
+import { readFully } from "../files/read-fully.js"
 import { elementBytes, parseHeader, parseHeaderLength, PREFIX_BYTES } from "./safetensors-header.js"
-import type { TensorInfo } from "./safetensors-header.js"
-
-/** One read call takes at most this much: Node caps a call at 2 GiB, and other work gets its turn in between. */
-const READ_BYTES = 64 * 2 ** 20
+import type { TensorInfo, TensorType } from "./safetensors-header.js"
 
 /** Named tensors on disk; `read` brings one into memory. */
-export interface TensorStore {
-  readonly tensors: ReadonlyMap<string, TensorInfo>
+export interface TensorStore<Type extends string = string> {
+  readonly tensors: ReadonlyMap<string, TensorInfo<Type>>
   /**
    * The bytes of one tensor on a SharedArrayBuffer, aligned to its elements: the mapped file's where it is mapped
    * (docs/decisions/0009-mapped-weights.md), else one of its own. WEIGHTS_MISSING, WEIGHTS_MALFORMED, FILE_UNREADABLE.
    */
   read(name: string): Promise<Uint8Array<SharedArrayBuffer>>
+  /**
+   * A matrix of one of ggml's quantized types (`dtype` is one of BLOCK_TYPES), exactly; only GGUF files have any.
+   * WEIGHTS_MISSING, WEIGHTS_DTYPE, WEIGHTS_MALFORMED, FILE_UNREADABLE.
+   */
+  readonly readFrozen?: (name: string) => Promise<FrozenWeight>
   close(): Promise<void>
 }
 
@@ -26,7 +29,7 @@ export interface TensorStore {
  * Opens one safetensors file and checks its whole header. WEIGHTS_MISSING, WEIGHTS_MALFORMED, WEIGHTS_DTYPE,
  * FILE_UNREADABLE.
  */
-export async function openSafetensors(path: string): Promise<TensorStore> {
+export async function openSafetensors(path: string): Promise<TensorStore<TensorType>> {
   const file = await openFile(path, "WEIGHTS_MISSING")
   try {
     const tensors = await readHeader(file, path)
@@ -48,12 +51,15 @@ export async function openSafetensors(path: string): Promise<TensorStore> {
 }
 
 /** A tensor as it lies in the mapped file; undefined where nothing is mapped, or its elements are not aligned there. */
-function mappedBytes(whole: MappedFile | undefined, info: TensorInfo): Uint8Array<SharedArrayBuffer> | undefined {
+function mappedBytes(
+  whole: MappedFile | undefined,
+  info: TensorInfo<TensorType>,
+): Uint8Array<SharedArrayBuffer> | undefined {
   if (whole === undefined || info.start % elementBytes(info.dtype) !== 0) return undefined
   return new Uint8Array(whole.buffer, whole.start + info.start, info.bytes)
 }
 
-async function readHeader(file: FileHandle, path: string): Promise<Map<string, TensorInfo>> {
+async function readHeader(file: FileHandle, path: string): Promise<Map<string, TensorInfo<TensorType>>> {
   const { size } = await file.stat()
   const prefix = new Uint8Array(Math.min(size, PREFIX_BYTES))
   await readFully(file, path, { into: prefix, position: 0 })
@@ -61,20 +67,4 @@ async function readHeader(file: FileHandle, path: string): Promise<Map<string, T
   const header = new Uint8Array(length)
   await readFully(file, path, { into: header, position: PREFIX_BYTES })
   return parseHeader(decodeUtf8(header, path, "WEIGHTS_MALFORMED"), { path, size, dataStart: PREFIX_BYTES + length })
-}
-
-async function readFully(file: FileHandle, path: string, range: { into: Uint8Array; position: number }): Promise<void> {
-  const { into, position } = range
-  for (let done = 0; done < into.length;) {
-    const length = Math.min(READ_BYTES, into.length - done)
-    const { bytesRead } = await file.read(into, done, length, position + done).catch((cause: unknown) => {
-      throw fileError(path, cause)
-    })
-    if (bytesRead === 0)
-      throw new LaminaError(
-        "WEIGHTS_MALFORMED",
-        `${path}: expected bytes up to ${position + into.length}, the file ends at ${position + done}`,
-      )
-    done += bytesRead
-  }
 }

@@ -23,10 +23,11 @@ export const PREFIX_BYTES = 8
 const NAME_LENGTH_MAX = 512
 const DIMENSIONS_MAX = 8
 
-/** One tensor of a file, row-major and little-endian. */
-export interface TensorInfo {
+/** One tensor of a file, row-major and little-endian, out features first. */
+export interface TensorInfo<Type extends string = string> {
   readonly file: string
-  readonly dtype: TensorType
+  /** As the file says: a TensorType, or ggml's name of a type. */
+  readonly dtype: Type
   readonly shape: readonly number[]
   /** Its first byte, counted from the start of the file. */
   readonly start: number
@@ -60,9 +61,9 @@ export function parseHeaderLength(prefix: Uint8Array, file: { path: string; size
 export function parseHeader(
   text: string,
   file: { path: string; size: number; dataStart: number },
-): Map<string, TensorInfo> {
+): Map<string, TensorInfo<TensorType>> {
   const header = parseDistinct(text, file.path)
-  const tensors: [string, TensorInfo][] = []
+  const tensors: [string, TensorInfo<TensorType>][] = []
   for (const [name, value] of Object.entries(header)) {
     if (name === "__metadata__") checkMetadata(value, file.path)
     else tensors.push([name, parseTensor(name, value, file)])
@@ -87,7 +88,7 @@ function parseTensor(
   name: string,
   value: unknown,
   file: { path: string; size: number; dataStart: number },
-): TensorInfo {
+): TensorInfo<TensorType> {
   if (name.length > NAME_LENGTH_MAX)
     throw malformed(file.path, `tensor name: expected at most ${NAME_LENGTH_MAX} characters, got ${name.length}`)
   const at = (field: string): string => `${JSON.stringify(name).slice(1, -1)}${field}`

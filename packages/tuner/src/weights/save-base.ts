@@ -1,4 +1,3 @@
-import { copyFile } from "node:fs/promises"
 import { join, resolve } from "node:path"
 
 import { frozenArrays, valuesOf } from "@lamina/kernels"
@@ -6,18 +5,16 @@ import type { FrozenWeight } from "@lamina/kernels"
 import { LaminaError } from "@lamina/protocol/errors"
 
 import type { Base } from "../api.js"
-import { parseJsonObject } from "../files/json.js"
 import { makeFolder } from "../files/make-folder.js"
 import { writeAtomically } from "../files/write-atomically.js"
-import { readConfigText } from "./model-config.js"
+import { writeTokenizer } from "../tokenizer/write-tokenizer.js"
+import { openModelFiles } from "./model-files.js"
+import type { ModelFiles } from "./model-files.js"
 import { isQuantizedFormat, QUANTIZED_BLOCKS } from "./quantized-format.js"
 import type { QuantizedFormat } from "./quantized-format.js"
 import { tensorName } from "./read-linear.js"
 import { writeSafetensors } from "./safetensors-write.js"
 import type { TensorData } from "./safetensors-write.js"
-
-/** What goes with the weights, where the source has it. */
-const TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json"]
 
 /**
  * Writes a base to a folder of its own in the format it has in memory: f32, bf16 and f16 as transformers reads them,
@@ -29,10 +26,17 @@ const TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json", "special_tok
 export async function saveBase(base: Base, folder: string): Promise<void> {
   if (resolve(folder) === resolve(base.folder))
     throw new LaminaError("FILE_UNWRITABLE", `${folder}: expected another folder than the one the base came from`)
-  const format = quantizedFormat(base)
-  const config: Record<string, unknown> = {
-    ...parseJsonObject(await readConfigText(base.folder), `${base.folder}/config.json`, "MODEL_CONFIG"),
+  const files = await openModelFiles(base.folder)
+  try {
+    await writeModel(base, files, folder)
+  } finally {
+    await files.close()
   }
+}
+
+async function writeModel(base: Base, files: ModelFiles, folder: string): Promise<void> {
+  const format = quantizedFormat(base)
+  const config: Record<string, unknown> = { ...(await files.config()) }
   delete config.quantization_config
   if (format !== undefined)
     config.quantization_config = { quant_method: "lamina", format, block: QUANTIZED_BLOCKS[format] }
@@ -42,7 +46,7 @@ export async function saveBase(base: Base, folder: string): Promise<void> {
   for (const [name, data] of Object.entries(base.norms))
     tensors.set(`${name}.weight`, { dtype: "F32", shape: [data.length], data })
   await makeFolder(folder)
-  await copyTokenizer(base.folder, folder)
+  await writeTokenizer(files, folder)
   await writeSafetensors(join(folder, "model.safetensors"), tensors, { format: "pt" })
   await writeAtomically(join(folder, "config.json"), [Buffer.from(`${JSON.stringify(config, undefined, 2)}\n`)])
 }
@@ -65,12 +69,4 @@ function linearData(linear: string, weight: FrozenWeight): [string, TensorData][
     tensorName(linear, name),
     { dtype: element, shape, data: valuesOf(weight, name)! },
   ])
-}
-
-async function copyTokenizer(from: string, to: string): Promise<void> {
-  for (const file of TOKENIZER_FILES)
-    await copyFile(join(from, file), join(to, file)).catch((cause: NodeJS.ErrnoException) => {
-      if (cause.code !== "ENOENT")
-        throw new LaminaError("FILE_UNWRITABLE", `${join(to, file)}: ${cause.message}`, { cause })
-    })
 }

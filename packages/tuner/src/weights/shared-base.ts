@@ -1,11 +1,10 @@
-import { realpath, stat } from "node:fs/promises"
-import { join } from "node:path"
+import { stat } from "node:fs/promises"
 
 import { LaminaError } from "@lamina/protocol/errors"
 
 import type { Base, BasePrecision } from "../api.js"
-import { weightFiles } from "./checkpoint-files.js"
 import { loadBase } from "./load-base.js"
+import { openModelFiles } from "./model-files.js"
 
 interface Loaded {
   readonly version: string
@@ -20,12 +19,12 @@ const loaded = new Map<string, Loaded>()
  * have changed (name, size, modification time) is read again, and the process lets go of the old copy. A failure is not
  * remembered.
  */
-export async function sharedBase(folder: string, precision: BasePrecision): Promise<Base> {
-  const version = await folderVersion(folder)
-  const key = `${precision} ${await realpath(folder)}`
+export async function sharedBase(path: string, precision: BasePrecision): Promise<Base> {
+  const { real, version } = await versionOf(path)
+  const key = `${precision} ${real}`
   const held = loaded.get(key)
   if (held?.version === version) return held.base
-  const entry = { version, base: loadBase(folder, { precision }) }
+  const entry = { version, base: loadBase(real, { precision }) }
   loaded.set(key, entry)
   try {
     return await entry.base
@@ -35,16 +34,20 @@ export async function sharedBase(folder: string, precision: BasePrecision): Prom
   }
 }
 
-async function folderVersion(folder: string): Promise<string> {
-  const parts: string[] = []
-  for (const name of ["config.json", ...(await weightFiles(folder))]) {
-    const path = join(folder, name)
-    const { size, mtimeNs } = await stat(path, { bigint: true }).catch((cause: Error) => {
-      throw new LaminaError(name === "config.json" ? "MODEL_CONFIG" : "WEIGHTS_MISSING", `${path}: ${cause.message}`, {
-        cause,
+/** Name, size and modification time of the files that make the base. */
+async function versionOf(path: string): Promise<{ real: string; version: string }> {
+  const files = await openModelFiles(path)
+  try {
+    const parts: string[] = []
+    for (const name of await files.files()) {
+      const { size, mtimeNs } = await stat(name, { bigint: true }).catch((cause: Error) => {
+        const code = name === files.configPath ? "MODEL_CONFIG" : "WEIGHTS_MISSING"
+        throw new LaminaError(code, `${name}: ${cause.message}`, { cause })
       })
-    })
-    parts.push(`${name} ${size} ${mtimeNs}`)
+      parts.push(`${name} ${size} ${mtimeNs}`)
+    }
+    return { real: files.path, version: parts.join("\n") }
+  } finally {
+    await files.close()
   }
-  return parts.join("\n")
 }
