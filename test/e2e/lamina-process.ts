@@ -26,11 +26,11 @@ export class LaminaProcess {
   #stderr = ""
   readonly #waiting = new Set<() => void>()
 
-  constructor(args: readonly string[], options: { cwd?: string } = {}) {
+  constructor(args: readonly string[], options: { cwd?: string; env?: Record<string, string> } = {}) {
     this.#child = spawn(process.execPath, [bin, ...args], {
       cwd: options.cwd ?? root,
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, NODE_OPTIONS: "" },
+      env: { ...process.env, NODE_OPTIONS: "", ...options.env },
     })
     this.#child.stdout?.setEncoding("utf8").on("data", (text: string) => this.#grow(text, ""))
     this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => this.#grow("", text))

@@ -4,6 +4,7 @@ import { Command } from "commander"
 
 import { addGeneration } from "./program/generate.js"
 import { addMachineTools } from "./program/machine-tools.js"
+import { addModel } from "./program/model.js"
 import { addModelTools } from "./program/model-tools.js"
 import { addService } from "./program/service.js"
 import { addSimulation } from "./program/simulation.js"
@@ -20,6 +21,7 @@ export function buildProgram(): Command {
     .enablePositionalOptions()
   addService(program)
   addSimulation(program)
+  addModel(program)
   addModelTools(program)
   addGeneration(program)
   addMachineTools(program)

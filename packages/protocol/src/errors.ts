@@ -62,6 +62,9 @@ export const ERRORS = {
   FILE_UNWRITABLE: { wire: 6003, retry: "never" },
   COORDINATOR_UNREACHABLE: { wire: 6004, retry: "later" },
   STRATEGY_UNSUITABLE: { wire: 6005, retry: "never" },
+  HUB_UNREACHABLE: { wire: 6006, retry: "later" },
+  HUB_REFUSED: { wire: 6007, retry: "never" },
+  HUB_MALFORMED: { wire: 6008, retry: "never" },
   // 9xxx
   INTERNAL: { wire: 9001, retry: "now" },
 } as const satisfies Record<string, { wire: number; retry: "never" | "now" | "later" | "next-round" }>

@@ -1,14 +1,19 @@
 import { statfs } from "node:fs/promises"
 import { availableParallelism, cpus, totalmem } from "node:os"
+import { dirname } from "node:path"
 
 import { describeKernels } from "@lamina/kernels"
 
+import { listModels } from "../hub/model-cache.js"
+import { modelsFolder } from "../hub/models-folder.js"
 import { printJson } from "../output/json.js"
 import { formatBytes } from "../output/table.js"
 
 /** `lamina doctor`: what this machine can do, what is missing and how to get it. Measures, does not guess. */
 export async function doctor(options: { json?: boolean }): Promise<void> {
   const disk = await statfs(process.cwd())
+  const models = modelsFolder()
+  const cached = (await listModels(models)).reduce((sum, { bytes }) => sum + bytes, 0)
   const report = {
     node: process.version,
     platform: `${process.platform}-${process.arch}`,
@@ -16,6 +21,7 @@ export async function doctor(options: { json?: boolean }): Promise<void> {
     cores: availableParallelism(),
     memoryBytes: totalmem(),
     diskFreeBytes: disk.bavail * disk.bsize,
+    models: { folder: models, bytes: cached, diskFreeBytes: await freeBytes(models) },
     kernels: describeKernels(),
   }
   if (options.json) return printJson(report)
@@ -25,6 +31,7 @@ export async function doctor(options: { json?: boolean }): Promise<void> {
     `processor  ${report.cpu}, ${report.cores} cores`,
     `memory     ${formatBytes(report.memoryBytes)}`,
     `disk       ${formatBytes(report.diskFreeBytes)} free in this folder`,
+    `models     ${formatBytes(cached)} in ${models}, ${formatBytes(report.models.diskFreeBytes)} free there`,
     `kernels    ${describe(kernels)}`,
   ]
   process.stdout.write(`${lines.join("\n")}\n`)
@@ -32,6 +39,13 @@ export async function doctor(options: { json?: boolean }): Promise<void> {
     process.stdout.write(
       "hint       install a C++20 compiler and make (Debian: apt install g++ make), then npm rebuild @lamina/kernels\n",
     )
+}
+
+/** Free bytes where a folder is or would be made. */
+async function freeBytes(folder: string): Promise<number> {
+  const disk = await statfs(folder).catch(() => undefined) // not made yet
+  if (disk !== undefined) return disk.bavail * disk.bsize
+  return dirname(folder) === folder ? 0 : freeBytes(dirname(folder))
 }
 
 function describe(kernels: ReturnType<typeof describeKernels>): string {

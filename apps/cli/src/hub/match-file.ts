@@ -6,3 +6,13 @@ export function matchFile(paths: readonly string[], wanted: string): string[] {
   const word = new RegExp(`(^|[-._/])${escaped}([-.]|$)`, "i")
   return paths.filter((path) => /\.gguf$/i.test(path) && word.test(path))
 }
+
+/** True for a path that the glob means: `*` within a name, `**` across folders, `?` one character. */
+export function matchesGlob(path: string, glob: string): boolean {
+  const pattern = glob.replace(/\*\*\/?|[*?.+^${}()|[\]\\]/g, (part) => {
+    if (part.startsWith("**")) return ".*"
+    if (part === "*") return "[^/]*"
+    return part === "?" ? "[^/]" : `\\${part}`
+  })
+  return new RegExp(`^${pattern}$`).test(path)
+}

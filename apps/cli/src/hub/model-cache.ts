@@ -1,4 +1,4 @@
-import { readdir, readFile, stat, utimes, writeFile } from "node:fs/promises"
+import { readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 
 import { LaminaError } from "@lamina/protocol/errors"
@@ -15,7 +15,7 @@ import type { ModelName } from "./model-name.js"
  *                       used                    its time is when the model was last asked for
  *                       lock                    process that pulls or removes
  */
-interface RepoFolder {
+export interface RepoFolder {
   readonly root: string
   readonly blobs: string
   readonly used: string
@@ -70,7 +70,7 @@ async function listFiles(folder: string): Promise<string[]> {
     },
   )
   return entries
-    .filter((entry) => entry.isFile())
+    .filter((entry) => entry.isFile() && !entry.name.startsWith(".")) // hidden ones are about to get their name
     .map((entry) =>
       join(entry.parentPath, entry.name)
         .slice(folder.length + 1)
@@ -83,4 +83,79 @@ async function readRef(path: string): Promise<string | undefined> {
   const found = await stat(path).catch(() => undefined) // no such revision, whatever stands in the way
   if (!found?.isFile() || found.size > 100) return undefined
   return (await readFile(path, "utf8")).trim()
+}
+
+/** Bytes of a content that are there, whole or in part. */
+export async function bytesThere({ blobs }: RepoFolder, hash: string): Promise<number> {
+  const whole = await stat(join(blobs, hash)).catch(() => undefined) // not there yet
+  return (whole ?? (await stat(join(blobs, `${hash}.part`)).catch(() => undefined)))?.size ?? 0
+}
+
+/** A model of the cache. */
+export interface CachedModel {
+  readonly repo: string
+  readonly folder: string
+  readonly snapshots: readonly CachedSnapshot[]
+  /** Bytes on disk, unfinished files among them. */
+  readonly bytes: number
+  /** Bytes of files that a pull has not finished. */
+  readonly unfinished: number
+  readonly usedAt: Date | undefined
+}
+
+/** One commit of it. */
+interface CachedSnapshot extends Snapshot {
+  /** The names it was pulled by. */
+  readonly revisions: readonly string[]
+}
+
+/** All models of the cache by name. FILE_UNREADABLE. */
+export async function listModels(models: string): Promise<CachedModel[]> {
+  const folders = await readdir(models).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === "ENOENT") return []
+    throw new LaminaError("FILE_UNREADABLE", `${models}: ${cause.message}`, { cause })
+  })
+  const repos = folders.sort().flatMap((folder) => repoOf(folder) ?? [])
+  return Promise.all(repos.map((repo) => describe(repoFolder(models, repo), repo)))
+}
+
+/** Takes a model off the disk, all revisions of it. FILE_UNWRITABLE. The caller holds the lock. */
+export async function removeModel({ root, lock }: RepoFolder): Promise<void> {
+  // refs first: what is half gone must not be found by its name
+  for (const part of ["refs", "snapshots", "blobs", "used"])
+    await rm(join(root, part), { recursive: true, force: true }).catch((cause: Error) => {
+      throw new LaminaError("FILE_UNWRITABLE", `${join(root, part)}: ${cause.message}`, { cause })
+    })
+  await rm(lock, { force: true })
+  await rm(root, { recursive: true, force: true })
+}
+
+async function describe(repo: RepoFolder, name: string): Promise<CachedModel> {
+  const refs = await listFiles(join(repo.root, "refs"))
+  const commits = await Promise.all(refs.map(async (ref) => ({ ref, commit: await readRef(repo.ref(ref)) })))
+  const folders = await readdir(join(repo.root, "snapshots")).catch(() => []) // none was finished
+  const snapshots = folders.sort().map(async (commit) => ({
+    commit,
+    folder: repo.snapshot(commit),
+    files: await listFiles(repo.snapshot(commit)),
+    revisions: commits.filter((entry) => entry.commit === commit).map(({ ref }) => ref),
+  }))
+  const blobs = await listFiles(repo.blobs)
+  const sizes = await Promise.all(blobs.map(async (blob) => (await stat(join(repo.blobs, blob))).size))
+  const sum = (which: (blob: string) => boolean): number =>
+    sizes.reduce((total, size, i) => total + (which(blobs[i] ?? "") ? size : 0), 0)
+  return {
+    repo: name,
+    folder: repo.root,
+    snapshots: await Promise.all(snapshots),
+    bytes: sum(() => true),
+    unfinished: sum((blob) => blob.endsWith(".part")),
+    usedAt: (await stat(repo.used).catch(() => undefined))?.mtime,
+  }
+}
+
+/** `models--org--repo` -> `org/repo`; undefined for another folder. */
+function repoOf(folder: string): string | undefined {
+  const { org, repo } = /^models--(?<org>\w[\w.-]*?)--(?<repo>\w[\w.-]*)$/.exec(folder)?.groups ?? {}
+  return org === undefined ? undefined : `${org}/${repo}`
 }

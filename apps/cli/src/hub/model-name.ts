@@ -1,3 +1,5 @@
+import { LaminaError } from "@lamina/protocol/errors"
+
 /** A model of a hub as written on a command line: `org/repo`, `org/repo:Q4_K_M`, `org/repo@revision:file.gguf`. */
 export interface ModelName {
   /** `org/repo` */
@@ -19,6 +21,15 @@ export function parseModelName(text: string): ModelName | undefined {
   if (repo === undefined || !isSafePath(repo) || !isSafePath(revision)) return undefined
   if (file !== undefined && !isSafePath(file)) return undefined
   return { repo, revision, file }
+}
+
+/** `parseModelName` of a command's argument. USAGE. */
+export function requireModelName(text: string): ModelName {
+  const name = parseModelName(text)
+  if (name !== undefined) return name
+  throw new LaminaError("USAGE", `expected a model of a hub, org/repo or org/repo:FILE, got ${JSON.stringify(text)}`, {
+    hint: "for example HuggingFaceTB/SmolLM2-135M-Instruct",
+  })
 }
 
 /** The name as people write it. */
