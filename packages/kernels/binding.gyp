@@ -28,12 +28,16 @@
       "cflags_cc!": ["-fno-exceptions"],
       "conditions": [
         ["OS=='linux'", { "libraries": ["-ldl", "-pthread"] }],
-        ["OS!='win' and target_arch=='x64'", { "dependencies": ["avx2", "avx512", "avx512bf16", "amx"] }]
+        ["OS!='win' and target_arch=='x64'", { "dependencies": ["avx2", "avx512", "avx512bf16", "amx"] }],
+        ["target_arch=='arm64'", { "dependencies": ["neon"] }]
       ]
     },
     { "target_name": "portable", "type": "static_library", "sources": ["native/simd/isa_portable.cpp"] }
   ],
   "conditions": [
+    ["target_arch=='arm64'", {
+      "targets": [{ "target_name": "neon", "type": "static_library", "sources": ["native/simd/isa_neon.cpp"] }]
+    }],
     ["OS!='win' and target_arch=='x64'", {
       "targets": [
         { "target_name": "avx2", "type": "static_library", "sources": ["native/simd/isa_avx2.cpp"], "cflags": ["-mavx2", "-mfma", "-mf16c"],

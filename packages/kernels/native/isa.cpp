@@ -19,6 +19,10 @@ namespace lamina {
 
 const KernelSet& portable_kernels();
 
+#if defined(__aarch64__)
+const KernelSet& neon_kernels();
+#endif
+
 #if defined(__x86_64__)
 const KernelSet& avx2_kernels();
 const KernelSet& avx512_kernels();
@@ -67,9 +71,6 @@ Features detect() {
   f.amx = f.avx512bf16 && amx_bits && request_tiles();
   return f;
 }
-#else
-Features detect() { return {}; }
-#endif
 
 const Features& features() {
   static const Features found = detect();
@@ -104,6 +105,8 @@ double time_family(const GemmFamily& family) {
   return best;
 }
 
+#endif
+
 struct Choices {
   Isa isa[5];
   const char* names[5];
@@ -129,6 +132,9 @@ Choices list_choices() {
   if (bf16_dot_family()) c.offer("avx512bf16", avx512_kernels(), bf16_dot_family());
   if (f.avx512) c.offer("avx512", avx512_kernels(), nullptr);
   if (f.avx2) c.offer("avx2", avx2_kernels(), nullptr);
+#endif
+#if defined(__aarch64__)
+  c.offer("neon", neon_kernels(), nullptr);
 #endif
   c.offer("portable", portable_kernels(), nullptr);
 #if defined(__x86_64__)

@@ -6,7 +6,7 @@ namespace lamina {
 // The instruction set in use: kernels, and how the products of precision bf16 are computed. Chosen once per process by
 // cpuid (and a short calibration: some processors multiply bf16 slower than f32), or named by LAMINA_ISA or set_isa.
 struct Isa {
-  const char* name;  // "amx", "avx512bf16", "avx512", "avx2" or "portable"
+  const char* name;  // "amx", "avx512bf16", "avx512", "avx2", "neon" or "portable"
   const KernelSet* kernels;
   const GemmFamily* bf16;  // family of precision "bf16"; the f32 one where that is faster or bf16 is missing
   const AttentionBf16* bf16_attention;  // nullptr: f32

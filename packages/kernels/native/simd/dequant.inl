@@ -11,6 +11,10 @@ inline vf bytes_to_float(const int8_t* p) {
 #elif LAMINA_LANES == 8
   return reinterpret_cast<vf>(
       _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))));
+#elif defined(LAMINA_NEON)
+  uint32_t four;
+  memcpy(&four, p, 4);
+  return (vf)vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_u32(vdup_n_u32(four))))));
 #else
   vf v;
   for (int i = 0; i < L; i++) v[i] = static_cast<float>(p[i]);
@@ -23,6 +27,10 @@ inline vi widened(const uint8_t* p) {
   return reinterpret_cast<vi>(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 #elif LAMINA_LANES == 8
   return reinterpret_cast<vi>(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+#elif defined(LAMINA_NEON)
+  uint32_t four;
+  memcpy(&four, p, 4);
+  return (vi)vmovl_u16(vget_low_u16(vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(four)))));
 #else
   vi v;
   for (int i = 0; i < L; i++) v[i] = p[i];
@@ -82,6 +90,11 @@ inline vf nf4_levels(vi codes) {
   const __m256 low = _mm256_permutevar8x32_ps(_mm256_load_ps(kNf4Levels), index),
                high = _mm256_permutevar8x32_ps(_mm256_load_ps(kNf4Levels + 8), index);
   return reinterpret_cast<vf>(_mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(index, 28))));
+#elif defined(LAMINA_NEON)
+  // Byte b of lane i comes from byte 4 code + b of the table.
+  const uint8_t* table = reinterpret_cast<const uint8_t*>(kNf4Levels);
+  const uint32x4_t bytes = vmlaq_n_u32(vdupq_n_u32(0x03020100u), (uint32x4_t)codes, 0x04040404u);
+  return (vf)vqtbl4q_u8(vld1q_u8_x4(table), vreinterpretq_u8_u32(bytes));
 #else
   vf v;
   for (int i = 0; i < L; i++) v[i] = kNf4Levels[codes[i]];
@@ -94,6 +107,8 @@ inline vf halves_to_float(const uint16_t* p) {
   return reinterpret_cast<vf>(_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
 #elif LAMINA_LANES == 8
   return reinterpret_cast<vf>(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+#elif defined(LAMINA_NEON)
+  return (vf)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
 #else
   vf v;
   for (int i = 0; i < L; i++) v[i] = half_to_float(p[i]);
@@ -108,6 +123,8 @@ inline vf bf16_to_float(const uint16_t* p) {
 #elif LAMINA_LANES == 8
   return reinterpret_cast<vf>(
       _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16));
+#elif defined(LAMINA_NEON)
+  return (vf)vshll_n_u16(vld1_u16(p), 16);
 #else
   vi v;
   for (int i = 0; i < L; i++) v[i] = static_cast<int32_t>(static_cast<uint32_t>(p[i]) << 16);

@@ -28,13 +28,20 @@ inline void tile(long depth, const float* a, long lda, const float* b, long ldb,
 
 typedef void (*TileFn)(long, const float*, long, const float*, long, float*, long, bool);
 
+#if defined(LAMINA_NEON)
+constexpr int MR = 12;  // 24 sums, 2 of b and the rest for a, of 32 registers
+#else
 constexpr int MR = LAMINA_LANES == 16 ? 14 : LAMINA_LANES == 8 ? 6 : 4;
+#endif
 
 #if LAMINA_LANES == 16
 constexpr TileFn kTiles[MR + 1] = {nullptr, tile<1>, tile<2>,  tile<3>,  tile<4>,  tile<5>,  tile<6>, tile<7>,
                                    tile<8>, tile<9>, tile<10>, tile<11>, tile<12>, tile<13>, tile<14>};
 #elif LAMINA_LANES == 8
 constexpr TileFn kTiles[MR + 1] = {nullptr, tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>};
+#elif defined(LAMINA_NEON)
+constexpr TileFn kTiles[MR + 1] = {nullptr, tile<1>, tile<2>, tile<3>,  tile<4>,  tile<5>, tile<6>,
+                                   tile<7>, tile<8>, tile<9>, tile<10>, tile<11>, tile<12>};
 #else
 constexpr TileFn kTiles[MR + 1] = {nullptr, tile<1>, tile<2>, tile<3>, tile<4>};
 #endif
@@ -54,18 +61,21 @@ inline void tile_any(int rows, long cols, long depth, const float* a, long lda, 
   for (int i = 0; i < rows; i++) memcpy(c + i * ldc, part + i * NR, static_cast<size_t>(cols) * sizeof(float));
 }
 
-// Packed as [k][MR]; each store of L floats overlaps the next k, so a block needs L floats of slack.
+// Packed as [k][MR]; where MR is not whole vectors each store of L floats overlaps the next k, so a block needs L
+// floats of slack.
 void pack_a_f32(const float* a, long lda, int rows, long depth, void* block) {
-  static_assert(MR <= L, "one group of L rows");
+  static_assert(MR <= L || MR % L == 0, "one group of L rows, or whole ones");
   float* out = static_cast<float*>(block);
-  for (long k = 0; k < depth; k += L) {
-    vf r[L];
+  for (long k = 0; k < depth; k += L)
+    for (int group = 0; group < MR; group += L) {
+      vf r[L];
 #pragma GCC unroll 16
-    for (int i = 0; i < L; i++) r[i] = i < rows ? load_part(a + i * lda + k, depth - k) : vf{};
-    transpose(r);
-    const long count = min_of(L, depth - k);
-    for (long j = 0; j < count; j++) store(out + (k + j) * MR, r[j]);
-  }
+      for (int i = 0; i < L; i++)
+        r[i] = group + i < rows ? load_part(a + (group + i) * lda + k, depth - k) : vf{};
+      transpose(r);
+      const long count = min_of(L, depth - k);
+      for (long j = 0; j < count; j++) store(out + (k + j) * MR + group, r[j]);
+    }
 }
 
 template <Format F>

@@ -3,6 +3,8 @@
 #include <cstring>
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(LAMINA_NEON)
+#include <arm_neon.h>
 #endif
 
 #include "../kernels.hpp"

@@ -141,6 +141,10 @@ inline vf sums_of(vf (&r)[L]) {
 inline float half_to_float(uint16_t bits) {
 #if defined(__F16C__) || defined(__AVX512F__)
   return _cvtsh_ss(bits);
+#elif defined(LAMINA_NEON)
+  __fp16 half;
+  memcpy(&half, &bits, 2);
+  return static_cast<float>(half);
 #else
   const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16;
   const uint32_t magnitude = bits & 0x7fffu;

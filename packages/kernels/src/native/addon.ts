@@ -79,7 +79,7 @@ export interface Addon {
   setThreads(count: number): number
   threads(): number
   processors(): number
-  /** Instruction set in use: amx, avx512bf16, avx512, avx2 or portable. */
+  /** Instruction set in use: amx, avx512bf16, avx512, avx2, neon or portable. */
   isa(): string
   /** Arithmetic behind precision "bf16": bf16-amx, bf16-dot, or f32 where that is faster. */
   bf16Family(): string
