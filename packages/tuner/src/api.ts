@@ -205,6 +205,37 @@ export interface GenerationResult {
   readonly tokensPerSecond: number
 }
 
+/** A question and its possible answers, one of them right. */
+export interface ChoiceQuestion {
+  readonly prompt: string
+  /** What every answer begins with; tokenized apart from the prompt, as a response is in training. */
+  readonly lead?: string
+  /** At least two. */
+  readonly choices: readonly string[]
+  /** Index of the right one. */
+  readonly answer: number
+}
+
+export interface ChoiceJob {
+  readonly base: Base
+  readonly adapters?: readonly Adapter[]
+  readonly questions: readonly ChoiceQuestion[]
+  /** Tokens of prompt and choice together, at most; default: the model's context length. */
+  readonly context?: number
+  readonly compute?: Precision
+}
+
+export interface ChoiceResult {
+  /** Share of questions, 0 to 1, whose right choice has the highest log-likelihood. */
+  readonly accuracy: number
+  /** The same with the log-likelihood over the choice's UTF-8 bytes. */
+  readonly accuracyPerByte: number
+  /** Questions that lost the beginning of their prompt. */
+  readonly shortened: number
+  /** Per question, per choice: natural log, summed over tokens. */
+  readonly logLikelihoods: readonly (readonly number[])[]
+}
+
 /** How much of a job is done, in units that all take about as long. */
 export interface JobCount {
   readonly done: number
@@ -218,7 +249,7 @@ export interface JobOptions {
   readonly onProgress?: (progress: TrainingProgress) => void
   /** Generation, after every token. */
   readonly onToken?: (token: GeneratedToken) => void
-  /** Evaluation (passes) and generation (answers). */
+  /** Evaluation (rows), generation (answers) and judging (questions). */
   readonly onCount?: (count: JobCount) => void
 }
 
@@ -232,5 +263,6 @@ export interface TunerPool {
   train(job: TrainingJob, options?: JobOptions): Promise<TrainingResult>
   evaluate(job: EvaluationJob, options?: JobOptions): Promise<EvaluationResult>
   generate(job: GenerationJob, options?: JobOptions): Promise<GenerationResult>
+  judge(job: ChoiceJob, options?: JobOptions): Promise<ChoiceResult>
   close(): Promise<void>
 }

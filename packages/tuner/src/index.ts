@@ -1,6 +1,9 @@
 export type {
   Base,
   BasePrecision,
+  ChoiceJob,
+  ChoiceQuestion,
+  ChoiceResult,
   DataFields,
   DataSource,
   EvaluationJob,
@@ -42,6 +45,7 @@ export type { TokenDocument } from "./data/tokens.js"
 
 export { corpusBleu } from "./judge/bleu.js"
 export type { BleuScore, JudgedAnswer } from "./judge/bleu.js"
+export { judgeChoices } from "./judge/choice.js"
 export { exactMatch } from "./judge/exact-match.js"
 export { rougeL } from "./judge/rouge.js"
 export type { RougeScore } from "./judge/rouge.js"

@@ -1,4 +1,6 @@
 import type {
+  ChoiceJob,
+  ChoiceResult,
   EvaluationJob,
   EvaluationResult,
   GeneratedToken,
@@ -26,7 +28,8 @@ export type Work =
   | { readonly kind: "train"; readonly job: TrainingJob }
   | { readonly kind: "evaluate"; readonly job: EvaluationJob }
   | { readonly kind: "generate"; readonly job: GenerationJob }
-export type WorkResult = TrainingResult | EvaluationResult | GenerationResult
+  | { readonly kind: "judge"; readonly job: ChoiceJob }
+export type WorkResult = TrainingResult | EvaluationResult | GenerationResult | ChoiceResult
 
 /** Pool -> worker. One piece of work at a time; `abort` means the current one. */
 export type ToWorker = Work | { readonly kind: "abort" }

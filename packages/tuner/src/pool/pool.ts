@@ -1,6 +1,6 @@
 import { LaminaError } from "@lamina/protocol/errors"
 
-import type { EvaluationResult, GenerationResult, JobOptions, TrainingResult, TunerPool } from "../api.js"
+import type { ChoiceResult, EvaluationResult, GenerationResult, JobOptions, TrainingResult, TunerPool } from "../api.js"
 import { chooseKernels } from "./choose-kernels.js"
 import type { PoolBackend, Work, WorkerSetup, WorkResult } from "./messages.js"
 import { startWorker } from "./worker-slot.js"
@@ -62,6 +62,10 @@ class WorkerPool implements TunerPool {
 
   generate(job: Extract<Work, { kind: "generate" }>["job"], options: JobOptions = {}): Promise<GenerationResult> {
     return this.#enqueue({ kind: "generate", job }, options) as Promise<GenerationResult>
+  }
+
+  judge(job: Extract<Work, { kind: "judge" }>["job"], options: JobOptions = {}): Promise<ChoiceResult> {
+    return this.#enqueue({ kind: "judge", job }, options) as Promise<ChoiceResult>
   }
 
   /** Jobs that have not ended fail with INTERNAL; a checkpoint on disk stays good. */

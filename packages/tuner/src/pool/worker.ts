@@ -6,6 +6,7 @@ import { initKernels } from "@lamina/kernels"
 import type { JobCount } from "../api.js"
 import { evaluate } from "../evaluate/evaluate.js"
 import { generate } from "../generate/generate.js"
+import { judgeChoices } from "../judge/choice.js"
 import { train } from "../train/train.js"
 import { failureOf } from "./failure.js"
 import type { FromWorker, ToWorker, Work, WorkerSetup, WorkResult } from "./messages.js"
@@ -30,6 +31,8 @@ async function perform(work: Work, signal: AbortSignal): Promise<WorkResult> {
       return evaluate(work.job, { signal, onCount })
     case "generate":
       return generate(work.job, { signal, onCount, onToken: (token) => send({ kind: "token", token }) })
+    case "judge":
+      return judgeChoices(work.job, { signal, onCount })
   }
 }
 
