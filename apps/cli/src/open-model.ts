@@ -18,7 +18,7 @@ export interface ModelOptions {
 }
 
 /** A model that is ready to run. */
-interface OpenModel {
+export interface OpenModel {
   /** The part of every job that says what is run, and how. */
   readonly job: {
     readonly base: Base

@@ -1,28 +1,52 @@
-import type { EvaluationResult } from "@lamina/tuner"
+import { writeFile } from "node:fs/promises"
 
-import { dataSource } from "../data-source.js"
+import { LaminaError } from "@lamina/protocol/errors"
+
+import { exact, generated } from "../eval/answers.js"
+import { choice } from "../eval/choice.js"
+import type { Outcome, TaskOptions } from "../eval/evaluation.js"
+import { perplexity } from "../eval/perplexity.js"
 import { untilInterrupted } from "../interrupt.js"
 import { openModel } from "../open-model.js"
 import type { ModelOptions } from "../open-model.js"
+import { countView } from "../output/count-view.js"
 import { printJson } from "../output/json.js"
 
-interface EvalOptions extends ModelOptions {
-  readonly data: string
+const TASKS = {
+  perplexity: { run: perplexity, unit: "rows" },
+  choice: { run: choice, unit: "questions" },
+  exact: { run: exact, unit: "answers" },
+  generate: { run: generated, unit: "answers" },
+} as const
+
+interface EvalOptions extends ModelOptions, TaskOptions {
+  readonly task: keyof typeof TASKS
+  readonly out?: string
   readonly json?: boolean
 }
 
-/** `lamina eval`: natural log, mean over predicted tokens; windows of the context length that do not overlap. */
-export async function evalCommand(model: string, options: EvalOptions): Promise<void> {
-  const data = dataSource([options.data])
-  const { job, pool } = await openModel(model, options)
+/** `lamina eval`: one task over a file of data; docs/evaluation.md defines the figures. */
+export async function evalCommand(path: string, options: EvalOptions): Promise<void> {
+  const { run, unit } = TASKS[options.task]
+  const model = await openModel(path, options)
+  const view = countView(unit, process.stderr)
+  let outcome: Outcome
   try {
-    print(await untilInterrupted((signal) => pool.evaluate({ ...job, data }, { signal })), options.json)
+    outcome = await untilInterrupted((signal) =>
+      run({ model, options, signal, onCount: (count) => view.update(count) }),
+    )
   } finally {
-    await pool.close()
+    view.close()
+    await model.pool.close()
   }
+  if (options.out !== undefined) await writeItems(options.out, outcome.items)
+  if (options.json) printJson(outcome.figures)
+  else process.stdout.write(`${outcome.line}\n`)
 }
 
-function print({ loss, perplexity, tokens }: EvaluationResult, json: boolean | undefined): void {
-  if (json) printJson({ loss, perplexity, tokens })
-  else process.stdout.write(`loss ${loss.toFixed(4)}   perplexity ${perplexity.toFixed(2)}   ${tokens} tokens\n`)
+async function writeItems(path: string, items: Outcome["items"]): Promise<void> {
+  if (items === undefined) throw new LaminaError("USAGE", "--out: perplexity has no answers to write")
+  await writeFile(path, items.map((item) => `${JSON.stringify(item)}\n`).join("")).catch((cause: Error) => {
+    throw new LaminaError("FILE_UNWRITABLE", `${path}: ${cause.message}`, { cause })
+  })
 }

@@ -37,3 +37,8 @@ export function formatBytes(bytes: number): string {
   const power = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3))
   return power === 0 ? `${bytes} B` : `${(bytes / 1000 ** power).toFixed(1)} ${units[power]}`
 }
+
+/** 0.41257 -> "41.26 %". */
+export function percent(share: number): string {
+  return `${(100 * share).toFixed(2)} %`
+}

@@ -1,17 +1,12 @@
 import { Option } from "commander"
 import type { Command } from "commander"
 
-import { numberList, positiveInt } from "../arguments.js"
+import { appended, numberList, positiveInt } from "../arguments.js"
 import { addModelOptions, json } from "./options.js"
 
 /** eval, aggregate, export. */
 export function addModelTools(program: Command): void {
-  addModelOptions(
-    program
-      .command("eval <model>")
-      .description("perplexity of a model on a text, with or without PEFT adapters")
-      .requiredOption("--data <file>", ".txt, .jsonl or .csv; a text file is one document"),
-  ).action(async (model, options) => (await import("../commands/eval.js")).evalCommand(model, options))
+  addEval(program)
   program
     .command("aggregate <adapter...>")
     .description("combine PEFT adapter folders exactly, and report the error per module")
@@ -29,4 +24,30 @@ export function addModelTools(program: Command): void {
     .option("--token-file <file>", "the coordinator's admin.token, with a URL")
     .addOption(json())
     .action(async (source, options) => (await import("../commands/export.js")).exportCommand(source, options))
+}
+
+function addEval(program: Command): void {
+  const command = program
+    .command("eval <model>")
+    .description("judge a model on a file of data, with or without PEFT adapters")
+    .requiredOption("--data <file>", "text for perplexity; .jsonl, .json or .csv for the other tasks")
+    .addOption(
+      new Option("--task <name>", "what to judge by")
+        .choices(["perplexity", "choice", "exact", "generate"])
+        .default("perplexity"),
+    )
+    .option("--limit <number>", "only so many questions or prompts", positiveInt)
+    .addOption(
+      new Option("--choices <style>", "what of an option is scored (choice)")
+        .choices(["text", "letter"])
+        .default("text"),
+    )
+    .option("--prompt-field <name>", "column of the prompt (exact, generate)")
+    .option("--response-field <name>", "column of the reference (exact, generate)")
+    .option("--max-tokens <number>", "tokens of an answer, at most (exact, generate)", positiveInt, 256)
+    .option("--stop <text>", "end an answer before this text; may be given several times", appended, [])
+    .option("--out <file>", "write every question or prompt with its answer as JSON lines")
+  addModelOptions(command).action(async (model, options) =>
+    (await import("../commands/eval.js")).evalCommand(model, options),
+  )
 }

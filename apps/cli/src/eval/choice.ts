@@ -1,0 +1,20 @@
+import { choiceQuestion, readRecords } from "@lamina/tuner"
+
+import { percent } from "../output/table.js"
+import type { Evaluation, Outcome } from "./evaluation.js"
+
+/** Multiple choice by likelihood; `chance` is what guessing gets. */
+export async function choice({ model, options, signal, onCount }: Evaluation): Promise<Outcome> {
+  const records = (await readRecords(options.data)).slice(0, options.limit)
+  const questions = records.map((record) => choiceQuestion(record, options.choices))
+  const result = await model.pool.judge({ ...model.job, questions }, { signal, onCount })
+  const { accuracy, accuracyPerByte, shortened, logLikelihoods } = result
+  const chance = questions.reduce((sum, { choices }) => sum + 1 / choices.length, 0) / questions.length
+  return {
+    figures: { task: "choice", questions: questions.length, accuracy, accuracyPerByte, chance, shortened },
+    line:
+      `accuracy ${percent(accuracy)}   per byte ${percent(accuracyPerByte)}   chance ${percent(chance)}   ` +
+      `${questions.length} questions${shortened > 0 ? `, ${shortened} shortened` : ""}`,
+    items: questions.map((question, i) => ({ ...question, logLikelihoods: logLikelihoods[i] })),
+  }
+}
