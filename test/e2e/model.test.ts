@@ -67,3 +67,18 @@ _lamina; printf '%s\\n' "\${COMPREPLY[@]}"`
   expect(complete("lamina", "model", "p")).toEqual(["pull"])
   expect(complete("lamina", "model", "pull", "--r")).toEqual(["--revision"])
 })
+
+test("a quantized model tells its error and is inspected and evaluated like any other", async () => {
+  const out = join(home, "q4")
+  const quantized = await lamina("model", "quantize", "models/tiny", "--format", "q4", "--out", out, "--json")
+  const summary = lastLine(quantized) as { relativeError: number; tensors: { name: string; relativeError: number }[] }
+  expect(summary.tensors.length).toBe(1 + 6 * 7)
+  const errors = summary.tensors.map(({ relativeError }) => relativeError)
+  expect(summary.relativeError).toBeGreaterThan(Math.min(...errors))
+  expect(summary.relativeError).toBeLessThan(Math.max(...errors))
+  const inspected = await lamina("model", "inspect", out, "--json")
+  expect(lastLine(inspected)).toMatchObject({ architecture: "llama", tokens: 4096 })
+  expect((await lamina("model", "quantize", "models/tiny", "--format", "q4", "--out", out)).status).toBe(1)
+  const unknown = ["--format", "q4", "--keep", "nothing*", "--out", join(home, "x")]
+  expect((await lamina("model", "quantize", "models/tiny", ...unknown)).status).toBe(2)
+})

@@ -30,7 +30,7 @@ export type {
   WeightFormat,
 } from "./frozen.js"
 export { dequantize, dequantizeRow } from "./dequantize.js"
-export { quantizationError, quantize, QUANTIZED_TO, Quantizer, requantize } from "./quantize.js"
+export { quantizationError, quantize, QUANTIZED_TO, Quantizer, requantize, squaredError } from "./quantize.js"
 export type { DenseWeight, TargetFormat } from "./quantize.js"
 export { decodeBf16, decodeF16, encodeBf16, encodeF16 } from "./float-bits.js"
 export { dropHash, dropMask } from "./drop-hash.js"

@@ -48,6 +48,15 @@ export function requantize<Format extends TargetFormat>(weight: FrozenWeight, fo
  * f64.
  */
 export function quantizationError(exact: FrozenWeight, approximation: FrozenWeight): number {
+  const { errorSq, normSq } = squaredError(exact, approximation)
+  return errorSq === 0 ? 0 : Math.sqrt(errorSq / normSq)
+}
+
+/** ||W' - W||_F^2 and ||W||_F^2, which add up over several W; see `quantizationError`. */
+export function squaredError(
+  exact: FrozenWeight,
+  approximation: FrozenWeight,
+): { readonly errorSq: number; readonly normSq: number } {
   checkFrozen("exact", exact)
   checkFrozen("approximation", approximation)
   if (exact.rows !== approximation.rows || exact.cols !== approximation.cols)
@@ -67,7 +76,7 @@ export function quantizationError(exact: FrozenWeight, approximation: FrozenWeig
       normSq += want[j]! ** 2
     }
   }
-  return errorSq === 0 ? 0 : Math.sqrt(errorSq / normSq)
+  return { errorSq, normSq }
 }
 
 /** Makes a W (M,N) of `format` out of f32 rows that come one at a time, each once, in any order; see `quantize`. */

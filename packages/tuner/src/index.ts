@@ -25,11 +25,15 @@ export type {
   TunerPool,
 } from "./api.js"
 
+export { inspectModel } from "./weights/inspect-model.js"
+export type { ModelReport } from "./weights/inspect-model.js"
 export { loadBase } from "./weights/load-base.js"
 export { readModelConfig } from "./weights/model-config.js"
 export { openModelFiles } from "./weights/model-files.js"
 export type { ModelFiles } from "./weights/model-files.js"
 export { moduleShapes } from "./weights/module-shapes.js"
+export { quantizeModel } from "./weights/quantize-model.js"
+export type { QuantizedTensor } from "./weights/quantize-model.js"
 export { saveBase } from "./weights/save-base.js"
 export { sharedBase } from "./weights/shared-base.js"
 

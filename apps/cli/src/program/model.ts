@@ -1,8 +1,10 @@
+import { Option } from "commander"
 import type { Command } from "commander"
 
+import { positiveInt } from "../arguments.js"
 import { json } from "./options.js"
 
-/** model pull, list, remove. */
+/** model pull, list, remove, inspect, quantize. */
 export function addModel(program: Command): void {
   const model = program
     .command("model")
@@ -33,6 +35,11 @@ Environment: HF_ENDPOINT (a mirror), HF_TOKEN (for gated and private models),
 HF_HUB_OFFLINE=1 (never fetch), HTTPS_PROXY, LAMINA_HOME (the cache is its models folder).`,
     )
     .action(async (name, options) => (await import("../commands/model/pull.js")).pullCommand(name, options))
+  addCacheCommands(model)
+  addWeightCommands(model)
+}
+
+function addCacheCommands(model: Command): void {
   model
     .command("list")
     .description("the models in the cache: size, files, revision, when last used")
@@ -43,4 +50,41 @@ HF_HUB_OFFLINE=1 (never fetch), HTTPS_PROXY, LAMINA_HOME (the cache is its model
     .description("take a model out of the cache")
     .addOption(json())
     .action(async (name, options) => (await import("../commands/model/remove.js")).removeCommand(name, options))
+}
+
+function addWeightCommands(model: Command): void {
+  model
+    .command("inspect <model>")
+    .description("what a model is: architecture, tensors, quantization, tokenizer, memory to hold and to train it")
+    .option("--tensors", "list every tensor with its type, shape and size")
+    .option("--rank <number>", "LoRA rank that memory for training is counted with", positiveInt, 16)
+    .option("--tokens <number>", "tokens of a training step that memory is counted with", positiveInt, 512)
+    .addOption(json())
+    .addHelpText(
+      "after",
+      "\nExamples:\n  lamina model inspect org/repo --tensors\n  lamina model inspect model.gguf --json",
+    )
+    .action(async (name, options) => (await import("../commands/model/inspect.js")).inspectCommand(name, options))
+  model
+    .command("quantize <model>")
+    .description("write a model in another format, with the error it made per tensor")
+    .addOption(
+      new Option("--format <name>", "format of the linears")
+        .choices(["q8", "q4", "nf4", "f16", "bf16"])
+        .makeOptionMandatory(),
+    )
+    .requiredOption("--out <folder>", "new or empty folder to write")
+    .option("--keep <glob...>", "linears that stay as they are, e.g. lm_head '*.down_proj'")
+    .addOption(json())
+    .addHelpText(
+      "after",
+      `
+Formats: q8 (8 bits, a scale per 32), q4 (4 bits, scale and minimum per 32),
+nf4 (QLoRA's 4 bits, double quantization), f16, bf16. Every command takes the folder as its <model>.
+
+Examples:
+  lamina model quantize org/repo --format q4 --out model-q4
+  lamina model quantize org/repo --format nf4 --keep model.embed_tokens --out model-nf4`,
+    )
+    .action(async (name, options) => (await import("../commands/model/quantize.js")).quantizeCommand(name, options))
 }

@@ -9,6 +9,7 @@ import { parseModelConfig } from "./model-config.js"
 import type { CheckpointConfig } from "./model-config.js"
 import { openModelFiles } from "./model-files.js"
 import { linearShapes, normNames } from "./module-shapes.js"
+import { formatOf } from "./quantized-format.js"
 import { linearTensors, readLinear } from "./read-linear.js"
 import type { ExpectedTensor } from "./read-linear.js"
 import type { TensorStore } from "./safetensors-file.js"
@@ -28,7 +29,7 @@ export async function loadBase(path: string, options: { precision: BasePrecision
     const linears: Record<string, FrozenWeight> = {}
     for (const shape of linearShapes(config.model))
       linears[shape.name] = await readLinear(store, shape, {
-        quantization: config.quantization,
+        quantization: formatOf(config.quantization, shape.name),
         precision: options.precision,
       })
     const norms: Record<string, Float32Array> = {}
@@ -49,10 +50,11 @@ async function readNorm(store: TensorStore, name: string, config: ModelConfig): 
 }
 
 /** Everything the config calls for is there with its shape, and nothing else that would have to be computed with. */
-function checkTensors(folder: string, config: CheckpointConfig, store: TensorStore): void {
-  const { quantization } = config
+export function checkTensors(folder: string, config: CheckpointConfig, store: TensorStore): void {
   const blocks = store.readFrozen !== undefined
-  const linears = linearShapes(config.model).flatMap((shape) => linearTensors(shape, { quantization, blocks }))
+  const linears = linearShapes(config.model).flatMap((shape) =>
+    linearTensors(shape, { quantization: formatOf(config.quantization, shape.name), blocks }),
+  )
   const norms = normNames(config.model).map((name): ExpectedTensor => ({
     name: `${name}.weight`,
     shape: [config.model.hidden],
@@ -89,6 +91,6 @@ function checkTensor(folder: string, { name, shape, dtypes }: ExpectedTensor, st
 /**
  * Rotation frequencies that old checkpoints carry along, and the copy of a tied head: both follow from what is read.
  */
-function isRedundant(name: string, config: ModelConfig): boolean {
+export function isRedundant(name: string, config: ModelConfig): boolean {
   return name.endsWith(".rotary_emb.inv_freq") || (config.tiedHead && /^lm_head\.weight(\.\w+)?$/.test(name))
 }

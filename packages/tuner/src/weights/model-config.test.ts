@@ -66,7 +66,7 @@ test("what a config may leave out has transformers' defaults", () => {
 
 test("our own quantized checkpoints say their format", () => {
   const stored = { quant_method: "lamina", format: "q4", block: 32 }
-  expect(parse({ quantization_config: stored }).quantization).toBe("q4")
+  expect(parse({ quantization_config: stored }).quantization?.format).toBe("q4")
 })
 
 const UNSUPPORTED: [string, object][] = [

@@ -5,8 +5,8 @@ import type { ModelConfig } from "../api.js"
 import { isJsonObject, showJson } from "../files/json.js"
 import type { JsonObject } from "../files/json.js"
 import { openModelFiles } from "./model-files.js"
-import { isQuantizedFormat, QUANTIZED_BLOCKS } from "./quantized-format.js"
-import type { QuantizedFormat } from "./quantized-format.js"
+import { isQuantizedFormat, PLAIN, QUANTIZED_BLOCKS } from "./quantized-format.js"
+import type { Quantization, QuantizedFormat } from "./quantized-format.js"
 
 const LAYERS_MAX = 1_024
 const HEADS_MAX = 4_096
@@ -16,7 +16,7 @@ const CONTEXT_MAX = 2 ** 24
 export interface CheckpointConfig {
   readonly model: ModelConfig
   /** Set when the linears are stored as `lamina model quantize` writes them. */
-  readonly quantization: QuantizedFormat | undefined
+  readonly quantization: Quantization | undefined
   /** Ids that end a document; may be empty. */
   readonly eosIds: readonly number[]
 }
@@ -106,7 +106,7 @@ function ropeTheta(config: JsonObject, path: string): number {
   return absent(config.rope_theta) ? 10_000 : real(config.rope_theta, "rope_theta", path)
 }
 
-function quantization(config: JsonObject, path: string): QuantizedFormat | undefined {
+function quantization(config: JsonObject, path: string): Quantization | undefined {
   const stored = config.quantization_config
   if (absent(stored)) return undefined
   if (!isJsonObject(stored)) throw invalid(path, `quantization_config: expected an object, got ${showJson(stored)}`)
@@ -120,7 +120,25 @@ function quantization(config: JsonObject, path: string): QuantizedFormat | undef
   const expected = QUANTIZED_BLOCKS[format]
   if (block !== expected)
     throw unsupported(path, { key: "quantization_config.block", expected: String(expected), got: block })
-  return format
+  return { format, exceptions: quantizationExceptions(stored.exceptions, path) }
+}
+
+/** Linear -> format, of `quantization_config.exceptions`. */
+function quantizationExceptions(stored: unknown, path: string): Map<string, QuantizedFormat | undefined> {
+  if (absent(stored)) return new Map()
+  if (!isJsonObject(stored))
+    throw invalid(path, `quantization_config.exceptions: expected an object, got ${showJson(stored)}`)
+  return new Map(
+    Object.entries(stored).map(([name, format]) => {
+      if (format === PLAIN) return [name, undefined]
+      if (isQuantizedFormat(format)) return [name, format]
+      const expected = `one of ${PLAIN}, ${Object.keys(QUANTIZED_BLOCKS).join(", ")}`
+      throw invalid(
+        path,
+        `quantization_config.exceptions.${name.slice(0, 80)}: expected ${expected}, got ${showJson(format)}`,
+      )
+    }),
+  )
 }
 
 function eosIds(config: JsonObject, path: string): number[] {

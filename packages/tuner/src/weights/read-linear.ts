@@ -1,11 +1,12 @@
 import { frozenArrays, frozenOf, KernelError, Quantizer, requantize } from "@lamina/kernels"
-import type { FrozenArray, FrozenValues, FrozenWeight } from "@lamina/kernels"
+import type { FrozenArray, FrozenValues, FrozenWeight, WeightFormat } from "@lamina/kernels"
 import { LaminaError } from "@lamina/protocol/errors"
 
 import type { BasePrecision, ModuleShape } from "../api.js"
-import { BLOCK_TYPES } from "../gguf/block-rows.js"
+import { BLOCK_TYPES, blockReader } from "../gguf/block-rows.js"
 import { decodeFloats, readFloats } from "./float-tensor.js"
-import type { QuantizedFormat } from "./quantized-format.js"
+import { formatOf } from "./quantized-format.js"
+import type { Quantization, QuantizedFormat } from "./quantized-format.js"
 import type { TensorStore } from "./safetensors-file.js"
 
 /**
@@ -68,6 +69,12 @@ export async function readLinear(
     if (!(cause instanceof KernelError)) throw cause
     throw new LaminaError("WEIGHTS_MALFORMED", `${store.tensors.get(name)?.file}: ${name}: ${cause.message}`, { cause })
   }
+}
+
+/** The format in which a linear lies in the file, which must hold it. */
+export function storedFormat(store: TensorStore, linear: string, quantization: Quantization | undefined): WeightFormat {
+  const dtype = store.tensors.get(`${linear}.weight`)?.dtype ?? ""
+  return formatOf(quantization, linear) ?? blockReader(dtype)?.format ?? FLOATS[dtype as keyof typeof FLOATS]
 }
 
 /** A linear that lies quantized in the file; undefined for a plain one. */

@@ -35,7 +35,7 @@ export interface TensorInfo<Type extends string = string> {
 }
 
 /** Bytes a tensor of this type and shape takes; Infinity or inexact beyond 2^53. */
-function tensorBytes(dtype: TensorType, shape: readonly number[]): number {
+export function tensorBytes(dtype: TensorType, shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, ELEMENT_BYTES[dtype])
 }
 

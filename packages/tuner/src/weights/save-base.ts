@@ -10,8 +10,7 @@ import { writeAtomically } from "../files/write-atomically.js"
 import { writeTokenizer } from "../tokenizer/write-tokenizer.js"
 import { openModelFiles } from "./model-files.js"
 import type { ModelFiles } from "./model-files.js"
-import { isQuantizedFormat, QUANTIZED_BLOCKS } from "./quantized-format.js"
-import type { QuantizedFormat } from "./quantized-format.js"
+import { quantizationConfig } from "./quantized-format.js"
 import { tensorName } from "./read-linear.js"
 import { writeSafetensors } from "./safetensors-write.js"
 import type { TensorData } from "./safetensors-write.js"
@@ -19,9 +18,9 @@ import type { TensorData } from "./safetensors-write.js"
 /**
  * Writes a base to a folder of its own in the format it has in memory: f32, bf16 and f16 as transformers reads them,
  * quantized ones as `X.weight` with `X.weight.scales` and so on (docs/weights.md) and `quantization_config` in
- * config.json. All linears then have one format. Loading it with
- * precision "stored" gives the same bytes; the files' bytes depend on the base alone. config.json comes last, so that a
- * folder cut off half way does not load. FILE_UNWRITABLE, FILE_UNREADABLE, MODEL_CONFIG.
+ * config.json. Loading it with precision "stored" gives the same bytes; the files' bytes depend on the
+ * base alone. config.json comes last, so that a folder cut off half way does not load. FILE_UNWRITABLE,
+ * FILE_UNREADABLE, MODEL_CONFIG.
  */
 export async function saveBase(base: Base, folder: string): Promise<void> {
   if (resolve(folder) === resolve(base.folder))
@@ -35,11 +34,11 @@ export async function saveBase(base: Base, folder: string): Promise<void> {
 }
 
 async function writeModel(base: Base, files: ModelFiles, folder: string): Promise<void> {
-  const format = quantizedFormat(base)
   const config: Record<string, unknown> = { ...(await files.config()) }
   delete config.quantization_config
-  if (format !== undefined)
-    config.quantization_config = { quant_method: "lamina", format, block: QUANTIZED_BLOCKS[format] }
+  const formats = Object.entries(base.linears).map(([name, { format }]) => [name, format] as const)
+  const quantization = quantizationConfig(new Map(formats))
+  if (quantization !== undefined) config.quantization_config = quantization
   const tensors = new Map<string, TensorData>()
   for (const [name, weight] of Object.entries(base.linears))
     for (const [key, data] of linearData(name, weight)) tensors.set(key, data)
@@ -49,19 +48,6 @@ async function writeModel(base: Base, files: ModelFiles, folder: string): Promis
   await writeTokenizer(files, folder)
   await writeSafetensors(join(folder, "model.safetensors"), tensors, { format: "pt" })
   await writeAtomically(join(folder, "config.json"), [Buffer.from(`${JSON.stringify(config, undefined, 2)}\n`)])
-}
-
-/** The one quantized format of all linears; undefined when none is quantized. */
-function quantizedFormat(base: Base): QuantizedFormat | undefined {
-  const formats = [...new Set(Object.values(base.linears).map(({ format }) => format))]
-  const quantized = formats.filter(isQuantizedFormat)
-  if (quantized.length > 0 && formats.length > 1)
-    throw new LaminaError(
-      "MODEL_CONFIG",
-      `${base.folder}: expected one format for all linears, got ${formats.join(" and ")}`,
-      { hint: "load it with a precision, q8 for one, and save that" },
-    )
-  return quantized[0]
 }
 
 function linearData(linear: string, weight: FrozenWeight): [string, TensorData][] {
