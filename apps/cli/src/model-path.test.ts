@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-import { modelPath } from "./model-path.js"
+import { modelPath, recipeBase } from "./model-path.js"
 
 let models: string
 const commit = "0123456789abcdef0123456789abcdef01234567"
@@ -76,4 +76,15 @@ test("a model that was not pulled is an error with the command that pulls it", a
 test("neither a path nor a model's name is an error, also where it would lead out of the cache", async () => {
   for (const model of ["./nothing", "/no/such/folder", "org/..", "org/repo@../x", "a/b/c", "org/repo:../x"])
     await expect(modelPath(model, models)).rejects.toMatchObject({ code: "FILE_UNREADABLE" })
+})
+
+test("a recipe's base is a path from the recipe's folder, else a model that was pulled", async () => {
+  const folder = await pulled("org/repo", ["config.json"])
+  expect(await recipeBase("org/repo", models, models)).toBe(folder)
+  await mkdir(join(models, "org/repo"), { recursive: true })
+  expect(await recipeBase("org/repo", models, models)).toBe(join(models, "org/repo"))
+  expect(await recipeBase("../base", join(models, "x"), models)).toBe(join(models, "base"))
+  await expect(recipeBase("org/other", models, models)).rejects.toMatchObject({
+    hint: "lamina model pull org/other",
+  })
 })

@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises"
-import { join } from "node:path"
+import { join, resolve } from "node:path"
 
 import { LaminaError } from "@lamina/protocol/errors"
 
@@ -16,7 +16,11 @@ import { modelsFolder } from "./hub/models-folder.js"
  * pull, FILE_UNREADABLE.
  */
 export async function modelPath(model: string, models = modelsFolder()): Promise<string> {
-  if (await isThere(model)) return model
+  return (await isThere(model)) ? model : pulledPath(model, models)
+}
+
+/** `modelPath` of something that is no path. NOT_FOUND, FILE_UNREADABLE, USAGE. */
+async function pulledPath(model: string, models: string): Promise<string> {
   const name = parseModelName(model)
   if (name === undefined)
     throw new LaminaError("FILE_UNREADABLE", `${model}: expected a model's folder or GGUF file, found none`, {
@@ -43,6 +47,15 @@ function fileOf(snapshot: Snapshot, name: ModelName, wanted: string): string {
   throw new LaminaError("NOT_FOUND", `${showModelName(name)}: pulled were ${snapshot.files.join(", ")}`, {
     hint: `lamina model pull ${showModelName(name)}`,
   })
+}
+
+/**
+ * The base that a recipe names: a path from the recipe's own folder, or a model that was pulled. What is neither is the
+ * path, which fails where it is read.
+ */
+export async function recipeBase(base: string, folder: string, models = modelsFolder()): Promise<string> {
+  const path = resolve(folder, base)
+  return parseModelName(base) === undefined || (await isThere(path)) ? path : pulledPath(base, models)
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -7,6 +7,8 @@ import { LaminaError } from "@lamina/protocol/errors"
 import { parseRecipe } from "@lamina/protocol/recipe"
 import type { Recipe } from "@lamina/protocol/recipe"
 
+import { recipeBase } from "./model-path.js"
+
 /** A recipe with its paths made absolute (they are written relative to the recipe's own folder). */
 interface RecipeFile {
   readonly path: string
@@ -32,14 +34,15 @@ export async function loadRecipe(path: string): Promise<RecipeFile> {
       { cause },
     )
   }
-  return { path: resolve(path), recipe: withAbsolutePaths(parseRecipe(data), dirname(resolve(path))) }
+  return { path: resolve(path), recipe: await withAbsolutePaths(parseRecipe(data), dirname(resolve(path))) }
 }
 
-function withAbsolutePaths(recipe: Recipe, folder: string): Recipe {
+async function withAbsolutePaths(recipe: Recipe, folder: string): Promise<Recipe> {
   const clients = recipe.simulation?.clients.map((client) => ({
     ...client,
     data: resolve(folder, client.data),
     ...(client.heldOut === undefined ? {} : { heldOut: resolve(folder, client.heldOut) }),
   }))
-  return { ...recipe, base: resolve(folder, recipe.base), ...(clients ? { simulation: { clients } } : {}) }
+  const base = await recipeBase(recipe.base, folder)
+  return { ...recipe, base, ...(clients ? { simulation: { clients } } : {}) }
 }

@@ -5,6 +5,7 @@ import type { HeldPrecision } from "@lamina/protocol"
 
 import { dataSource } from "../data-source.js"
 import { untilInterrupted } from "../interrupt.js"
+import { modelPath } from "../model-path.js"
 import { printJson } from "../output/json.js"
 import { federationView } from "../output/progress.js"
 import { openPool } from "../pool.js"
@@ -29,7 +30,8 @@ interface JoinOptions {
  * on.
  */
 export async function join(url: string, options: JoinOptions): Promise<void> {
-  const { base, workDir, rank, precision, joinToken } = options
+  const { workDir, rank, precision, joinToken } = options
+  const base = options.base === undefined ? undefined : await modelPath(options.base)
   const name = options.name ?? clientName(hostname())
   const data = dataSource(options.data)
   const pool = await openPool({ backend: options.backend, ...(options.threads ? { threads: options.threads } : {}) })

@@ -24,7 +24,7 @@ export function addService(program: Command): void {
     .description("take part in the coordinator's run as a client, with data that stays here")
     .requiredOption("--data <file...>", ".txt, .jsonl or .csv")
     .option("--name <name>", "shown to the operator (default: this machine's name)")
-    .option("--base <folder>", "the base model, if it is already on this machine (else it is downloaded)")
+    .option("--base <model>", "the base model, if it is already on this machine (else it is downloaded)")
     .option("--work-dir <folder>", "identity, cache and spool")
     .option("--rank <number>", "largest LoRA rank this machine can afford", positiveInt)
     .addOption(heldPrecision())
