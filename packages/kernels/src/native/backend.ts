@@ -42,7 +42,9 @@ export class NativeBackend extends MathBackendCPU {
 
   constructor() {
     super()
-    this.#storage = new WatchedStorage(this, (dataId) => this.#owned.delete(dataId))
+    this.#storage = new WatchedStorage(this, (dataId) => {
+      if (this.#owned.delete(dataId)) this.#pool.lose(this.#storage.peek(dataId).values as Float32Array)
+    })
     this.data = this.#storage
     // tfjs prints an advertisement for another package at the first tensor of a cpu backend
     Object.assign(this, { firstUse: false })

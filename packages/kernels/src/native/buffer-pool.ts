@@ -1,27 +1,30 @@
 /**
- * Bytes of idle buffers kept for the next step; beyond it the sizes unused for longest are left to the garbage
- * collector.
- */
-const IDLE_BYTES_MAX = 512 * 2 ** 20
-
-/**
  * Memory of kernel outputs, used again after disposal: a fresh ArrayBuffer is zeroed page by page, which costs more
- * than small kernels do. Sizes are rounded up to an eighth of a power of two, so that batches of slightly different
- * length share buffers.
+ * than small kernels do, and dropped ones keep the garbage collector busy. Idle and used memory together stay within
+ * the most that was ever in use at once, so that keeping costs no memory. Sizes are rounded up to an eighth of a power
+ * of two, so that batches of slightly different length share buffers.
  */
 export class BufferPool {
+  /** By size, the size given back longest ago first. */
   readonly #idle = new Map<number, ArrayBuffer[]>()
   #idleBytes = 0
+  #usedBytes = 0
+  #usedBytesMax = 0
 
   /** `length` floats with undefined contents. */
   take(length: number): Float32Array {
     const bytes = roundUp(length * 4)
     const list = this.#idle.get(bytes)
     const buffer = list?.pop()
-    if (!buffer) return new Float32Array(new ArrayBuffer(bytes), 0, length)
-    this.#idleBytes -= bytes
-    if (list!.length === 0) this.#idle.delete(bytes)
-    return new Float32Array(buffer, 0, length)
+    this.#usedBytes += bytes
+    this.#usedBytesMax = Math.max(this.#usedBytesMax, this.#usedBytes)
+    if (buffer) {
+      this.#idleBytes -= bytes
+      if (list!.length === 0) this.#idle.delete(bytes)
+      return new Float32Array(buffer, 0, length)
+    }
+    this.#trim()
+    return new Float32Array(new ArrayBuffer(bytes), 0, length)
   }
 
   /** Takes back memory that nothing refers to any more. */
@@ -32,15 +35,28 @@ export class BufferPool {
     this.#idle.delete(buffer.byteLength)
     this.#idle.set(buffer.byteLength, list)
     this.#idleBytes += buffer.byteLength
-    for (const [bytes, buffers] of this.#idle) {
-      if (this.#idleBytes <= IDLE_BYTES_MAX) break
-      this.#idleBytes -= bytes * buffers.length
-      this.#idle.delete(bytes)
-    }
+    this.#usedBytes -= buffer.byteLength
+    this.#trim()
+  }
+
+  /** Memory that was taken and will not come back: others may refer to it. */
+  lose(values: Float32Array): void {
+    this.#usedBytes -= values.buffer.byteLength
   }
 
   get idleBytes(): number {
     return this.#idleBytes
+  }
+
+  #trim(): void {
+    for (const [bytes, buffers] of this.#idle) {
+      while (buffers.length > 0 && this.#idleBytes + this.#usedBytes > this.#usedBytesMax) {
+        buffers.pop()
+        this.#idleBytes -= bytes
+      }
+      if (buffers.length > 0) break
+      this.#idle.delete(bytes)
+    }
   }
 }
 
