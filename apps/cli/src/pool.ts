@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os"
 import { createTunerPool } from "@lamina/tuner"
 import type { TunerPool } from "@lamina/tuner"
 
-export type BackendChoice = "auto" | "native" | "cpu"
+export type BackendChoice = "auto" | "native" | "cpu" | "wasm" | "tensorflow"
 
 /**
  * `jobs` workers side by side share the machine's cores: many small jobs want one thread each, one job wants them

@@ -28,7 +28,7 @@ export function isUpToDate() {
  * The path of node-gyp's script: named by the package manager, installed beside us, or npm's own copy; undefined if
  * none.
  */
-function findNodeGyp() {
+export function findNodeGyp() {
   const named = process.env.npm_config_node_gyp
   if (named && existsSync(named)) return named
   const prefix = dirname(dirname(process.execPath))
@@ -50,7 +50,7 @@ function findNodeGyp() {
 }
 
 /** Headers of the Node that runs this, so that no download is needed; without them node-gyp fetches its own. */
-function headerArguments() {
+export function headerArguments() {
   const prefix = dirname(dirname(process.execPath))
   return existsSync(join(prefix, "include/node/node_api.h")) ? [`--nodedir=${prefix}`] : []
 }

@@ -5,14 +5,19 @@ import { KernelError } from "./errors.js"
 import { addon } from "./native/addon.js"
 import { registerNativeBackend } from "./native/register.js"
 import { registerGradients } from "./ops/gradients.js"
+import { loadOptionalBackend } from "./optional-backend.js"
+import type { OptionalBackend } from "./optional-backend.js"
 import { registerReferenceKernels } from "./reference/register.js"
 
-/** tfjs backends this package sets up: `cpu` is plain JavaScript with the reference kernels, `native` the C++ addon. */
-export type BackendName = "cpu" | "native"
+/**
+ * tfjs backends this package sets up: `native` is the C++ addon; `cpu` (plain JavaScript), `wasm` and `tensorflow` run
+ * the reference kernels. The last two need packages of their own (docs/backends.md).
+ */
+export type BackendName = "cpu" | "native" | OptionalBackend
 
 export interface KernelSetup {
   readonly backend: BackendName
-  /** Threads of native kernels called from this JavaScript thread; default: one per processor. Ignored by `cpu`. */
+  /** Threads of native kernels called from this JavaScript thread; default: one per processor. The others ignore it. */
   readonly threads?: number
 }
 
@@ -24,12 +29,17 @@ export interface KernelSetup {
 export async function initKernels({ backend, threads }: KernelSetup): Promise<void> {
   registerGradients()
   registerReferenceKernels("cpu")
+  if (backend === "wasm" || backend === "tensorflow") {
+    await loadOptionalBackend(backend)
+    registerReferenceKernels(backend)
+  }
   if (backend === "native") {
     registerNativeBackend()
     const native = addon()
     native.setThreads(threads ?? native.processors())
   }
   if (!(await tf.setBackend(backend))) throw new KernelError("KERNEL_UNAVAILABLE", `backend "${backend}" did not start`)
+  if (backend === "wasm" || backend === "tensorflow") return
   // tfjs prints an advertisement for another package at the first tensor of a cpu backend
   Object.assign(tf.backend(), { firstUse: false })
 }

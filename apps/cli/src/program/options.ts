@@ -14,8 +14,8 @@ export const heldPrecision = (): Option => {
 }
 export const json = (): Option => new Option("--json", "print one JSON object as the last line of stdout")
 export const backend = (): Option =>
-  new Option("--backend <name>", "native (C++), cpu (reference), auto")
-    .choices(["auto", "native", "cpu"])
+  new Option("--backend <name>", "native (C++), cpu, wasm or tensorflow (reference), auto")
+    .choices(["auto", "native", "cpu", "wasm", "tensorflow"])
     .default("auto")
 
 /** Options of the commands that run a model (open-model.ts, ModelOptions). */

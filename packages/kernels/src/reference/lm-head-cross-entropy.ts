@@ -50,7 +50,8 @@ function chunkLoss({ x, w, targets, counted, needsDx }: Chunk): { loss: tf.Tenso
   const logits = tf.matMul(x, w, false, true)
   const shifted = tf.sub(logits, tf.max(logits, 1, true))
   const logSum = tf.log(tf.sum(tf.exp(shifted), 1, true))
-  const onehot = tf.oneHot(tf.tensor1d(targets, "int32"), w.shape[0], 1, 0, "float32")
+  // Cast, not made as float32: backend wasm writes the bits of integers whatever type it is asked for.
+  const onehot = tf.cast(tf.oneHot(tf.tensor1d(targets, "int32"), w.shape[0]), "float32")
   // (n,1): 1 / counted for counted tokens, 0 for the others
   const share = tf.tensor2d(
     Float32Array.from(targets, (target) => (target >= 0 ? 1 / counted : 0)),

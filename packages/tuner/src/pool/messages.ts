@@ -1,3 +1,5 @@
+import type { BackendName } from "@lamina/kernels"
+
 import type {
   ChoiceJob,
   ChoiceResult,
@@ -20,8 +22,8 @@ export interface WorkerSetup {
   readonly threads: number
 }
 
-/** `native`: the C++ addon; `cpu`: the reference kernels in JavaScript. */
-export type PoolBackend = "native" | "cpu"
+/** `native`: the C++ addon; the others run the reference kernels (docs/backends.md). */
+export type PoolBackend = BackendName
 
 /** A piece of work for one worker; a Base travels by its SharedArrayBuffers. */
 export type Work =
