@@ -147,6 +147,7 @@ struct AttentionArguments {
     shape.head_dim = args.integer(1, 65536);
     shape.scale = static_cast<float>(args.number());
     bf16 = args.boolean();
+    shape.window = args.integer(1, 2147483647.0);
     size_t count;
     offsets = args.int_list(count);
     if (count < 1) args.fail(Status::length_mismatch);

@@ -1,7 +1,7 @@
 // Causal attention of one block of NR queries of one head, Dao et al. 2022 (arXiv:2205.14135), algorithms 1 and 4. The
 // block is held with one query per lane: scores S^T (keys, NR), so softmax works down the rows with no sums across
 // lanes, and S^T is at once the packed right-hand side of O^T = V^T P^T. Work is kept per block of queries: (keys, NR),
-// never (tokens, tokens).
+// never (tokens, tokens); keys outside a block's window are skipped.
 
 constexpr long kKeyChunk = 512;  // keys whose scores are held at once going forward: 64 KiB, inside any L2
 
@@ -47,15 +47,26 @@ inline void lanes_product(long rows, long depth, const float* a, long lda, const
     kTiles[min_of(MR, rows - i)](depth, a + i, lda, b, NR, c + i * NR, NR, accumulate);
 }
 
-// -infinity where key first_key + row lies after query first_query + lane.
-inline void mask_future(float* s, long first_key, long keys, long first_query) {
-  const vi lane = iota();
+// The first key that a block of queries from `first` on reads.
+inline long first_seen(const AttentionShape& shape, long first) {
+  return first - shape.window + 1 > 0 ? first - shape.window + 1 : 0;
+}
+
+// -infinity where key first_key + row is not seen by query first_query + lane: it lies after it, or `window` or more
+// before it. Lanes past `queries` see what the last query sees: no lane is without a key.
+inline void mask_unseen(float* s, long first_key, long keys, long first_query, long queries, long window) {
+  const vi lane = iota(), last = splat_i(static_cast<int32_t>(queries - 1));
   const vf gone = splat(-__builtin_inff());
-  for (long i = first_query + 1 > first_key ? first_query + 1 - first_key : 0; i < keys; i++) {
-    const vi ahead = splat_i(static_cast<int32_t>(first_key + i - first_query));
-    store(s + i * NR, select(lane < ahead, gone, load(s + i * NR)));
-    store(s + i * NR + L, select(lane + L < ahead, gone, load(s + i * NR + L)));
-  }
+  const auto drop = [&](long row, vi ahead, bool future) {
+    for (int half = 0; half < 2; half++) {
+      const vi own = lane + half * L, query = own < last ? own : last;
+      float* at = s + row * NR + half * L;
+      store(at, select(future ? query < ahead : ahead < query, gone, load(at)));
+    }
+  };
+  const long near = first_query + 1 - first_key, far = near + NR - 1 - window;
+  for (long i = near > 0 ? near : 0; i < keys; i++) drop(i, splat_i(static_cast<int32_t>(i - near + 1)), true);
+  for (long i = 0; i < min_of(far, keys); i++) drop(i, splat_i(static_cast<int32_t>(i - near + window)), false);
 }
 
 size_t attention_scratch(const AttentionShape& shape, long longest) {
@@ -72,11 +83,11 @@ void attention(const AttentionShape& shape, const float* q, const float* kt, lon
   float* s = out + hd * NR;
   pack_queries(q + first * ldq, ldq, count, hd, shape.scale, queries);
   vf top[2] = {splat(-__builtin_inff()), splat(-__builtin_inff())}, total[2] = {vf{}, vf{}};
-  const long end = first + count;
-  for (long key = 0; key < end; key += kKeyChunk) {
+  const long begin = first_seen(shape, first), end = first + count;
+  for (long key = begin; key < end; key += kKeyChunk) {
     const long keys = min_of(kKeyChunk, end - key);
     lanes_product(keys, hd, kt + key, ldt, queries, s, false);
-    if (key + keys > first + 1) mask_future(s, key, keys, first);
+    mask_unseen(s, key, keys, first, count, shape.window);
     for (int half = 0; half < 2; half++) {
       float* column = s + half * L;
       vf highest = top[half];
@@ -89,11 +100,11 @@ void attention(const AttentionShape& shape, const float* q, const float* kt, lon
         store(column + i * NR, p);
       }
       total[half] = total[half] * shrink + sum;
-      if (key > 0)
+      if (key > begin)
         for (long d = 0; d < hd; d++) store(out + d * NR + half * L, load(out + d * NR + half * L) * shrink);
       top[half] = highest;
     }
-    lanes_product(hd, keys, v + key * ldv, ldv, s, out, key > 0);
+    lanes_product(hd, keys, v + key * ldv, ldv, s, out, key > begin);
   }
   const vf factor[2] = {1.0f / total[0], 1.0f / total[1]};
   unpack_queries(out, factor, count, hd, y + first * ldq, ldq);
@@ -126,7 +137,7 @@ inline void keys_product(long keys, long queries, const float* a, long lda, cons
 void attention_grad(const AttentionShape& shape, const float* dy, const float* q, const float* k, const float* kt,
                     const float* vt, long ldt, float* dq, float* dk, float* dv, long first, long count, float* work) {
   const long hd = shape.head_dim, ldq = shape.heads * hd, ldk = shape.kv_heads * hd;
-  const long keys = first + count;
+  const long begin = first_seen(shape, first), keys = first + count - begin;
   const long room = round_up(keys, L), ld = room + L;
   float* queries = work;
   float* dout = queries + hd * NR;
@@ -137,9 +148,9 @@ void attention_grad(const AttentionShape& shape, const float* dy, const float* q
   float* rows = turned + NR * ld;
   pack_queries(q + first * ldq, ldq, count, hd, shape.scale, queries);
   pack_queries(dy + first * ldq, ldq, count, hd, 1.0f, dout);
-  lanes_product(keys, hd, kt, ldt, queries, s, false);
-  mask_future(s, 0, keys, first);
-  lanes_product(keys, hd, vt, ldt, dout, ds, false);
+  lanes_product(keys, hd, kt + begin, ldt, queries, s, false);
+  mask_unseen(s, begin, keys, first, count, shape.window);
+  lanes_product(keys, hd, vt + begin, ldt, dout, ds, false);
   for (int half = 0; half < 2; half++) {
     float* sc = s + half * L;
     float* dc = ds + half * L;
@@ -159,7 +170,7 @@ void attention_grad(const AttentionShape& shape, const float* dy, const float* q
       store(dc + i * NR, p * (load(dc + i * NR) - mean) * shape.scale);
     }
   }
-  lanes_product(hd, keys, k, ldk, ds, dqueries, false);
+  lanes_product(hd, keys, k + begin * ldk, ldk, ds, dqueries, false);
   const vf one[2] = {splat(1.0f), splat(1.0f)};
   unpack_queries(dqueries, one, count, hd, dq + first * ldq, ldq);
   // Rows of queries, copied side by side: tiles read NR columns of them.
@@ -170,8 +181,8 @@ void attention_grad(const AttentionShape& shape, const float* dy, const float* q
   };
   gather(dy);
   turn_scores(s, keys, turned, ld);
-  keys_product(keys, count, turned, ld, rows, ldr, dv, hd);
+  keys_product(keys, count, turned, ld, rows, ldr, dv + begin * hd, hd);
   gather(q);
   turn_scores(ds, keys, turned, ld);
-  keys_product(keys, count, turned, ld, rows, ldr, dk, hd);
+  keys_product(keys, count, turned, ld, rows, ldr, dk + begin * hd, hd);
 }

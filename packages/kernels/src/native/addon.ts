@@ -33,8 +33,8 @@ export type LinearArguments = readonly [
 ]
 type Array32 = Float32Array
 
-/** tokens, heads, kvHeads, headDim, scale, bf16?, offsets. */
-export type AttentionArguments = readonly [number, number, number, number, number, boolean, Int32Array]
+/** tokens, heads, kvHeads, headDim, scale, bf16?, window, offsets. */
+export type AttentionArguments = readonly [number, number, number, number, number, boolean, number, Int32Array]
 
 /**
  * The functions of the C++ addon (native/addon.cpp). Kernels answer a status (status.ts) and check type and length of

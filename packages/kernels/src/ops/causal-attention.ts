@@ -16,11 +16,11 @@ export interface CausalAttentionArgs {
 
 /**
  * softmax(scale · q·kᵀ)·v per head and segment -> (T, heads·headDim); a token sees itself and earlier tokens of its own
- * segment. Query head h reads key head floor(h · kvHeads / heads) (Ainslie et al. 2023, arXiv:2305.13245). Throws
+ * segment, with a window no more than that many in all. Query head h reads key head floor(h · kvHeads / heads) (Ainslie et al. 2023, arXiv:2305.13245). Throws
  * KERNEL_SHAPE.
  */
 export function causalAttention({ q, k, v }: CausalAttentionArgs, attrs: AttentionAttrs): tf.Tensor2D {
-  const { heads, kvHeads, headDim, offsets } = attrs
+  const { heads, kvHeads, headDim, offsets, window } = attrs
   const tokens = q.shape[0]
   if (heads % kvHeads !== 0)
     throw new KernelError("KERNEL_SHAPE", `heads: expected a multiple of kvHeads ${kvHeads}, got ${heads}`)
@@ -28,6 +28,7 @@ export function causalAttention({ q, k, v }: CausalAttentionArgs, attrs: Attenti
   expectShape("k", [tokens, kvHeads * headDim], k.shape)
   expectShape("v", [tokens, kvHeads * headDim], v.shape)
   checkOffsets(offsets, tokens)
+  checkWindow(window)
   return runOne("CausalAttention", { q, k, v }, attrs)
 }
 
@@ -37,6 +38,12 @@ function checkOffsets(offsets: Int32Array, tokens: number): void {
   for (let s = 1; s < offsets.length; s++)
     if (offsets[s]! <= offsets[s - 1]!)
       throw new KernelError("KERNEL_SHAPE", `offsets: expected rising, got ${offsets[s - 1]} before ${offsets[s]}`)
+}
+
+/** Throws KERNEL_SHAPE unless `window` is left out or a whole number from 1. */
+export function checkWindow(window: number | undefined): void {
+  if (window !== undefined && !(Number.isInteger(window) && window >= 1))
+    throw new KernelError("KERNEL_SHAPE", `window: expected a whole number from 1, got ${window}`)
 }
 
 export const causalAttentionGradient: tf.GradConfig = {

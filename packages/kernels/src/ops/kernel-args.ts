@@ -64,7 +64,7 @@ export interface RopeAttrs {
 
 /**
  * `CausalAttention`: q (T, H*headDim), k and v (T, Hk*headDim) -> (T, H*headDim); query head h reads key head floor(h *
- * Hk / H). A token sees itself and earlier tokens of its own segment. `CausalAttentionGrad`: dy, q, k, v -> [dq, dk,
+ * Hk / H). A token sees itself and earlier tokens of its own segment, at most `window` in all. `CausalAttentionGrad`: dy, q, k, v -> [dq, dk,
  * dv]; recomputes what it needs, the (T,T) matrix never exists as a whole. Dao et al. 2022 (arXiv:2205.14135),
  * algorithms 1 and 4.
  */
@@ -78,6 +78,8 @@ export interface AttentionAttrs {
   readonly scale: number
   /** f32 (the default), or the products' inputs rounded to bf16; softmax and sums are f32 in both. */
   readonly precision?: Precision
+  /** A token sees itself and the window - 1 tokens before it (Mistral, arXiv:2310.06825); left out: all before it. */
+  readonly window?: number
 }
 
 /**

@@ -12,7 +12,8 @@ beforeAll(() => initKernels({ backend: "cpu" }))
 type Arrays = Record<"q" | "k" | "v", ArrayLike<number>>
 
 /** Token by token in f64, from the contract: who sees whom is decided per pair of tokens, softmax without any shift. */
-function oracle({ q, k, v }: Arrays, { heads, kvHeads, headDim, offsets, scale }: AttentionAttrs): Float64Array {
+function oracle({ q, k, v }: Arrays, attrs: AttentionAttrs): Float64Array {
+  const { heads, kvHeads, headDim, offsets, scale, window = Infinity } = attrs
   const tokens = offsets[offsets.length - 1]!
   const segment = (t: number): number => offsets.findIndex((_, s) => t < offsets[s + 1]!)
   const y = new Float64Array(tokens * heads * headDim)
@@ -20,7 +21,8 @@ function oracle({ q, k, v }: Arrays, { heads, kvHeads, headDim, offsets, scale }
     for (let h = 0; h < heads; h++) {
       const kv = Math.floor((h * kvHeads) / heads)
       const at = (t * heads + h) * headDim
-      const seen = Array.from({ length: t + 1 }, (_, u) => u).filter((u) => segment(u) === segment(t))
+      const before = Array.from({ length: t + 1 }, (_, u) => u)
+      const seen = before.filter((u) => segment(u) === segment(t) && t - u < window)
       const weights = seen.map((u) => {
         let score = 0
         for (let i = 0; i < headDim; i++) score += q[at + i]! * k[(u * kvHeads + kv) * headDim + i]!
@@ -38,6 +40,9 @@ const cases: AttentionAttrs[] = [
   { heads: 4, kvHeads: 2, headDim: 5, offsets: Int32Array.of(0, 7), scale: 0.7 },
   { heads: 3, kvHeads: 1, headDim: 4, offsets: Int32Array.of(0, 1, 4, 9), scale: 0.5 },
   { heads: 2, kvHeads: 2, headDim: 3, offsets: Int32Array.of(0, 17), scale: 1.3 },
+  { heads: 2, kvHeads: 1, headDim: 3, offsets: Int32Array.of(0, 5, 9), scale: 0.9, window: 1 },
+  { heads: 3, kvHeads: 1, headDim: 4, offsets: Int32Array.of(0, 1, 4, 13), scale: 0.5, window: 3 },
+  { heads: 2, kvHeads: 2, headDim: 2, offsets: Int32Array.of(0, 7), scale: 0.7, window: 100 },
 ]
 
 function setUp({ heads, kvHeads, headDim, offsets }: AttentionAttrs): {
@@ -105,7 +110,7 @@ test("large scores do not overflow the softmax", () => {
   ).toEqual([5, 7])
 })
 
-test("offsets that do not rise from 0 to T, and heads that do not divide, are refused", () => {
+test("offsets that do not rise from 0 to T, heads that do not divide and a window of no token are refused", () => {
   const attrs = { heads: 2, kvHeads: 1, headDim: 2, offsets: Int32Array.of(0, 3), scale: 1 }
   const given = [tf.zeros([3, 4]), tf.zeros([3, 2]), tf.zeros([3, 2])]
   expect(() => run(given, { ...attrs, offsets: Int32Array.of(0, 2) })).toThrow("last offset: expected 3, got 2")
@@ -114,5 +119,7 @@ test("offsets that do not rise from 0 to T, and heads that do not divide, are re
   )
   expect(() => run(given, { ...attrs, offsets: Int32Array.of(1, 3) })).toThrow("offsets[0]: expected 0, got 1")
   expect(() => run(given, { ...attrs, kvHeads: 3 })).toThrow("heads: expected a multiple of kvHeads 3, got 2")
+  for (const window of [0, -1, 1.5, NaN])
+    expect(() => run(given, { ...attrs, window })).toThrow(`window: expected a whole number from 1, got ${window}`)
   expect(() => run([given[0]!, given[0]!, given[2]!], attrs)).toThrow("k: expected (3, 2), got (3, 4)")
 })

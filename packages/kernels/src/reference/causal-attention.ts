@@ -77,14 +77,14 @@ function headGradient(
 /** q, k, v (n, headDim) and softmax probabilities (n, n) of one query head in one segment of n tokens. */
 function attend(
   { q, k, v }: AttentionInputs,
-  { heads, kvHeads, headDim, scale }: AttentionAttrs,
+  { heads, kvHeads, headDim, scale, window }: AttentionAttrs,
   head: number,
   rows: { start: number; tokens: number },
 ): AttentionInputs & { probabilities: tf.Tensor2D } {
   const kvHead = Math.floor((head * kvHeads) / heads)
   const query = part(q, { ...rows, column: head, headDim })
   const key = part(k, { ...rows, column: kvHead, headDim })
-  const scores: tf.Tensor2D = tf.add(tf.mul(tf.matMul(query, key, false, true), scale), causalMask(rows.tokens))
+  const scores: tf.Tensor2D = tf.add(tf.mul(tf.matMul(query, key, false, true), scale), causalMask(rows.tokens, window))
   return {
     q: query,
     k: key,
@@ -93,10 +93,11 @@ function attend(
   }
 }
 
-/** 0 on and under the diagonal, -Infinity above. */
-function causalMask(tokens: number): tf.Tensor2D {
-  const mask = new Float32Array(tokens * tokens)
-  for (let row = 0; row < tokens; row++) mask.fill(-Infinity, row * tokens + row + 1, (row + 1) * tokens)
+/** 0 where a row's token sees a column's, -Infinity elsewhere. */
+function causalMask(tokens: number, window = tokens): tf.Tensor2D {
+  const mask = new Float32Array(tokens * tokens).fill(-Infinity)
+  for (let row = 0; row < tokens; row++)
+    mask.fill(0, row * tokens + Math.max(0, row + 1 - window), row * tokens + row + 1)
   return tf.tensor2d(mask, [tokens, tokens])
 }
 

@@ -11,9 +11,12 @@ interface Inputs {
   readonly v: TensorInfo
 }
 
+/** What "no window" is to the addon: no segment is longer. */
+const NO_WINDOW = 2 ** 31 - 1
+
 function attentionArguments({ q }: Inputs, attrs: AttentionAttrs): AttentionArguments {
-  const { heads, kvHeads, headDim, scale, offsets, precision = "f32" } = attrs
-  return [q.shape[0]!, heads, kvHeads, headDim, scale, precision !== "f32", offsets]
+  const { heads, kvHeads, headDim, scale, offsets, precision = "f32", window = NO_WINDOW } = attrs
+  return [q.shape[0]!, heads, kvHeads, headDim, scale, precision !== "f32", Math.min(window, NO_WINDOW), offsets]
 }
 
 /** Kernel `CausalAttention` in C++ (native/attention.cpp). */

@@ -76,6 +76,11 @@ const attentionCases: AttentionAttrs[] = [
   { heads: 2, kvHeads: 2, headDim: 64, offsets: Int32Array.of(0, 31, 100), scale: 0.125 },
   { heads: 2, kvHeads: 1, headDim: 8, offsets: Int32Array.of(0, 530), scale: 0.4 },
   { heads: 1, kvHeads: 1, headDim: 4, offsets: Int32Array.of(0, 1030), scale: 0.5 },
+  { heads: 2, kvHeads: 1, headDim: 17, offsets: Int32Array.of(0, 1, 70), scale: 0.3, window: 1 },
+  { heads: 4, kvHeads: 2, headDim: 16, offsets: Int32Array.of(0, 33, 133), scale: 0.3, window: 33 },
+  { heads: 2, kvHeads: 2, headDim: 8, offsets: Int32Array.of(0, 700), scale: 0.3, window: 37 },
+  { heads: 1, kvHeads: 1, headDim: 8, offsets: Int32Array.of(0, 1500), scale: 0.3, window: 600 },
+  { heads: 2, kvHeads: 1, headDim: 8, offsets: Int32Array.of(0, 40, 97), scale: 0.3, window: 5000 },
 ]
 
 function attentionBody(attrs: AttentionAttrs, size = 1): () => tf.Tensor[] {
@@ -106,6 +111,19 @@ test("attention stays finite and exact when scores are in the hundreds", async (
   const attrs: AttentionAttrs = { heads: 2, kvHeads: 1, headDim: 16, offsets: Int32Array.of(0, 40), scale: 1 }
   // Scores to 300 carry an absolute error of 300 * 16 * 2^-24 = 3e-4, and so does every weight, relatively.
   await compare(attentionBody(attrs, 100), { relative: 1e-3, absolute: 1e-6 })
+})
+
+test("a window as long as the segment changes no bit, and one token's window gives back its value", async () => {
+  const attrs: AttentionAttrs = { heads: 2, kvHeads: 2, headDim: 16, offsets: Int32Array.of(0, 90), scale: 0.3 }
+  await eachIsa(async () => {
+    const all = await valuesOn(NATIVE, attentionBody(attrs))
+    expectSameBits(await valuesOn(NATIVE, attentionBody({ ...attrs, window: 90 })), all)
+    const [y] = await valuesOn(NATIVE, attentionBody({ ...attrs, window: 1 }))
+    // softmax over one score is exp(0) / exp(0) = 1
+    const random = seededRandom(90 + 32)
+    random.floats(2 * 90 * 32)
+    expectSameBits([y!], [random.floats(90 * 32)])
+  })
 })
 
 test("attention is the same bits on 1, 2 and 5 threads", async () => {
