@@ -7,8 +7,8 @@
 #include <cmath>
 #include <string>
 
+#include "addon_attention.hpp"
 #include "arguments.hpp"
-#include "attention.hpp"
 #include "isa.hpp"
 #include "linear.hpp"
 #include "lm_head.hpp"
@@ -20,8 +20,6 @@ namespace lamina {
 namespace {
 
 constexpr long kElements = 16384;  // one task of an element-wise op: 64 KiB per array
-
-double product(long a, long b) { return static_cast<double>(a) * static_cast<double>(b); }
 
 template <class F>
 void by_elements(long count, F&& body) {
@@ -131,54 +129,6 @@ napi_value rope(napi_env env, napi_callback_info info) {
                         inverse);
   });
   return args.answer();
-}
-
-struct AttentionArguments {
-  AttentionShape shape;
-  const int32_t* offsets;
-  long segments;
-  bool bf16;
-  double queries, keys;
-
-  explicit AttentionArguments(Arguments& args) {
-    shape.tokens = args.size();
-    shape.heads = args.integer(1, 65536);
-    shape.kv_heads = args.integer(1, 65536);
-    shape.head_dim = args.integer(1, 65536);
-    shape.scale = static_cast<float>(args.number());
-    bf16 = args.boolean();
-    shape.window = args.integer(1, 2147483647.0);
-    size_t count;
-    offsets = args.int_list(count);
-    if (count < 1) args.fail(Status::length_mismatch);
-    segments = static_cast<long>(count) - 1;
-    queries = product(shape.tokens, shape.heads * shape.head_dim);
-    keys = product(shape.tokens, shape.kv_heads * shape.head_dim);
-  }
-};
-
-napi_value attention(napi_env env, napi_callback_info info) {
-  Arguments args(env, info);
-  const AttentionArguments a(args);
-  const float* q = args.floats(a.queries);
-  const float* k = args.floats(a.keys);
-  const float* v = args.floats(a.keys);
-  float* y = args.floats(a.queries);
-  return args.ok() ? args.answer(attention_forward(a.shape, a.offsets, a.segments, a.bf16, q, k, v, y)) : args.answer();
-}
-
-napi_value attention_grad(napi_env env, napi_callback_info info) {
-  Arguments args(env, info);
-  const AttentionArguments a(args);
-  const float* dy = args.floats(a.queries);
-  const float* q = args.floats(a.queries);
-  const float* k = args.floats(a.keys);
-  const float* v = args.floats(a.keys);
-  float* dq = args.floats(a.queries);
-  float* dk = args.floats(a.keys);
-  float* dv = args.floats(a.keys);
-  return args.ok() ? args.answer(attention_backward(a.shape, a.offsets, a.segments, a.bf16, dy, q, k, v, dq, dk, dv))
-                   : args.answer();
 }
 
 napi_value swiglu(napi_env env, napi_callback_info info) {
@@ -372,6 +322,7 @@ NAPI_MODULE_INIT() {
               {"rope", rope},
               {"attention", attention},
               {"attentionGrad", attention_grad},
+              {"cachedAttention", attention_of_cache},
               {"swiglu", swiglu},
               {"swigluGrad", swiglu_grad},
               {"add", add},

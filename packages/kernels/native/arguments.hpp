@@ -9,6 +9,8 @@
 
 namespace lamina {
 
+inline double product(long a, long b) { return static_cast<double>(a) * static_cast<double>(b); }
+
 // Reads the arguments of one call in order and checks type and length of every array before its memory is touched.
 // After the first wrong argument the rest reads as zero and null; `answer` tells JavaScript which one it was: status +
 // 256 * position.

@@ -87,4 +87,21 @@ Status attention_backward(const AttentionShape& shape, const int32_t* offsets, l
   return Status::ok;
 }
 
+Status attention_cached(const AttentionShape& shape, long past, long capacity, const float* q, const float* k,
+                        const float* v, float* y) {
+  if (shape.heads % shape.kv_heads != 0 || past + shape.tokens > capacity) return Status::bad_value;
+  const long hd = shape.head_dim, kv_width = shape.kv_heads * hd, width = shape.heads * hd;
+  const long room = (past + shape.tokens + 15) / 16 * 16 + 16;
+  float* scores = scratch_floats(Scratch::attention, static_cast<size_t>(room * threads()));
+  if (!scores) return Status::out_of_memory;
+  parallel(shape.tokens * shape.heads, [&](long task, int slot) {
+    const long t = task / shape.heads, head = task % shape.heads, end = past + t + 1;
+    const long first = std::max<long>(0, end - shape.window);
+    const long at = first * kv_width + head * shape.kv_heads / shape.heads * hd;
+    isa().kernels->attend_cache(q + t * width + head * hd, k + at, v + at, kv_width, end - first, hd, shape.scale,
+                                scores + slot * room, y + t * width + head * hd);
+  });
+  return Status::ok;
+}
+
 }  // namespace lamina

@@ -14,4 +14,9 @@ Status attention_backward(const AttentionShape& shape, const int32_t* offsets, l
                           const float* dy, const float* q, const float* k, const float* v, float* dq, float* dk,
                           float* dv);
 
+// Decoding: queries past .. past + n - 1 of a sequence, q and y (n, heads * head_dim) with n = shape.tokens, against a
+// cache k, v of `capacity` rows (kv_heads * head_dim) that holds the keys and values up to the last query.
+Status attention_cached(const AttentionShape& shape, long past, long capacity, const float* q, const float* k,
+                        const float* v, float* y);
+
 }  // namespace lamina

@@ -127,6 +127,15 @@ struct KernelSet {
   void (*attention_grad)(const AttentionShape& shape, const float* dy, const float* q, const float* k, const float* kt,
                          const float* vt, long ldt, float* dq, float* dk, float* dv, long first, long count,
                          float* work);
+
+  // y[t][row] = sum_k w[row][k] x[t][k] of rows first .. first + count - 1, which is W's end or a multiple of 16; one
+  // to four tokens.
+  void (*few_tokens)(const WeightView& w, long first, long count, const float* x, long ldx, long tokens, float* y,
+                     long ldy);
+  // y (head_dim) = softmax(scale q k^T) v of one query and `keys` keys and values, rows `ld` apart; scores holds keys
+  // floats.
+  void (*attend_cache)(const float* q, const float* k, const float* v, long ld, long keys, long head_dim, float scale,
+                       float* scores, float* y);
 };
 
 }  // namespace lamina

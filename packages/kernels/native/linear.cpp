@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "gemm.hpp"
+#include "gemv.hpp"
 #include "isa.hpp"
 #include "pool.hpp"
 #include "scratch.hpp"
@@ -139,6 +140,7 @@ void turn(const float* b, long rows, long rank, float* out) {
 }  // namespace
 
 Status linear_forward(const Linear& op, const float* x, float* y) {
+  if (few_tokens(op)) return linear_few_tokens(op, x, y);
   const long in = op.weight.cols, out = op.weight.rows, rank = op.lora.rank, global_rank = op.global.rank;
   Product p(main_family(op));
   p.c = y;

@@ -37,6 +37,8 @@ export { dropHash, dropMask } from "./drop-hash.js"
 
 export { registerReferenceKernels } from "./reference/register.js"
 export { adamw } from "./ops/adamw.js"
+export { cachedAttention } from "./ops/cached-attention.js"
+export type { CachedAttentionArgs } from "./ops/cached-attention.js"
 export { causalAttention } from "./ops/causal-attention.js"
 export type { CausalAttentionArgs } from "./ops/causal-attention.js"
 export { embedding } from "./ops/embedding.js"
@@ -53,6 +55,7 @@ export { swiglu } from "./ops/swiglu.js"
 export type {
   AdamwArgs,
   AttentionAttrs,
+  CachedAttentionAttrs,
   EmbeddingAttrs,
   LinearAttrs,
   LinearGradAttrs,

@@ -18,6 +18,7 @@ namespace {
 #include "skinny.inl"
 #include "elementwise.inl"
 #include "attention.inl"
+#include "decode.inl"
 
 }  // namespace
 
@@ -45,7 +46,9 @@ const KernelSet& LAMINA_ISA_FUNCTION() {
                                     attention_scratch,
                                     NR,
                                     attention,
-                                    attention_grad};
+                                    attention_grad,
+                                    few_tokens,
+                                    attend_cache};
   return set;
 }
 

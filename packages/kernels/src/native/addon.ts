@@ -66,6 +66,10 @@ export interface Addon {
       dv: Array32,
     ]
   ): number
+  /** tokens, heads, kvHeads, headDim, scale, window, past, q, k, v, y. */
+  cachedAttention(
+    ...args: [number, number, number, number, number, number, number, Array32, Array32, Array32, Array32]
+  ): number
   swiglu(gate: Array32, up: Array32, y: Array32): number
   swigluGrad(dy: Array32, gate: Array32, up: Array32, dgate: Array32, dup: Array32): number
   add(a: Array32, b: Array32, y: Array32): number

@@ -4,7 +4,7 @@ import { addon } from "./addon.js"
 import { NativeBackend } from "./backend.js"
 import { adamwNative } from "./kernels/adamw.js"
 import { addNative, addNNative } from "./kernels/add.js"
-import { causalAttentionGradNative, causalAttentionNative } from "./kernels/causal-attention.js"
+import { cachedAttentionNative, causalAttentionGradNative, causalAttentionNative } from "./kernels/causal-attention.js"
 import { embeddingNative } from "./kernels/embedding.js"
 import { identityNative, reshapeNative } from "./kernels/identity.js"
 import type { NativeKernel } from "./kernels/kernel.js"
@@ -22,6 +22,7 @@ const KERNELS: Record<string, NativeKernel> = {
   Rope: ropeNative,
   CausalAttention: causalAttentionNative,
   CausalAttentionGrad: causalAttentionGradNative,
+  CachedAttention: cachedAttentionNative,
   Swiglu: swigluNative,
   SwigluGrad: swigluGradNative,
   Embedding: embeddingNative,

@@ -16,8 +16,8 @@ export interface CausalAttentionArgs {
 
 /**
  * softmax(scale · q·kᵀ)·v per head and segment -> (T, heads·headDim); a token sees itself and earlier tokens of its own
- * segment, with a window no more than that many in all. Query head h reads key head floor(h · kvHeads / heads) (Ainslie et al. 2023, arXiv:2305.13245). Throws
- * KERNEL_SHAPE.
+ * segment, with a window no more than that many in all. Query head h reads key head floor(h · kvHeads / heads) (Ainslie
+ * et al. 2023, arXiv:2305.13245). Throws KERNEL_SHAPE.
  */
 export function causalAttention({ q, k, v }: CausalAttentionArgs, attrs: AttentionAttrs): tf.Tensor2D {
   const { heads, kvHeads, headDim, offsets, window } = attrs

@@ -64,9 +64,9 @@ export interface RopeAttrs {
 
 /**
  * `CausalAttention`: q (T, H*headDim), k and v (T, Hk*headDim) -> (T, H*headDim); query head h reads key head floor(h *
- * Hk / H). A token sees itself and earlier tokens of its own segment, at most `window` in all. `CausalAttentionGrad`: dy, q, k, v -> [dq, dk,
- * dv]; recomputes what it needs, the (T,T) matrix never exists as a whole. Dao et al. 2022 (arXiv:2205.14135),
- * algorithms 1 and 4.
+ * Hk / H). A token sees itself and earlier tokens of its own segment, at most `window` in all.
+ * `CausalAttentionGrad`: dy, q, k, v -> [dq, dk, dv]; recomputes what it needs, the (T,T) matrix never exists as a
+ * whole. Dao et al. 2022 (arXiv:2205.14135), algorithms 1 and 4.
  */
 export interface AttentionAttrs {
   readonly heads: number
@@ -80,6 +80,18 @@ export interface AttentionAttrs {
   readonly precision?: Precision
   /** A token sees itself and the window - 1 tokens before it (Mistral, arXiv:2310.06825); left out: all before it. */
   readonly window?: number
+}
+
+/**
+ * `CachedAttention`: q (n, H*headDim) of the n tokens at positions past .. past+n-1 of one sequence -> (n, H*headDim);
+ * who sees whom is as in `CausalAttention`. Forward only: what decoding runs.
+ */
+export interface CachedAttentionAttrs extends Omit<AttentionAttrs, "offsets" | "precision"> {
+  /** Keys and values, (capacity, Hk*headDim) each, that hold positions 0 .. past+n-1; only read. */
+  readonly keys: Float32Array
+  readonly values: Float32Array
+  /** Tokens before the first of q. */
+  readonly past: number
 }
 
 /**

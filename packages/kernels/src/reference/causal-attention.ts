@@ -11,6 +11,12 @@ interface AttentionInputs {
 type GradInputs = AttentionInputs & { readonly dy: tf.Tensor2D }
 type HeadGradient = Record<"dq" | "dk" | "dv", tf.Tensor2D>
 
+interface MaskShape {
+  readonly rows: number
+  readonly past: number
+  readonly window?: number | undefined
+}
+
 /** Rows and columns of one head in one segment. */
 interface Part {
   readonly start: number
@@ -84,7 +90,10 @@ function attend(
   const kvHead = Math.floor((head * kvHeads) / heads)
   const query = part(q, { ...rows, column: head, headDim })
   const key = part(k, { ...rows, column: kvHead, headDim })
-  const scores: tf.Tensor2D = tf.add(tf.mul(tf.matMul(query, key, false, true), scale), causalMask(rows.tokens, window))
+  const scores: tf.Tensor2D = tf.add(
+    tf.mul(tf.matMul(query, key, false, true), scale),
+    causalMask({ rows: rows.tokens, past: 0, window }),
+  )
   return {
     q: query,
     k: key,
@@ -93,12 +102,15 @@ function attend(
   }
 }
 
-/** 0 where a row's token sees a column's, -Infinity elsewhere. */
-function causalMask(tokens: number, window = tokens): tf.Tensor2D {
-  const mask = new Float32Array(tokens * tokens).fill(-Infinity)
-  for (let row = 0; row < tokens; row++)
-    mask.fill(0, row * tokens + Math.max(0, row + 1 - window), row * tokens + row + 1)
-  return tf.tensor2d(mask, [tokens, tokens])
+/** (rows, past + rows) for tokens `past` and later: 0 where a row's token sees a column's, -Infinity elsewhere. */
+export function causalMask({ rows, past, window = Infinity }: MaskShape): tf.Tensor2D {
+  const width = past + rows
+  const mask = new Float32Array(rows * width).fill(-Infinity)
+  for (let row = 0; row < rows; row++) {
+    const end = past + row + 1
+    mask.fill(0, row * width + Math.max(0, end - window), row * width + end)
+  }
+  return tf.tensor2d(mask, [rows, width])
 }
 
 function sideBySide(heads: tf.Tensor2D[]): tf.Tensor2D {

@@ -1,6 +1,7 @@
 import * as tf from "@tensorflow/tfjs-core"
 
 import { adamwReference } from "./adamw.js"
+import { cachedAttentionReference } from "./cached-attention.js"
 import { causalAttentionGradReference, causalAttentionReference } from "./causal-attention.js"
 import { embeddingReference } from "./embedding.js"
 import { lmHeadCrossEntropyReference } from "./lm-head-cross-entropy.js"
@@ -25,6 +26,7 @@ const REFERENCES: Record<string, Reference> = {
   Rope: ropeReference,
   CausalAttention: causalAttentionReference,
   CausalAttentionGrad: causalAttentionGradReference,
+  CachedAttention: cachedAttentionReference,
   Swiglu: swigluReference,
   SwigluGrad: swigluGradReference,
   Embedding: embeddingReference,

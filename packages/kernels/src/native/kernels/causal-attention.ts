@@ -1,6 +1,6 @@
 import type { TensorInfo } from "@tensorflow/tfjs-core"
 
-import type { AttentionAttrs } from "../../ops/kernel-args.js"
+import type { AttentionAttrs, CachedAttentionAttrs } from "../../ops/kernel-args.js"
 import type { AttentionArguments } from "../addon.js"
 import { checkStatus } from "../status.js"
 import type { NativeCall } from "./kernel.js"
@@ -30,6 +30,21 @@ export function causalAttentionNative({
   const y = backend.take(q.length)
   checkStatus("CausalAttention", addon.attention(...attentionArguments(inputs, attrs), q, k, v, y))
   return backend.output(y, inputs.q.shape)
+}
+
+/** Kernel `CachedAttention` in C++. */
+export function cachedAttentionNative({
+  inputs: { q },
+  attrs,
+  backend,
+  addon,
+}: NativeCall<Pick<Inputs, "q">, CachedAttentionAttrs>): TensorInfo {
+  const { heads, kvHeads, headDim, scale, past, keys, values, window = NO_WINDOW } = attrs
+  const queries = backend.floats(q)
+  const y = backend.take(queries.length)
+  const shape = [q.shape[0]!, heads, kvHeads, headDim, scale, Math.min(window, NO_WINDOW), past] as const
+  checkStatus("CachedAttention", addon.cachedAttention(...shape, queries, keys, values, y))
+  return backend.output(y, q.shape)
 }
 
 /** Kernel `CausalAttentionGrad` in C++ -> [dq, dk, dv]. */
