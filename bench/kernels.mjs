@@ -19,7 +19,7 @@ const { values: options } = parseArgs({
 })
 const tokens = Number(options.tokens)
 const threads = Number(options.threads)
-const bf16 = options.precision === "bf16"
+const precision = { f32: 0, bf16: 1, int8: 2 }[options.precision]
 const layers = 30
 const [hidden, ffn, vocabulary, heads, kvHeads, headDim, rank] = [576, 1536, 49152, 9, 3, 64, 8]
 if (options.isa && !addon.setIsa(options.isa)) throw new Error(`no ${options.isa} here: ${addon.isas().join(", ")}`)
@@ -46,7 +46,9 @@ function time(run) {
 }
 
 const peaks = addon.measurePeak(threads)
-const matrixPeak = bf16 ? Math.max(peaks.f32Fma, peaks.bf16Dot) : peaks.f32Fma
+const matrixPeak = [peaks.f32Fma, Math.max(peaks.f32Fma, peaks.bf16Dot), Math.max(peaks.f32Fma, peaks.int8Dot)][
+  precision
+]
 let stepMs = 0
 const step = []
 
@@ -67,7 +69,7 @@ function linear(name, rows, cols, count) {
   const [y, dx, da, db] = [tokens * rows, tokens * cols, rank * cols, rows * rank].map(
     (length) => new Float32Array(length),
   )
-  const args = [tokens, bf16, ...weight, undefined, 0, undefined, undefined, rank, a, b, 2, 0, 1]
+  const args = [tokens, precision, ...weight, undefined, 0, undefined, undefined, rank, a, b, 2, 0, 1]
   const flops = 2 * tokens * rows * cols
   report(`linear ${name} ${cols}->${rows}`, { run: () => addon.linear(...args, x, y), perStep: count * layers, flops })
   const grad = () => addon.linearGrad(...args, dy, x, dx, da, db)
@@ -128,7 +130,7 @@ linear("down", hidden, ffn, 1)
   const table = q8(vocabulary, hidden)
   const [x, dx, loss] = [floats(tokens * hidden), new Float32Array(tokens * hidden), new Float32Array(1)]
   const targets = Int32Array.from({ length: tokens }, (_, i) => (i * 97) % vocabulary)
-  const run = () => addon.lmHead(tokens, bf16, ...table, x, targets, loss, dx)
+  const run = () => addon.lmHead(tokens, precision, ...table, x, targets, loss, dx)
   report("lm_head_cross_entropy with dx", { run, perStep: 1, flops: 4 * tokens * vocabulary * hidden })
   const ids = targets
   const y = new Float32Array(tokens * hidden)

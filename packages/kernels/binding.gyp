@@ -28,7 +28,7 @@
       "cflags_cc!": ["-fno-exceptions"],
       "conditions": [
         ["OS=='linux'", { "libraries": ["-ldl", "-pthread"] }],
-        ["OS!='win' and target_arch=='x64'", { "dependencies": ["avx2", "avx512", "avx512bf16", "amx"] }],
+        ["OS!='win' and target_arch=='x64'", { "dependencies": ["avx2", "avx512", "avx512bf16", "avx512vnni", "amx"] }],
         ["target_arch=='arm64'", { "dependencies": ["neon"] }]
       ]
     },
@@ -46,6 +46,8 @@
           "xcode_settings": { "OTHER_CFLAGS": ["<@(avx512)"] } },
         { "target_name": "avx512bf16", "type": "static_library", "sources": ["native/simd/bf16_avx512.cpp", "native/simd/attention_bf16.cpp"], "cflags": ["<@(avx512)", "-mavx512bf16"],
           "xcode_settings": { "OTHER_CFLAGS": ["<@(avx512)", "-mavx512bf16"] } },
+        { "target_name": "avx512vnni", "type": "static_library", "sources": ["native/simd/int8_vnni.cpp"], "cflags": ["<@(avx512)", "-mavx512vnni"],
+          "xcode_settings": { "OTHER_CFLAGS": ["<@(avx512)", "-mavx512vnni"] } },
         { "target_name": "amx", "type": "static_library", "sources": ["native/simd/bf16_amx.cpp"],
           "cflags": ["<@(avx512)", "-mavx512bf16", "-mamx-tile", "-mamx-bf16"],
           "xcode_settings": { "OTHER_CFLAGS": ["<@(avx512)", "-mavx512bf16", "-mamx-tile", "-mamx-bf16"] } }

@@ -38,11 +38,11 @@ void by_rows(long rows, long width, F&& body) {
   });
 }
 
-// tokens, precision bf16?, weight, bias, global (rank, a, b), lora (rank, a, b), scale, dropout, seed
+// tokens, precision, weight, bias, global (rank, a, b), lora (rank, a, b), scale, dropout, seed
 Linear read_linear(Arguments& args) {
   Linear op;
   op.tokens = args.size();
-  op.bf16 = args.boolean();
+  op.precision = args.precision();
   op.weight = args.weight();
   const WeightView& w = op.weight;
   op.bias = args.floats_or_null(static_cast<double>(w.rows));
@@ -189,13 +189,13 @@ napi_value embedding(napi_env env, napi_callback_info info) {
 napi_value lm_head_cross_entropy(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
   const long tokens = args.size();
-  const bool bf16 = args.boolean();
+  const Precision precision = args.precision();
   const WeightView w = args.weight();
   const float* x = args.floats(product(tokens, w.cols));
   const int32_t* targets = args.ints(static_cast<double>(tokens));
   float* loss = args.floats(1);
   float* dx = args.floats_or_null(product(tokens, w.cols));
-  return args.ok() ? args.answer(lm_head(w, x, targets, tokens, bf16, loss, dx)) : args.answer();
+  return args.ok() ? args.answer(lm_head(w, x, targets, tokens, precision, loss, dx)) : args.answer();
 }
 
 // param, grad, m, v, learningRate, beta1, beta2, eps, weightDecay, step, gradScale
@@ -245,6 +245,7 @@ napi_value threads_of_caller(napi_env env, napi_callback_info) { return int_valu
 napi_value processor_count(napi_env env, napi_callback_info) { return int_value(env, processors()); }
 napi_value isa_name(napi_env env, napi_callback_info) { return string_value(env, isa().name); }
 napi_value bf16_name(napi_env env, napi_callback_info) { return string_value(env, isa().bf16->name); }
+napi_value int8_name(napi_env env, napi_callback_info) { return string_value(env, isa().int8->name); }
 
 napi_value choose_isa(napi_env env, napi_callback_info info) {
   char name[32] = {};
@@ -296,6 +297,7 @@ napi_value peak(napi_env env, napi_callback_info info) {
   set("f32Fma", measured.f32_fma);
   set("bf16Dot", measured.bf16_dot);
   set("bf16Amx", measured.bf16_amx);
+  set("int8Dot", measured.int8_dot);
   return result;
 }
 
@@ -334,6 +336,7 @@ NAPI_MODULE_INIT() {
               {"processors", processor_count},
               {"isa", isa_name},
               {"bf16Family", bf16_name},
+              {"int8Family", int8_name},
               {"setIsa", choose_isa},
               {"isas", isa_names},
               {"measurePeak", peak},

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "precision.hpp"
 #include "status.hpp"
 #include "weight.hpp"
 
@@ -46,6 +47,8 @@ class Arguments {
     if (ok() && napi_get_value_bool(env_, v, &value) != napi_ok) fail(Status::wrong_type);
     return ok() && value;
   }
+
+  Precision precision() { return static_cast<Precision>(integer(0, 2)); }
 
   float* floats(double count) { return static_cast<float*>(array(napi_float32_array, count, false)); }
   float* floats_or_null(double count) { return static_cast<float*>(array(napi_float32_array, count, true)); }

@@ -3,77 +3,52 @@
 #include <algorithm>
 #include <cstring>
 
+#include "isa.hpp"
 #include "pool.hpp"
 #include "scratch.hpp"
 
 namespace lamina {
 namespace {
 
-// Panels that one task packs at once: at most some 300 KiB of B beside the A block in L2.
+// Columns of a task, and the bytes of its packed panels that stay in L2 beside the rows they meet.
 constexpr long kPanels = 4;
+constexpr size_t kPanelBytes = 512 << 10;
+// Rows that go through all packed pieces before the next: some 100 KiB of A and C.
+constexpr long kBlocks = 8;
 constexpr long kTasksPerThread = 6;
-constexpr long kRowsPacked = 128;
 
 long round_to(long value, long unit) { return (value + unit - 1) / unit * unit; }
 
-// The terms as one sum over k: term i is k = start[i] .. start[i + 1] - 1, padded to the family's unit.
-struct Depths {
-  long start[Product::kTermsMax + 1];
-  long step[Product::kTermsMax];  // a long term goes in equal steps of at most kc
-};
-
-Depths depths_of(const Product& p) {
-  Depths d;
-  d.start[0] = 0;
-  for (int i = 0; i < p.terms; i++) {
-    const long depth = round_to(p.term[i].depth, p.family->k_unit),
-               parts = std::max<long>(1, (depth + p.family->kc - 1) / p.family->kc);
-    d.start[i + 1] = d.start[i] + depth;
-    d.step[i] = round_to((depth + parts - 1) / parts, 32);
-  }
-  return d;
-}
-
-// Walks the sum over k in passes that each read and write C once: one step of a term, and with its last step the short
-// terms after it (adapters), which would otherwise cost a pass over C for a few products.
-class Passes {
+// Walks the sum over k in pieces that each read and write C once: a long term goes in equal pieces of at most kc.
+class Pieces {
  public:
-  struct Piece {
-    int term;
-    long k;  // inside the term
-    long depth;
-  };
-  Piece piece[Product::kTermsMax];
-  int pieces = 0;
-  long first = 0, depth = 0;  // in the sum over all terms
+  int term = 0;
+  long k = 0;      // inside the term
+  long depth = 0;  // real
+  int padded = 0;
+  size_t a_at = 0;  // bytes from the start of an A block
+  bool last = false;
 
-  Passes(const Product& p, const Depths& d) : p_(p), d_(d) {}
+  explicit Pieces(const Product& p) : p_(p) {}
 
   bool next() {
-    while (term_ < p_.terms && k_ >= size(term_)) term_++, k_ = 0;
-    if (term_ >= p_.terms) return false;
-    pieces = 0;
-    first = d_.start[term_] + k_;
-    depth = 0;
-    take(std::min(d_.step[term_], size(term_) - k_));
-    while (k_ >= size(term_) && term_ + 1 < p_.terms && size(term_ + 1) <= p_.family->kc / 4) {
-      term_++, k_ = 0;
-      if (size(term_) > 0) take(size(term_));
-    }
+    if (padded > 0) a_at += a_bytes();
+    k += depth;
+    while (term < p_.terms && k >= p_.term[term].depth) term++, k = 0;
+    if (term >= p_.terms) return false;
+    const long whole = p_.term[term].depth, parts = (whole + p_.family->kc - 1) / p_.family->kc;
+    depth = std::min(round_to((whole + parts - 1) / parts, 32), whole - k);
+    padded = static_cast<int>(round_to(depth, p_.family->k_unit));
+    int after = term + 1;
+    while (after < p_.terms && p_.term[after].depth == 0) after++;
+    last = k + depth >= whole && after >= p_.terms;
     return true;
   }
+  size_t a_bytes() const { return static_cast<size_t>(padded) * p_.family->a_bytes_per_k + p_.family->a_factors; }
+  size_t b_bytes() const { return static_cast<size_t>(padded) * p_.family->b_bytes_per_k + p_.family->b_factors; }
 
  private:
-  long size(int term) const { return d_.start[term + 1] - d_.start[term]; }
-  void take(long amount) {
-    piece[pieces++] = {term_, k_, amount};
-    k_ += amount;
-    depth += amount;
-  }
   const Product& p_;
-  const Depths& d_;
-  int term_ = 0;
-  long k_ = 0;
 };
 
 // Shares of the output: `rows` x `cols` per task, whole A blocks and whole panels.
@@ -92,84 +67,157 @@ Split split(const Product& p) {
   return s;
 }
 
-// A of all terms, packed block by block.
+// A of all terms, packed block by block, and the tail's blocks [k][mr].
 struct PackedA {
   char* data;
   size_t stride;  // bytes between blocks
+  float* tail;
 };
 
-void pack_rows(const Product& p, const Depths& d, const PackedA& a) {
+// Bytes of the largest panel piece, of one A block, and of the panels packed at once.
+struct Sizes {
+  size_t panel = 0, block = 0, run = 0;
+};
+
+int pieces_at_once(size_t panel) {
+  return static_cast<int>(std::max<size_t>(1, kPanelBytes / std::max<size_t>(1, panel * kPanels)));
+}
+
+Sizes sizes_of(const Product& p) {
+  Sizes s;
+  int pieces = 0;
+  for (Pieces piece(p); piece.next(); pieces++) {
+    s.panel = std::max(s.panel, piece.b_bytes());
+    s.block = piece.a_at + piece.a_bytes();
+  }
+  // 64 more bytes, so that blocks never lie a power of two apart.
+  s.block = static_cast<size_t>(round_to(static_cast<long>(s.block + p.family->a_slack), 64)) + 64;
+  s.panel = static_cast<size_t>(round_to(static_cast<long>(s.panel), 64));
+  s.run = static_cast<size_t>(std::min(pieces, pieces_at_once(s.panel))) * kPanels * s.panel;
+  return s;
+}
+
+void pack_block(const Product& p, const PackedA& a, long block) {
   const GemmFamily& f = *p.family;
-  const long blocks = (p.rows + f.mr - 1) / f.mr;
-  const long chunk = std::max<long>(1, 16384 / std::max<long>(1, d.start[p.terms] * f.mr));
+  const int rows = static_cast<int>(std::min<long>(f.mr, p.rows - block * f.mr));
+  char* out = a.data + static_cast<size_t>(block) * a.stride;
+  for (Pieces piece(p); piece.next();) {  // in order: packing writes a little past a piece's end, into the next
+    const Term& t = p.term[piece.term];
+    f.pack_a(t.a + block * f.mr * t.lda + piece.k, t.lda, rows, piece.depth, out + piece.a_at);
+  }
+  if (p.tail.depth == 0) return;
+  float* tail = a.tail + block * p.tail.depth * f.mr;
+  const float* h = p.tail.a + block * f.mr * p.tail.lda;
+  for (long k = 0; k < p.tail.depth; k++)
+    for (int i = 0; i < f.mr; i++) tail[k * f.mr + i] = i < rows ? h[i * p.tail.lda + k] : 0.0f;
+}
+
+void pack_rows(const Product& p, const PackedA& a) {
+  const long blocks = (p.rows + p.family->mr - 1) / p.family->mr;
+  const long chunk = std::max<long>(1, 32768 / static_cast<long>(a.stride));
   parallel((blocks + chunk - 1) / chunk, [&](long task, int) {
-    for (long b = task * chunk; b < std::min(blocks, (task + 1) * chunk); b++)
-      for (int i = 0; i < p.terms; i++)  // in order: packing writes a little past a term's end, into the next
-        f.pack_a(p.term[i].a + b * f.mr * p.term[i].lda, p.term[i].lda,
-                 static_cast<int>(std::min<long>(f.mr, p.rows - b * f.mr)), p.term[i].depth,
-                 a.data + static_cast<size_t>(b) * a.stride + static_cast<size_t>(d.start[i]) * f.a_bytes_per_k);
+    for (long b = task * chunk; b < std::min(blocks, (task + 1) * chunk); b++) pack_block(p, a, b);
   });
 }
 
-// The panels of one piece, `stride` bytes apart; returns the bytes it takes in each.
-size_t pack_piece(const Product& p, const Passes::Piece& piece, char* panels, size_t stride, long col, long cols) {
-  const GemmFamily& f = *p.family;
-  const Term& t = p.term[piece.term];
-  // Neighbouring panels of W as it lies share cache lines: they are packed side by side, some rows at a time.
-  const long step = t.transposed ? piece.depth : kRowsPacked;
-  for (long k = 0; k < piece.depth; k += step)
-    for (long j = 0; j < cols; j += f.nr)
-      f.pack_b(t.w, t.transposed, col + j, piece.k + k, static_cast<int>(std::min(step, piece.depth - k)),
-               panels + static_cast<size_t>(j / f.nr) * stride + static_cast<size_t>(k) * f.b_bytes_per_k);
-  return static_cast<size_t>(piece.depth) * f.b_bytes_per_k;
-}
+// One share of the output: its panels are packed for as many pieces as kPanelBytes hold, then a few rows at a time go
+// through all of these pieces, so that C is in the cache for all but its first pass.
+class Share {
+ public:
+  Share(const Product& p, const PackedA& a, char* panels, const Sizes& sizes, const Split& s, long row, long col)
+      : p_(p), f_(*p.family), a_(a), panels_(panels), stride_(sizes.panel), row_(row), col_(col) {
+    rows_ = std::min(s.rows, p.rows - row);
+    cols_ = std::min(s.cols, p.cols - col);
+    tail_ = reinterpret_cast<float*>(panels + sizes.run);
+  }
 
-void run_share(const Product& p, const Depths& d, const PackedA& a, char* panels, const Split& s, long row, long col) {
-  const GemmFamily& f = *p.family;
-  const long rows = std::min(s.rows, p.rows - row), cols = std::min(s.cols, p.cols - col);
-  float* c = p.c + row * p.ldc + col;
-  bool accumulate = p.accumulate;
-  if (p.bias && !accumulate) {
-    for (long i = 0; i < rows; i++) memcpy(c + i * p.ldc, p.bias + col, static_cast<size_t>(cols) * sizeof(float));
-    accumulate = true;
+  void run() {
+    accumulate_ = p_.accumulate;
+    start();
+    Pieces piece(p_);
+    bool more = piece.next();
+    while (more) {
+      const Pieces first = piece;
+      int count = 0;
+      do pack(piece, count++);
+      while ((more = piece.next()) && count < pieces_at_once(stride_));
+      for (long row = 0; row < rows_; row += kBlocks * f_.mr) compute(first, count, row);
+      accumulate_ = true;
+    }
   }
-  for (Passes pass(p, d); pass.next(); accumulate = true) {
-    const size_t stride = static_cast<size_t>(pass.depth) * f.b_bytes_per_k;
-    char* at = panels;
-    for (int i = 0; i < pass.pieces; i++) at += pack_piece(p, pass.piece[i], at, stride, col, cols);
-    f.compute({a.data + static_cast<size_t>(row / f.mr) * a.stride + static_cast<size_t>(pass.first) * f.a_bytes_per_k,
-               a.stride, panels, stride, c, p.ldc, rows, cols, static_cast<int>(pass.depth), accumulate});
+
+ private:
+  float* c(long row) const { return p_.c + (row_ + row) * p_.ldc + col_; }
+
+  void start() {
+    const size_t bytes = static_cast<size_t>(cols_) * sizeof(float);
+    if (!accumulate_ && p_.bias)
+      for (long i = 0; i < rows_; i++) memcpy(c(i), p_.bias + col_, bytes);
+    else if (!accumulate_ && !Pieces(p_).next())
+      for (long i = 0; i < rows_; i++) memset(c(i), 0, bytes);
+    accumulate_ |= p_.bias != nullptr;
+    for (long j = 0; j < cols_ && p_.tail.depth > 0; j += f_.nr)
+      isa().kernels->f32.pack_b(p_.tail.w, p_.tail.transposed, col_ + j, 0, static_cast<int>(p_.tail.depth),
+                                tail_ + j * p_.tail.depth);
   }
-  if (!accumulate)
-    for (long i = 0; i < rows; i++) memset(c + i * p.ldc, 0, static_cast<size_t>(cols) * sizeof(float));
-}
+
+  char* panels(int piece) const { return panels_ + static_cast<size_t>(piece) * kPanels * stride_; }
+
+  void pack(const Pieces& piece, int at) {
+    const Term& t = p_.term[piece.term];
+    for (long j = 0; j < cols_; j += f_.nr)
+      f_.pack_b(t.w, t.transposed, col_ + j, piece.k, piece.padded,
+                panels(at) + static_cast<size_t>(j / f_.nr) * stride_);
+  }
+
+  void compute(Pieces piece, int count, long row) const {
+    const char* block = a_.data + static_cast<size_t>((row_ + row) / f_.mr) * a_.stride;
+    const long rows = std::min<long>(kBlocks * f_.mr, rows_ - row);
+    for (int i = 0; i < count; i++, piece.next()) {
+      GemmFamily::Compute work{block + piece.a_at, a_.stride, panels(i), stride_, c(row), p_.ldc, rows, cols_,
+                               piece.padded, accumulate_ || i > 0};
+      if (piece.last) {
+        work.tail_a = a_.tail + (row_ + row) * p_.tail.depth;
+        work.tail_b = tail_;
+        work.tail_depth = static_cast<int>(p_.tail.depth);
+      }
+      f_.compute(work);
+    }
+  }
+
+  const Product& p_;
+  const GemmFamily& f_;
+  const PackedA& a_;
+  char* panels_;
+  float* tail_;
+  size_t stride_;
+  long row_, col_, rows_, cols_;
+  bool accumulate_ = false;
+};
 
 }  // namespace
 
 Status multiply(const Product& p) {
   if (p.rows == 0 || p.cols == 0) return Status::ok;
   const GemmFamily& f = *p.family;
-  const Depths d = depths_of(p);
-  long deepest = 0;
-  for (Passes pass(p, d); pass.next();) deepest = std::max(deepest, pass.depth);
+  const Sizes sizes = sizes_of(p);
+  const size_t blocks = static_cast<size_t>((p.rows + f.mr - 1) / f.mr);
+  const size_t tail = static_cast<size_t>(p.tail.depth) * sizeof(float);
+  const size_t panel_bytes = sizes.run + tail * static_cast<size_t>(kPanels * f.nr) + 64;
   PackedA a;
-  // 64 more bytes, so that blocks never lie a power of two apart.
-  a.stride = static_cast<size_t>(
-                 round_to(static_cast<long>(static_cast<size_t>(d.start[p.terms]) * f.a_bytes_per_k + f.a_slack), 64)) +
-             64;
-  a.data = static_cast<char*>(scratch(Scratch::pack_a, a.stride * static_cast<size_t>((p.rows + f.mr - 1) / f.mr)));
-  const size_t panel_bytes =
-      static_cast<size_t>(round_to(static_cast<long>(static_cast<size_t>(deepest * kPanels) * f.b_bytes_per_k), 64)) +
-      64;
+  a.stride = sizes.block;
+  a.data = static_cast<char*>(scratch(Scratch::pack_a, (a.stride + tail * static_cast<size_t>(f.mr)) * blocks));
+  a.tail = reinterpret_cast<float*>(a.data + a.stride * blocks);
   char* panels = static_cast<char*>(scratch(Scratch::pack_b, panel_bytes * static_cast<size_t>(threads())));
   if (!a.data || !panels) return Status::out_of_memory;
 
-  pack_rows(p, d, a);
+  pack_rows(p, a);
   const Split s = split(p);
   const long row_shares = (p.rows + s.rows - 1) / s.rows;
   parallel(row_shares * ((p.cols + s.cols - 1) / s.cols), [&](long task, int slot) {
-    run_share(p, d, a, panels + panel_bytes * static_cast<size_t>(slot), s, task % row_shares * s.rows,
-              task / row_shares * s.cols);
+    Share(p, a, panels + panel_bytes * static_cast<size_t>(slot), sizes, s, task % row_shares * s.rows,
+          task / row_shares * s.cols)
+        .run();
   });
   return Status::ok;
 }

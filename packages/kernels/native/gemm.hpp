@@ -13,13 +13,14 @@ struct Term {
   bool transposed;
 };
 
-// C (rows, cols) = [C +] [bias +] sum of the terms, in the order given. Every element is summed by one thread in one
-// order.
+// C (rows, cols) = [C +] [bias +] sum of the terms, in the order given, + tail. Every element is summed by one thread
+// in one order.
 struct Product {
-  static constexpr int kTermsMax = 3;
+  static constexpr int kTermsMax = 2;
   const GemmFamily* family;
   Term term[kTermsMax];
   int terms = 0;
+  Term tail{};  // a short dense f32 term, summed in f32 by every family; depth 0: none; needs a term before it
   const float* bias = nullptr;
   float* c = nullptr;
   long ldc = 0;

@@ -29,12 +29,13 @@ const KernelSet& avx512_kernels();
 const GemmFamily& avx512bf16_family_table();
 const GemmFamily& amx_family_table();
 const AttentionBf16& avx512bf16_attention();
+const GemmFamily& avx512vnni_family_table();
 #endif
 
 namespace {
 
 struct Features {
-  bool avx2 = false, avx512 = false, avx512bf16 = false, amx = false;
+  bool avx2 = false, avx512 = false, avx512bf16 = false, vnni = false, amx = false;
 };
 
 #if defined(__x86_64__)
@@ -66,6 +67,7 @@ Features detect() {
   f.avx2 = fma && f16c && (b & (1u << 5)) && (state & 0x6) == 0x6;
   const uint32_t wanted = (1u << 16) | (1u << 17) | (1u << 30) | (1u << 31);  // F, DQ, BW, VL
   f.avx512 = f.avx2 && (b & wanted) == wanted && (state & 0xe6) == 0xe6;
+  f.vnni = f.avx512 && (c & (1u << 11));
   const bool amx_bits = (d & (1u << 22)) && (d & (1u << 24)) && (state & 0x60000) == 0x60000;
   if (subleaves >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) f.avx512bf16 = f.avx512 && (a & (1u << 5));
   f.amx = f.avx512bf16 && amx_bits && request_tiles();
@@ -94,7 +96,10 @@ double time_family(const GemmFamily& family) {
                                     kRows,
                                     family.nr,
                                     kDepth,
-                                    false};
+                                    false,
+                                    nullptr,
+                                    nullptr,
+                                    0};
   double best = 1e9;
   for (int repeat = 0; repeat < 5; repeat++) {
     const auto start = std::chrono::steady_clock::now();
@@ -113,13 +118,14 @@ struct Choices {
   int count = 0;
   int preferred = 0;
 
-  void offer(const char* name, const KernelSet& kernels, const GemmFamily* bf16) {
+  void offer(const char* name, const KernelSet& kernels, const GemmFamily* bf16, const GemmFamily* int8) {
 #if defined(__x86_64__)
     const AttentionBf16* attention = bf16 ? &avx512bf16_attention() : nullptr;
 #else
     const AttentionBf16* attention = nullptr;
 #endif
-    isa[count] = {name, &kernels, bf16 ? bf16 : &kernels.f32, attention};
+    const GemmFamily* wide = bf16 ? bf16 : &kernels.f32;
+    isa[count] = {name, &kernels, wide, attention, int8 ? int8 : wide};
     names[count++] = name;
   }
 };
@@ -128,15 +134,15 @@ Choices list_choices() {
   Choices c;
 #if defined(__x86_64__)
   const Features& f = features();
-  if (amx_family()) c.offer("amx", avx512_kernels(), amx_family());
-  if (bf16_dot_family()) c.offer("avx512bf16", avx512_kernels(), bf16_dot_family());
-  if (f.avx512) c.offer("avx512", avx512_kernels(), nullptr);
-  if (f.avx2) c.offer("avx2", avx2_kernels(), nullptr);
+  if (amx_family()) c.offer("amx", avx512_kernels(), amx_family(), nullptr);  // its bf16 is faster than VNNI
+  if (bf16_dot_family()) c.offer("avx512bf16", avx512_kernels(), bf16_dot_family(), vnni_family());
+  if (f.avx512) c.offer("avx512", avx512_kernels(), nullptr, vnni_family());
+  if (f.avx2) c.offer("avx2", avx2_kernels(), nullptr, nullptr);
 #endif
 #if defined(__aarch64__)
-  c.offer("neon", neon_kernels(), nullptr);
+  c.offer("neon", neon_kernels(), nullptr, nullptr);
 #endif
-  c.offer("portable", portable_kernels(), nullptr);
+  c.offer("portable", portable_kernels(), nullptr, nullptr);
 #if defined(__x86_64__)
   // Where dpbf16 exists it is either twice as fast as f32 FMA or half as fast; 1 ms tells which.
   if (!amx_family() && bf16_dot_family() && time_family(*bf16_dot_family()) > time_family(avx512_kernels().f32))
@@ -181,6 +187,20 @@ const GemmFamily* amx_family() {
   if (features().amx) return &amx_family_table();
 #endif
   return nullptr;
+}
+
+const GemmFamily* vnni_family() {
+#if defined(__x86_64__)
+  if (features().vnni) return &avx512vnni_family_table();
+#endif
+  return nullptr;
+}
+
+const GemmFamily& family(Precision precision) {
+  const Isa& chosen = isa();
+  return precision == Precision::int8   ? *chosen.int8
+         : precision == Precision::bf16 ? *chosen.bf16
+                                        : chosen.kernels->f32;
 }
 
 const Isa& isa() { return *current().load(std::memory_order_relaxed); }

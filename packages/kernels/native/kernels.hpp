@@ -11,22 +11,26 @@
 namespace lamina {
 
 // One way to multiply packed blocks. A (rows, K) is packed in blocks of `mr` rows, B (K, columns) in panels of `nr`
-// columns. Sums over k run in one fixed order per output element, whatever the block it falls into.
+// columns, both in pieces of K of at most `kc`. Sums over k run in one fixed order per output element, whatever the
+// block it falls into.
 struct GemmFamily {
   const char* name;
   int mr;                // rows of a packed A block
   int nr;                // columns of a packed B panel
   int k_unit;            // K is padded with zeros to a multiple of this
-  int kc;                // largest depth of one packed B panel, a multiple of 32
+  int kc;                // largest depth of one piece, a multiple of 64
   size_t a_bytes_per_k;  // bytes of one k of an A block
   size_t b_bytes_per_k;  // bytes of one k of a B panel
   size_t a_slack;        // bytes that packing may write past an A block
+  size_t a_factors;      // bytes that follow each piece of an A block (scales)
+  size_t b_factors;      // the same of a B panel
 
-  void (*pack_a)(const float* a, long lda, int rows, long k, void* block);
-  // transposed: B[k][n] = W[n][k] (forward, n indexes rows of W); else B[k][n] = W[k][n]. n and k are multiples of nr
-  // and 32.
+  // One piece: `depth` is real, the pack is padded.
+  void (*pack_a)(const float* a, long lda, int rows, long depth, void* block);
+  // transposed: B[k][n] = W[n][k] (forward, n indexes rows of W); else B[k][n] = W[k][n]. n is a multiple of nr, k and
+  // the depth of all but the last piece of 32; depth is padded to k_unit and reads zeros past W.
   void (*pack_b)(const WeightView& w, bool transposed, long n, long k, int depth, void* panel);
-  // C (rows, cols) += or = A block rows x panels; blocks lie a_stride bytes apart, panels b_stride.
+  // C (rows, cols) += or = A block rows x panels + tail; blocks lie a_stride bytes apart, panels b_stride.
   struct Compute {
     const char* a;
     size_t a_stride;
@@ -38,6 +42,10 @@ struct GemmFamily {
     long cols;
     int depth;
     bool accumulate;
+    // A short product in f32, whatever the family: blocks [k][mr] and panels [k][nr], one after another.
+    const float* tail_a = nullptr;
+    const float* tail_b = nullptr;
+    int tail_depth = 0;
   };
   void (*compute)(const Compute& args);
 };

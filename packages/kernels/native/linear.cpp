@@ -23,8 +23,6 @@ Dropout dropout_of(const Linear& op) {
           static_cast<float>(1.0 / (1.0 - op.dropout))};
 }
 
-const GemmFamily& main_family(const Linear& op) { return op.bf16 ? *isa().bf16 : isa().kernels->f32; }
-
 // out (tokens, rank) = scale x a^T
 void thin(const float* x, long tokens, long depth, const float* a, long rank, float scale, float* out) {
   const KernelSet& set = *isa().kernels;
@@ -69,53 +67,6 @@ void by_chunks(long rows, F&& body) {
   });
 }
 
-float bf16(float value) {
-  uint32_t bits;
-  memcpy(&bits, &value, 4);
-  bits = (bits + 0x7fffu + ((bits >> 16) & 1u)) & 0xffff0000u;
-  memcpy(&value, &bits, 4);
-  return value;
-}
-float remainder(float value) { return value - bf16(value); }
-
-// The term hidden (tokens, rank) times a factor, for a family that rounds its inputs to bf16: three products of the
-// rounded parts and their remainders side by side, h f = h' f' + h' (f - f') + (h - h') f', so that adapters keep 16
-// bits of precision. The factor is (rows, rank) forward, (rank, cols) backward. For an f32 family the term as it is.
-// `memory` gets the copies.
-bool low_rank_term(const GemmFamily& family, const Term& plain, long tokens, Scratch hidden_copy, Scratch factor_copy,
-                   Term& term) {
-  term = plain;
-  if (&family == &isa().kernels->f32) return true;
-  const long rank = plain.depth, wide = 3 * rank, rows = plain.w.rows, cols = plain.w.cols;
-  const float* factor = static_cast<const float*>(plain.w.codes);
-  float* h = scratch_floats(hidden_copy, static_cast<size_t>(tokens * wide));
-  float* f = scratch_floats(factor_copy, static_cast<size_t>(3 * rows * cols));
-  if (!h || !f) return false;
-  by_chunks(tokens, [&](long t) {
-    for (long r = 0; r < rank; r++) {
-      const float value = plain.a[t * plain.lda + r];
-      h[t * wide + r] = h[t * wide + rank + r] = value;
-      h[t * wide + 2 * rank + r] = remainder(value);
-    }
-  });
-  if (plain.transposed) {
-    by_chunks(rows, [&](long m) {
-      for (long r = 0; r < rank; r++) {
-        const float value = factor[m * rank + r];
-        f[m * wide + r] = f[m * wide + 2 * rank + r] = value;
-        f[m * wide + rank + r] = remainder(value);
-      }
-    });
-  } else {
-    const long count = rank * cols;
-    memcpy(f, factor, static_cast<size_t>(count) * sizeof(float));
-    memcpy(f + 2 * count, factor, static_cast<size_t>(count) * sizeof(float));
-    for (long i = 0; i < count; i++) f[count + i] = remainder(factor[i]);
-  }
-  term = {h, wide, wide, plain.transposed ? dense_view(f, rows, wide) : dense_view(f, wide, cols), plain.transposed};
-  return true;
-}
-
 // The term of the global adapter: `first` through its inner factor, then the outer one. It is as frozen as the base and
 // its rank may be as large as the layer, so it goes through the family of the base, whose inputs are rounded alike.
 Status frozen_term(const GemmFamily& family, const Term& first, const WeightView& outer, long tokens, Term& term) {
@@ -142,7 +93,7 @@ void turn(const float* b, long rows, long rank, float* out) {
 Status linear_forward(const Linear& op, const float* x, float* y) {
   if (few_tokens(op)) return linear_few_tokens(op, x, y);
   const long in = op.weight.cols, out = op.weight.rows, rank = op.lora.rank, global_rank = op.global.rank;
-  Product p(main_family(op));
+  Product p(family(op.precision));
   p.c = y;
   p.ldc = p.cols = out;
   p.rows = op.tokens;
@@ -160,10 +111,7 @@ Status linear_forward(const Linear& op, const float* x, float* y) {
     const float* seen = branch_input(op, x);
     if (!hidden || !seen) return Status::out_of_memory;
     thin(seen, op.tokens, in, op.lora.a, rank, op.scale, hidden);
-    const Term plain{hidden, rank, rank, dense_view(op.lora.b, out, rank), true};
-    if (!low_rank_term(*p.family, plain, op.tokens, Scratch::wide_hidden, Scratch::wide_factor, term))
-      return Status::out_of_memory;
-    p.add(term);
+    p.tail = {hidden, rank, rank, dense_view(op.lora.b, out, rank), true};
   }
   return multiply(p);
 }
@@ -173,7 +121,7 @@ namespace {
 // dx = dy W + (dy B_G) A_G + mask (back A), back = scale dy B (tokens, rank).
 Status input_gradient(const Linear& op, const float* dy, const float* back, float* dx) {
   const long in = op.weight.cols, out = op.weight.rows, rank = op.lora.rank, global_rank = op.global.rank;
-  Product p(main_family(op));
+  Product p(family(op.precision));
   p.c = dx;
   p.ldc = p.cols = in;
   p.rows = op.tokens;
@@ -186,11 +134,7 @@ Status input_gradient(const Linear& op, const float* dy, const float* back, floa
     p.add(term);
   }
   const Term plain{back, rank, rank, dense_view(op.lora.a, rank, in), false};
-  if (rank > 0 && op.dropout <= 0.0) {
-    if (!low_rank_term(*p.family, plain, op.tokens, Scratch::wide_hidden, Scratch::wide_factor, term))
-      return Status::out_of_memory;
-    p.add(term);
-  }
+  if (rank > 0 && op.dropout <= 0.0) p.tail = plain;
   Status status = multiply(p);
   if (status != Status::ok || rank == 0 || op.dropout <= 0.0) return status;
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 
+#include "precision.hpp"
 #include "status.hpp"
 #include "weight.hpp"
 
@@ -22,7 +23,7 @@ struct Linear {
   float scale = 1.0f;
   double dropout = 0.0;
   uint32_t seed = 0;
-  bool bf16 = false;
+  Precision precision = Precision::f32;
   long tokens = 0;
 };
 

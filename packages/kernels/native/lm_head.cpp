@@ -100,8 +100,8 @@ Status backward(const Chunk& c, float weight, float* dx) {
 
 }  // namespace
 
-Status lm_head(const WeightView& w, const float* x, const int32_t* targets, long tokens, bool bf16, float* loss,
-               float* dx) {
+Status lm_head(const WeightView& w, const float* x, const int32_t* targets, long tokens, Precision precision,
+               float* loss, float* dx) {
   long counted = 0;
   for (long t = 0; t < tokens; t++) {
     if (targets[t] < -1 || targets[t] >= w.rows) return Status::bad_value;
@@ -120,8 +120,7 @@ Status lm_head(const WeightView& w, const float* x, const int32_t* targets, long
   if (!logits || !stats) return Status::out_of_memory;
   double total = 0.0;
   for (long first = 0; first < tokens; first += chunk) {
-    const Chunk c{bf16 ? isa().bf16 : &isa().kernels->f32, w,      targets + first,
-                  std::min(chunk, tokens - first),         logits, stats};
+    const Chunk c{&family(precision), w, targets + first, std::min(chunk, tokens - first), logits, stats};
     Status status = forward(c, x + first * w.cols);
     if (status == Status::ok && dx) status = backward(c, weight, dx + first * w.cols);
     if (status != Status::ok) return status;

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 
+#include "precision.hpp"
 #include "status.hpp"
 #include "weight.hpp"
 
@@ -8,7 +9,7 @@ namespace lamina {
 
 // loss = mean over targets >= 0 of -log softmax(x W^T)[target]; dx = d loss / d x, or null. Targets are checked before
 // any read.
-Status lm_head(const WeightView& w, const float* x, const int32_t* targets, long tokens, bool bf16, float* loss,
-               float* dx);
+Status lm_head(const WeightView& w, const float* x, const int32_t* targets, long tokens, Precision precision,
+               float* loss, float* dx);
 
 }  // namespace lamina

@@ -66,6 +66,10 @@ __attribute__((target("avx512f"))) void bf16_zmm(long n) {
   asm volatile(CLEAR_ALL ".p2align 6\n1:\n" SIXTEEN("vdpbf16ps") "dec %0\njnz 1b\n"
                : "+r"(n)::"cc", LOW_CLOBBERS, "xmm30", "xmm31");
 }
+__attribute__((target("avx512f"))) void int8_zmm(long n) {
+  asm volatile(CLEAR_ALL ".p2align 6\n1:\n" SIXTEEN("vpdpbusd") "dec %0\njnz 1b\n"
+               : "+r"(n)::"cc", LOW_CLOBBERS, "xmm30", "xmm31");
+}
 
 #define YONE(d) "vfmadd231ps %%ymm15,%%ymm14,%%ymm" #d "\n"
 #define YCLEAR(n) "vxorps %%ymm" #n ",%%ymm" #n ",%%ymm" #n "\n"
@@ -126,6 +130,7 @@ Peak measure_peak(int threads) {
   else if (avx2) peak.f32_fma = rate(f32_ymm, 12 * 8 * 2, threads);
   else peak.f32_fma = rate(f32_portable, 12 * 4 * 2, threads);
   if (bf16_dot_family()) peak.bf16_dot = rate(bf16_zmm, 16 * 32 * 2, threads);
+  if (vnni_family()) peak.int8_dot = rate(int8_zmm, 16 * 64 * 2, threads);
   if (amx_family()) peak.bf16_amx = rate(amx_tiles, 4 * 16 * 16 * 32 * 2, threads);
 #else
   peak.f32_fma = rate(f32_portable, 12 * 4 * 2, threads);

@@ -7,8 +7,6 @@ namespace lamina {
 enum class Scratch {
   pack_a,
   pack_b,
-  wide_hidden,
-  wide_factor,
   hidden,
   hidden_global,
   grad_hidden,

@@ -50,6 +50,7 @@ async function freeBytes(folder: string): Promise<number> {
 
 function describe(kernels: ReturnType<typeof describeKernels>): string {
   if (!kernels.native) return `reference only (slow): ${kernels.problem}`
-  const { f32, bf16 } = kernels.peak
-  return `native, ${kernels.isa}; peak f32 ${Math.round(f32)}, bf16 ${Math.round(bf16)} GFLOP/s`
+  const { f32, bf16, int8Dot } = kernels.peak
+  const peaks = `peak f32 ${Math.round(f32)}, bf16 ${Math.round(bf16)} GFLOP/s, int8 ${Math.round(int8Dot)} GOP/s`
+  return `native, ${kernels.isa}; ${peaks}; --compute bf16 runs ${kernels.bf16}, int8 runs ${kernels.int8}`
 }

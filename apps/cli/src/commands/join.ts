@@ -19,7 +19,7 @@ interface JoinOptions {
   readonly rank?: number
   readonly precision?: HeldPrecision
   readonly threads?: number
-  readonly compute: "f32" | "bf16"
+  readonly compute: "f32" | "bf16" | "int8"
   readonly joinToken?: string
   readonly backend: BackendChoice
   readonly json?: boolean

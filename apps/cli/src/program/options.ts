@@ -6,7 +6,9 @@ import { appended, positiveInt } from "../arguments.js"
 
 /** Options that several commands share. */
 export const compute = (fallback: string): Option =>
-  new Option("--compute <precision>", "arithmetic of the big products").choices(["f32", "bf16"]).default(fallback)
+  new Option("--compute <precision>", "arithmetic of the big products")
+    .choices(["f32", "bf16", "int8"])
+    .default(fallback)
 /** How a client holds the base: the words of recipes and plans. */
 export const heldPrecision = (): Option => {
   const formats: readonly HeldPrecision[] = ["f32", "bf16", "q8", "q4", "nf4"]

@@ -73,6 +73,19 @@ inline void block_32x32(int steps, const char* a, const char* b, float* c, long 
   _tile_stored(3, low + 16, c_bytes);
 }
 
+// c (MR, NR) += tail, row by row: tiles leave their sums in memory.
+void add_tail_rows(const float* a, const float* b, int depth, float* c, long ldc) {
+  for (int i = 0; depth > 0 && i < MR; i++) {
+    vf left = load(c + i * ldc), right = load(c + i * ldc + L);
+    for (int k = 0; k < depth; k++) {
+      left += load(b + k * NR) * a[k * MR + i];
+      right += load(b + k * NR + L) * a[k * MR + i];
+    }
+    store(c + i * ldc, left);
+    store(c + i * ldc + L, right);
+  }
+}
+
 void compute(const GemmFamily::Compute& g) {
   _tile_loadconfig(&kTileConfig);
   const int steps = (g.depth + 31) / 32;
@@ -83,14 +96,17 @@ void compute(const GemmFamily::Compute& g) {
       const char* b = g.b + static_cast<size_t>(col / NR) * g.b_stride;
       const long cols = min_of(NR, g.cols - col);
       float* c = g.c + row * g.ldc + col;
+      const float *tail_a = g.tail_a + row * g.tail_depth, *tail_b = g.tail_b + col * g.tail_depth;
       if (rows == MR && cols == NR) {
         block_32x32(steps, a, b, c, g.ldc, g.accumulate);
+        add_tail_rows(tail_a, tail_b, g.tail_depth, c, g.ldc);
         continue;
       }
       alignas(64) float part[MR * NR];
       if (g.accumulate)
         for (long i = 0; i < rows; i++) memcpy(part + i * NR, c + i * g.ldc, static_cast<size_t>(cols) * sizeof(float));
       block_32x32(steps, a, b, part, NR, g.accumulate);
+      add_tail_rows(tail_a, tail_b, g.tail_depth, part, NR);
       for (long i = 0; i < rows; i++) memcpy(c + i * g.ldc, part + i * NR, static_cast<size_t>(cols) * sizeof(float));
     }
   }
@@ -101,7 +117,7 @@ void compute(const GemmFamily::Compute& g) {
 
 const GemmFamily& amx_family_table();
 const GemmFamily& amx_family_table() {
-  static constexpr GemmFamily family = {"bf16-amx", MR, NR, 32, 1024, 64, NR * 2, 0, pack_a, pack_pairs, compute};
+  static constexpr GemmFamily family = {"bf16-amx", MR, NR, 32, 1024, 64, NR * 2, 0, 0, 0, pack_a, pack_pairs, compute};
   return family;
 }
 

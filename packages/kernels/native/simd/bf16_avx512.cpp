@@ -24,6 +24,7 @@ inline vf interleave(vf even, vf odd) {
 }
 
 #include "bf16.inl"
+#include "tail.inl"
 
 constexpr int MR = 14;
 
@@ -42,61 +43,56 @@ void pack_a(const float* a, long lda, int rows, long depth, void* block) {
   }
 }
 
+struct TileArgs {
+  const char* a;
+  const char* b;
+  const float* tail_a;
+  const float* tail_b;
+  float* c;
+  long ldc;
+  int depth;
+  int tail_depth;
+  bool accumulate;
+};
+
 template <int R>
-void tile(long pairs, const float* a, const float* b, float* c, long ldc, bool accumulate) {
+void tile(const TileArgs& t) {
   __m512 left[R], right[R];
 #pragma GCC unroll 16
   for (int i = 0; i < R; i++) {
-    left[i] = accumulate ? _mm512_loadu_ps(c + i * ldc) : _mm512_setzero_ps();
-    right[i] = accumulate ? _mm512_loadu_ps(c + i * ldc + L) : _mm512_setzero_ps();
+    left[i] = t.accumulate ? _mm512_loadu_ps(t.c + i * t.ldc) : _mm512_setzero_ps();
+    right[i] = t.accumulate ? _mm512_loadu_ps(t.c + i * t.ldc + L) : _mm512_setzero_ps();
   }
-  for (long k = 0; k < pairs; k++, a += MR, b += NR) {
+  const float* a = reinterpret_cast<const float*>(t.a);
+  const float* b = reinterpret_cast<const float*>(t.b);
+  for (long pair = 0; pair < t.depth / 2; pair++, a += MR, b += NR) {
     const __m512bh b0 = (__m512bh)_mm512_loadu_ps(b), b1 = (__m512bh)_mm512_loadu_ps(b + L);
 #pragma GCC unroll 16
     for (int i = 0; i < R; i++) {
-      const __m512bh pair = (__m512bh)_mm512_set1_ps(a[i]);
-      left[i] = _mm512_dpbf16_ps(left[i], pair, b0);
-      right[i] = _mm512_dpbf16_ps(right[i], pair, b1);
+      const __m512bh two = (__m512bh)_mm512_set1_ps(a[i]);
+      left[i] = _mm512_dpbf16_ps(left[i], two, b0);
+      right[i] = _mm512_dpbf16_ps(right[i], two, b1);
     }
   }
+  add_tail<R, MR>(left, right, t.tail_a, t.tail_b, t.tail_depth);
 #pragma GCC unroll 16
   for (int i = 0; i < R; i++) {
-    _mm512_storeu_ps(c + i * ldc, left[i]);
-    _mm512_storeu_ps(c + i * ldc + L, right[i]);
+    _mm512_storeu_ps(t.c + i * t.ldc, left[i]);
+    _mm512_storeu_ps(t.c + i * t.ldc + L, right[i]);
   }
 }
 
-typedef void (*TileFn)(long, const float*, const float*, float*, long, bool);
+typedef void (*TileFn)(const TileArgs&);
 constexpr TileFn kTiles[MR + 1] = {nullptr, tile<1>, tile<2>,  tile<3>,  tile<4>,  tile<5>,  tile<6>, tile<7>,
                                    tile<8>, tile<9>, tile<10>, tile<11>, tile<12>, tile<13>, tile<14>};
 
-void compute(const GemmFamily::Compute& g) {
-  const long pairs = (g.depth + 1) / 2;
-  for (long row = 0; row < g.rows; row += MR) {
-    const float* a = reinterpret_cast<const float*>(g.a + static_cast<size_t>(row / MR) * g.a_stride);
-    const long rows = min_of(MR, g.rows - row);
-    for (long col = 0; col < g.cols; col += NR) {
-      const float* b = reinterpret_cast<const float*>(g.b + static_cast<size_t>(col / NR) * g.b_stride);
-      float* c = g.c + row * g.ldc + col;
-      if (g.cols - col >= NR) {
-        kTiles[rows](pairs, a, b, c, g.ldc, g.accumulate);
-        continue;
-      }
-      alignas(64) float part[MR * NR];
-      for (long i = 0; i < rows; i++)
-        for (long j = 0; j < NR; j++) part[i * NR + j] = g.accumulate && col + j < g.cols ? c[i * g.ldc + j] : 0.0f;
-      kTiles[rows](pairs, a, b, part, NR, g.accumulate);
-      for (long i = 0; i < rows; i++)
-        memcpy(c + i * g.ldc, part + i * NR, static_cast<size_t>(g.cols - col) * sizeof(float));
-    }
-  }
-}
+#include "tiles.inl"
 
 }  // namespace
 
 const GemmFamily& avx512bf16_family_table();
 const GemmFamily& avx512bf16_family_table() {
-  static constexpr GemmFamily family = {"bf16-dot", MR, NR, 2, 512, MR * 2, NR * 2, 64, pack_a, pack_pairs, compute};
+  static constexpr GemmFamily family = {"bf16-dot", MR, NR, 2, 512, MR * 2, NR * 2, 64, 0, 0, pack_a, pack_pairs, compute};
   return family;
 }
 

@@ -113,14 +113,19 @@ void compute_f32(const GemmFamily::Compute& g) {
   for (long row = 0; row < g.rows; row += MR) {
     const float* a = reinterpret_cast<const float*>(g.a + static_cast<size_t>(row / MR) * g.a_stride);
     const int rows = static_cast<int>(min_of(MR, g.rows - row));
-    for (long col = 0; col < g.cols; col += NR)
+    for (long col = 0; col < g.cols; col += NR) {
+      float* c = g.c + row * g.ldc + col;
       tile_any(rows, g.cols - col, g.depth, a, MR,
-               reinterpret_cast<const float*>(g.b + static_cast<size_t>(col / NR) * g.b_stride), NR,
-               g.c + row * g.ldc + col, g.ldc, g.accumulate);
+               reinterpret_cast<const float*>(g.b + static_cast<size_t>(col / NR) * g.b_stride), NR, c, g.ldc,
+               g.accumulate);
+      if (g.tail_depth > 0)
+        tile_any(rows, g.cols - col, g.tail_depth, g.tail_a + row * g.tail_depth, MR, g.tail_b + col * g.tail_depth,
+                 NR, c, g.ldc, true);
+    }
   }
 }
 
 constexpr GemmFamily f32_family() {
-  return {"f32",      MR,         NR,         1, 384, MR * sizeof(float), NR * sizeof(float), L * sizeof(float),
-          pack_a_f32, pack_b_f32, compute_f32};
+  return {"f32", MR, NR, 1, 384, MR * sizeof(float), NR * sizeof(float), L * sizeof(float), 0, 0, pack_a_f32,
+          pack_b_f32, compute_f32};
 }

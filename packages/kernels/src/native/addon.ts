@@ -19,10 +19,10 @@ export type WeightArguments = readonly [
 type Optional = Float32Array | undefined
 type Factors = readonly [rank: number, a: Optional, b: Optional]
 
-/** tokens, bf16?, weight, bias, global, adapter, scale, dropout, seed. */
+/** tokens, precision (PRECISION), weight, bias, global, adapter, scale, dropout, seed. */
 export type LinearArguments = readonly [
   number,
-  boolean,
+  number,
   ...WeightArguments,
   Optional,
   ...Factors,
@@ -75,7 +75,7 @@ export interface Addon {
   add(a: Array32, b: Array32, y: Array32): number
   embedding(...args: [...WeightArguments, ids: Int32Array, y: Array32]): number
   lmHead(
-    ...args: [number, boolean, ...WeightArguments, x: Array32, targets: Int32Array, loss: Array32, dx: Optional]
+    ...args: [number, number, ...WeightArguments, x: Array32, targets: Int32Array, loss: Array32, dx: Optional]
   ): number
   /** param, grad, m, v, learningRate, beta1, beta2, eps, weightDecay, step, gradScale. */
   adamw(...args: [Array32, Array32, Array32, Array32, number, number, number, number, number, number, number]): number
@@ -87,13 +87,15 @@ export interface Addon {
   isa(): string
   /** Arithmetic behind precision "bf16": bf16-amx, bf16-dot, or f32 where that is faster. */
   bf16Family(): string
+  /** Arithmetic behind precision "int8": int8-vnni, or that of bf16 where there is none. */
+  int8Family(): string
   /** Process-wide; false when this machine lacks it. */
   setIsa(name: string): boolean
   isas(): string[]
   /** fd, bytes of the file, length of the memory, its first bytes; where the file begins in it, or -1. */
   mapFile(fd: number, bytes: number, length: number, memory: Uint8Array): number
   /** GFLOP/s measured now on that many threads; 0: the unit is missing. */
-  measurePeak(threads: number): { f32Fma: number; bf16Dot: number; bf16Amx: number }
+  measurePeak(threads: number): { f32Fma: number; bf16Dot: number; bf16Amx: number; int8Dot: number }
 }
 
 type Loaded = { readonly addon: Addon } | { readonly problem: string }

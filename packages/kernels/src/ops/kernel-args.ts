@@ -8,10 +8,14 @@ import type { FrozenFactors, FrozenWeight } from "../frozen.js"
  */
 
 /**
- * Arithmetic of the big products, attention's among them: f32 throughout, or bf16 inputs with f32 accumulation.
- * Everything else is always f32.
+ * Arithmetic of the frozen products (base and global adapter): f32 throughout; bf16 inputs with f32 sums; or int8: both
+ * inputs rounded to 255 levels, the left one with a scale per row, the right one with a scale per column, each anew for
+ * every piece of at most 384 of the summed index, exact sums in a piece, f32 over pieces (W8A8 with dynamic scales:
+ * arXiv:2208.07339; also for dx: arXiv:2304.13013). A rounded value is off by at most max|row| / 254. Attention
+ * multiplies in bf16 for both; everything else is always f32. Where a processor lacks the unit for one, the next more
+ * exact one computes it (`describeKernels`); the reference kernels are exact in all three.
  */
-export type Precision = "f32" | "bf16"
+export type Precision = "f32" | "bf16" | "int8"
 
 /**
  * `QuantLoraLinear`: inputs x (T,N), a? (R,N), b? (M,R) -> y (T,M) = x·Wᵀ + bias + (x·A_Gᵀ)·B_Gᵀ +

@@ -51,7 +51,7 @@ describe.each(FORMATS)("a linear of %s", (format: WeightFormat) => {
   ])("gives the bits of the same weights in f32, forward and backward: %d tokens, %d to %d", async (...shape) => {
     const [tokens, cols, rows] = shape
     const weight = randomFrozen(format, rows, colsFor(format, cols), rows)
-    for (const precision of ["f32", "bf16"] as const)
+    for (const precision of ["f32", "bf16", "int8"] as const)
       await eachIsa(async () =>
         expectSameBits(
           await valuesOn(NATIVE, linear(weight, tokens, precision)),

@@ -2,6 +2,7 @@ import type { TensorInfo } from "@tensorflow/tfjs-core"
 
 import { valuesOf } from "../../frozen.js"
 import type { FrozenArray, FrozenValues, FrozenWeight, WeightFormat } from "../../frozen.js"
+import type { Precision } from "../../ops/kernel-args.js"
 import type { Addon, WeightArguments } from "../addon.js"
 import type { NativeBackend } from "../backend.js"
 
@@ -28,6 +29,9 @@ const FORMAT: Record<WeightFormat, number> = {
   q6k: 8,
   nf4: 9,
 }
+
+/** The enum of native/precision.hpp. */
+export const PRECISION: Record<Precision, number> = { f32: 0, bf16: 1, int8: 2 }
 
 /** A frozen weight as the addon takes it. */
 export function weightArguments(weight: FrozenWeight): WeightArguments {

@@ -2,7 +2,7 @@ import type { TensorInfo } from "@tensorflow/tfjs-core"
 
 import type { LmHeadAttrs } from "../../ops/kernel-args.js"
 import { checkStatus } from "../status.js"
-import { weightArguments } from "./kernel.js"
+import { PRECISION, weightArguments } from "./kernel.js"
 import type { NativeCall } from "./kernel.js"
 
 /** Kernel `LmHeadCrossEntropy` in C++ (native/lm_head.cpp) -> [loss, dx where wanted]. */
@@ -17,7 +17,7 @@ export function lmHeadCrossEntropyNative({
   const dx = attrs.needsDx ? backend.take(x.length) : undefined
   const { weight, targets, precision } = attrs
   const tokens = inputs.x.shape[0]!
-  const answer = addon.lmHead(tokens, precision === "bf16", ...weightArguments(weight), x, targets, loss, dx)
+  const answer = addon.lmHead(tokens, PRECISION[precision], ...weightArguments(weight), x, targets, loss, dx)
   checkStatus("LmHeadCrossEntropy", answer)
   const scalar = backend.output(loss, [])
   return dx ? [scalar, backend.output(dx, inputs.x.shape)] : [scalar]

@@ -76,16 +76,42 @@ function plus(left: number[][], right: number[][], factor = 1): number[][] {
 }
 
 /**
- * y, dx, da, db from the contract, in f64; `round` is what the big products do to their inputs. Going forward, up to
+ * What the frozen products do to their inputs on this instruction set: a row (left) or a column (right) of the summed
+ * index.
+ */
+function roundingOf(precision: Precision): (row: number[]) => number[] {
+  const family = { f32: "f32", bf16: addon().bf16Family(), int8: addon().int8Family() }[precision]
+  if (family === "f32") return (row) => row
+  if (family === "int8-vnni") return roundToBytes
+  return (row) => row.map((v) => decodeBf16(encodeBf16(Math.fround(v))))
+}
+
+/** Pieces of equal length, at most 384 and a multiple of 32, each rounded to 255 levels of its largest value. */
+function roundToBytes(row: number[]): number[] {
+  const parts = Math.ceil(row.length / 384)
+  const length = Math.ceil(Math.ceil(row.length / parts) / 32) * 32
+  return Array.from({ length: parts }, (_, i) => row.slice(i * length, (i + 1) * length)).flatMap((piece) => {
+    const top = Math.fround(piece.reduce((most, v) => Math.max(most, Math.abs(v)), 0))
+    const [step, inverse] = [Math.fround(top / 127), Math.fround(127 / top)]
+    return piece.map((v) => (top === 0 ? 0 : step * roundHalfEven(Math.fround(Math.fround(v) * inverse))))
+  })
+}
+function roundHalfEven(v: number): number {
+  const rounded = Math.round(v)
+  return Math.abs(v % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded
+}
+
+/**
+ * y, dx, da, db from the contract, in f64; `round` is what the frozen products do to their inputs. Going forward, up to
  * four tokens are not rounded: they wait for memory (native/gemv.cpp).
  */
 function oracle(
   { weight, attrs, arrays }: ReturnType<typeof setUp>,
   c: Case,
-  round: (v: number) => number,
+  round: (row: number[]) => number[],
 ): number[][][] {
   const w = rowsOf(dequantize(weight), c.rows, c.cols)
-  const rounded = (m: number[][]): number[][] => m.map((row) => row.map(round))
+  const rounded = (m: number[][]): number[][] => m.map(round)
   const [x, dy] = [rowsOf(arrays.x, c.tokens, c.cols), rowsOf(arrays.dy, c.tokens, c.rows)]
   const [a, b] = [rowsOf(arrays.a, c.rank, c.cols), rowsOf(arrays.b, c.rows, c.rank)]
   const forward = c.tokens <= 4 ? (m: number[][]): number[][] => m : rounded
@@ -124,7 +150,7 @@ const base: Case = {
 const cases: Case[] = [
   ...[1, 15, 16, 17, 33].map((n) => ({ ...base, tokens: n, cols: 34 - n, rows: n + 16 })),
   ...(["f32", "bf16", "q8", "q4"] as const).flatMap((format) =>
-    (["f32", "bf16"] as const).map((precision) => ({
+    (["f32", "bf16", "int8"] as const).map((precision) => ({
       ...base,
       tokens: 35,
       cols: 65,
@@ -141,13 +167,19 @@ const cases: Case[] = [
   { ...base, tokens: 2, cols: 5, rows: 1100, rank: 2, precision: "bf16" },
   { ...base, tokens: 5, cols: 600, rows: 5, rank: 2, format: "q4", precision: "bf16" },
   { ...base, tokens: 6, cols: 5, rows: 1100, rank: 2, precision: "bf16" },
+  ...[1, 15, 16, 17, 33, 31, 63, 65].map((n) => ({
+    ...{ ...base, tokens: n, cols: 66 - n, rows: n + 16, rank: n % 4 },
+    precision: "int8" as const,
+  })),
+  { ...base, tokens: 31, cols: 64, rows: 70, rank: 1, globalRank: 5, precision: "int8", dropout: 0.3 },
+  { ...base, tokens: 15, cols: 900, rows: 5, rank: 2, globalRank: 3, format: "q4", precision: "int8" },
+  { ...base, tokens: 2, cols: 5, rows: 1100, rank: 2, precision: "int8" },
 ]
 
 test.each(cases)("y, dx, da and db equal a double-precision oracle on every instruction set: %j", async (c) => {
   const made = setUp(c)
   await eachIsa(async () => {
-    const rounds = c.precision === "bf16" && addon().bf16Family() !== "f32"
-    const expected = oracle(made, c, rounds ? (v) => decodeBf16(encodeBf16(Math.fround(v))) : (v) => v)
+    const expected = oracle(made, c, roundingOf(c.precision))
     const actual = await valuesOn(NATIVE, made.run)
     expect(actual.length).toBe(expected.length)
     // Sums of K terms below 1.5 in size: |error| <= K 2^-24 per sum and term, K 2^-24 sqrt(K) for random signs; up to
@@ -160,7 +192,7 @@ test.each(cases)("y, dx, da and db equal a double-precision oracle on every inst
 })
 
 test("results are the same bits on 1, 2 and 5 threads", async () => {
-  for (const precision of ["f32", "bf16"] as const) {
+  for (const precision of ["f32", "bf16", "int8"] as const) {
     const made = setUp({ ...base, tokens: 333, cols: 192, rows: 512, rank: 8, globalRank: 4, precision, dropout: 0.1 })
     await expectSameOnThreads(made.run)
   }
@@ -224,4 +256,35 @@ test("weights, factors and bias may lie on SharedArrayBuffers", async () => {
   }
   const y = (with_: object) => () => runMany("QuantLoraLinear", { x: tf.tensor2d(made.arrays.x, [17, 33]) }, with_)
   expectSameBits(await valuesOn(NATIVE, y(moved)), await valuesOn(NATIVE, y(attrs)))
+})
+
+test("what is not a number in a row of x or dy comes out as not a number, in every precision", async () => {
+  for (const precision of ["f32", "bf16", "int8"] as const) {
+    const made = setUp({ ...base, rank: 0, precision })
+    made.arrays.x[5] = NaN
+    made.arrays.dy[20] = Infinity
+    await eachIsa(async () => {
+      const [y, dx] = await valuesOn(NATIVE, made.run)
+      // x[5] lies in row 0 (33 columns), dy[20] in row 1 (15 columns)
+      expect(y!.slice(0, 15).every((v) => Number.isNaN(v))).toBe(true)
+      expect(dx!.slice(33, 66).some((v) => Number.isFinite(v))).toBe(false)
+      expect([...y!.slice(15), ...dx!.slice(0, 33), ...dx!.slice(66)].every((v) => Number.isFinite(v))).toBe(true)
+    })
+  }
+})
+
+test("int8 keeps rows of tiny values, rows of zeros and outliers in another piece apart", async () => {
+  const made = setUp({ ...base, tokens: 3, cols: 768, rows: 16, rank: 0, precision: "int8" })
+  const { x } = made.arrays
+  x.fill(0, 0, 768)
+  for (let k = 768; k < 2 * 768; k++) x[k]! *= 1e-25
+  x[2 * 768 + 700] = 1e6
+  await eachIsa(async () => {
+    const [y] = await valuesOn(NATIVE, made.run)
+    const [expected] = oracle(made, { ...base, tokens: 3, cols: 768, rows: 16, rank: 0 }, roundingOf("int8"))
+    expect(Array.from(y!.slice(0, 16))).toEqual(Array.from(made.attrs.bias!))
+    // as in the oracle test above, of each row's largest value: the last row's is 1e6
+    for (const t of [1, 2])
+      expectClose(y!.slice(t * 16, (t + 1) * 16), expected![t]!, { relative: 4 * 768 * 2 ** -24, absolute: 1e-6 })
+  })
 })

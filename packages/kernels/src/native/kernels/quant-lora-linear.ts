@@ -4,7 +4,7 @@ import type { LinearAttrs, LinearGradAttrs } from "../../ops/kernel-args.js"
 import type { LinearArguments } from "../addon.js"
 import type { NativeBackend } from "../backend.js"
 import { checkStatus } from "../status.js"
-import { weightArguments } from "./kernel.js"
+import { PRECISION, weightArguments } from "./kernel.js"
 import type { NativeCall } from "./kernel.js"
 
 interface Inputs {
@@ -17,7 +17,7 @@ function linearArguments({ x, a, b }: Inputs, attrs: LinearAttrs, backend: Nativ
   const { weight, bias, global, scale, dropout, dropoutSeed, precision } = attrs
   return [
     x.shape[0]!,
-    precision === "bf16",
+    PRECISION[precision],
     ...weightArguments(weight),
     bias,
     global?.rank ?? 0,
