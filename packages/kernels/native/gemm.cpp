@@ -113,10 +113,16 @@ void pack_block(const Product& p, const PackedA& a, long block) {
 }
 
 void pack_rows(const Product& p, const PackedA& a) {
-  const long blocks = (p.rows + p.family->mr - 1) / p.family->mr;
-  const long chunk = std::max<long>(1, 32768 / static_cast<long>(a.stride));
-  parallel((blocks + chunk - 1) / chunk, [&](long task, int) {
-    for (long b = task * chunk; b < std::min(blocks, (task + 1) * chunk); b++) pack_block(p, a, b);
+  const long mr = p.family->mr;
+  const long task_rows = round_to(
+      p.prepare.rows > 0 ? p.prepare.rows : std::max<long>(1, 32768 / static_cast<long>(a.stride)) * mr, mr);
+  parallel((p.rows + task_rows - 1) / task_rows, [&](long task, int) {
+    const long end = std::min(p.rows, (task + 1) * task_rows);
+    for (long row = task * task_rows; row < end; row += Prepare::kBlocks * mr) {
+      const long some = std::min(end, row + Prepare::kBlocks * mr);
+      if (p.prepare.run) p.prepare.run(p.prepare.context, row, some - row);
+      for (long r = row; r < some; r += mr) pack_block(p, a, r / mr);
+    }
   });
 }
 

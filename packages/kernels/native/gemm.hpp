@@ -13,6 +13,14 @@ struct Term {
   bool transposed;
 };
 
+// What is to be done with some rows of the inputs before they are packed, while they are in the cache.
+struct Prepare {
+  static constexpr long kBlocks = 3;  // A blocks at a time: 42 rows of x and dy beside each other in L2
+  long rows = 0;                      // of one task, a multiple of kBlocks A blocks; 0: nothing to do
+  void (*run)(const void* context, long first, long count) = nullptr;  // first .. of a task come in order
+  const void* context = nullptr;
+};
+
 // C (rows, cols) = [C +] [bias +] sum of the terms, in the order given, + tail. Every element is summed by one thread
 // in one order.
 struct Product {
@@ -27,6 +35,7 @@ struct Product {
   long rows = 0;
   long cols = 0;
   bool accumulate = false;
+  Prepare prepare{};
 
   explicit Product(const GemmFamily& f) : family(&f) {}
   void add(const Term& t) { term[terms++] = t; }

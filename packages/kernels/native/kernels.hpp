@@ -99,10 +99,9 @@ struct KernelSet {
   // out[t][r] = scale * sum_k x[t][k] a[r][k]
   void (*dot_rows)(const float* x, long ldx, long rows, const float* a, long lda, long r_count, long k, float scale,
                    float* out, long ldo);
-  // c[i][j] = scale * sum_t a[t][i] b[t][j], i < rows, j < cols; c written as c[i * ldi + j * ldj] where one of the two
-  // is 1
-  void (*token_sum)(const float* a, long lda, long rows, const float* b, long ldb, long cols, long tokens, float scale,
-                    float* c, long ldi, long ldj);
+  // c (rows, cols) = or += sum_t a[t][i] b[t][j]
+  void (*token_sum)(const float* a, long lda, long rows, const float* b, long ldb, long cols, long tokens, float* c,
+                    bool accumulate);
 
   void (*drop)(const float* x, float* y, long first, long count, const Dropout& dropout);
   // y += factor * mask * x
@@ -118,10 +117,11 @@ struct KernelSet {
   void (*row)(const WeightView& w, long row, float* y);
   void (*adamw)(float* param, const float* grad, float* m, float* v, long count, const AdamwStep& step);
 
-  // Softmax statistics of a row of logits: the largest, and sum exp(x - largest).
-  void (*row_max_sum)(const float* x, long count, float* largest, float* sum);
-  // x = factor * exp(x - shift)
-  void (*exp_scaled)(float* x, long count, float shift, float factor);
+  // The largest of a row of logits and sum exp(x - largest); `kept` gets exp(x - largest) itself, as floats or rounded
+  // to bf16, or is null.
+  void (*row_softmax)(const float* x, long count, void* kept, bool halves, float* largest, float* sum);
+  // y = factor * what row_softmax kept
+  void (*row_scaled)(const void* kept, bool halves, long count, float factor, float* y);
 
   // Key-major copies of k or v: out[(d * ld) + token] for one key head.
   void (*transpose_head)(const float* x, long ldx, long tokens, long head_dim, float* out, long ldo);

@@ -15,7 +15,6 @@
 namespace lamina {
 namespace {
 
-constexpr long kTokenChunk = 24;  // tokens of one task of a thin product
 constexpr long kElementChunk = 32768;
 
 Dropout dropout_of(const Linear& op) {
@@ -23,26 +22,18 @@ Dropout dropout_of(const Linear& op) {
           static_cast<float>(1.0 / (1.0 - op.dropout))};
 }
 
-// out (tokens, rank) = scale x a^T
-void thin(const float* x, long tokens, long depth, const float* a, long rank, float scale, float* out) {
-  const KernelSet& set = *isa().kernels;
-  parallel((tokens + kTokenChunk - 1) / kTokenChunk, [&](long task, int) {
-    const long first = task * kTokenChunk, count = std::min(kTokenChunk, tokens - first);
-    set.dot_rows(x + first * depth, depth, count, a, depth, rank, depth, scale, out + first * rank, rank);
-  });
-}
+// out (tokens, rank) = scale x a^T, some rows of it.
+struct Thin {
+  const float* x;
+  const float* a;
+  float* out;
+  long depth, rank;
+  float scale;
 
-// c = scale sum_t a[t] b[t]^T, written (rank, cols) or, turned, (cols, rank).
-void token_outer(const float* a, long rank, const float* b, long cols, long tokens, float scale, float* c,
-                 bool turned) {
-  const KernelSet& set = *isa().kernels;
-  const long chunk = 4 * set.lanes;
-  parallel((cols + chunk - 1) / chunk, [&](long task, int) {
-    const long first = task * chunk, count = std::min(chunk, cols - first);
-    if (turned) set.token_sum(a, rank, rank, b + first, cols, count, tokens, scale, c + first * rank, 1, rank);
-    else set.token_sum(a, rank, rank, b + first, cols, count, tokens, scale, c + first, cols, 1);
-  });
-}
+  void rows(long first, long count) const {
+    isa().kernels->dot_rows(x + first * depth, depth, count, a, depth, rank, depth, scale, out + first * rank, rank);
+  }
+};
 
 // x as the LoRA branch sees it: itself, or a copy with dropped elements in scratch. nullptr: no memory.
 const float* branch_input(const Linear& op, const float* x) {
@@ -110,30 +101,113 @@ Status linear_forward(const Linear& op, const float* x, float* y) {
     float* hidden = scratch_floats(Scratch::hidden, static_cast<size_t>(op.tokens * rank));
     const float* seen = branch_input(op, x);
     if (!hidden || !seen) return Status::out_of_memory;
-    thin(seen, op.tokens, in, op.lora.a, rank, op.scale, hidden);
     p.tail = {hidden, rank, rank, dense_view(op.lora.b, out, rank), true};
+    const Thin thin{seen, op.lora.a, hidden, in, rank, op.scale};
+    p.prepare = {Prepare::kBlocks * p.family->mr, [](const void* context, long first, long count) {
+                   static_cast<const Thin*>(context)->rows(first, count);
+                 }, &thin};
+    return multiply(p);
   }
   return multiply(p);
 }
 
 namespace {
 
-// dx = dy W + (dy B_G) A_G + mask (back A), back = scale dy B (tokens, rank).
-Status input_gradient(const Linear& op, const float* dy, const float* back, float* dx) {
+// back = scale dy B and hidden = scale seen A^T, both (tokens, rank), and the sums da = back^T seen, db = dy^T hidden
+// over tokens, in parts of tokens that only the shapes decide and that are added up in order.
+class Branch {
+ public:
+  Branch(const Linear& op, const float* dy, const float* x, bool factors) : op_(op), dy_(dy), x_(x), factors_(factors) {}
+
+  // false: no memory
+  bool start() {
+    constexpr long kParts = 8, kFloats = 4 << 20;  // at most 16 MiB of partial sums
+    const long in = op_.weight.cols, out = op_.weight.rows, rank = op_.lora.rank;
+    const long parts = std::clamp<long>(kFloats / std::max<long>(1, rank * (in + out)), 1, kParts);
+    chunk_ = Prepare::kBlocks * family(op_.precision).mr;
+    part_rows_ = std::max<long>(1, (op_.tokens + parts * chunk_ - 1) / (parts * chunk_)) * chunk_;
+    const size_t hidden = static_cast<size_t>(op_.tokens * rank);
+    turned_ = scratch_floats(Scratch::transposed, static_cast<size_t>(out * rank));
+    back_ = scratch_floats(Scratch::grad_hidden, hidden);
+    hidden_ = scratch_floats(Scratch::hidden, hidden);
+    sums_ = scratch_floats(Scratch::factor_sums, factors_ ? static_cast<size_t>(parts * rank * (in + out)) : 1);
+    if (factors_) x_ = branch_input(op_, x_);
+    if (!turned_ || !back_ || !hidden_ || !sums_ || !x_) return false;
+    turn(op_.lora.b, out, rank, turned_);
+    return true;
+  }
+
+  const float* back() const { return back_; }
+
+  Prepare prepare() const {
+    return {part_rows_, [](const void* context, long first, long count) {
+              static_cast<const Branch*>(context)->rows(first, count);
+            }, this};
+  }
+
+  void all() const {
+    parallel((op_.tokens + part_rows_ - 1) / part_rows_, [&](long part, int) {
+      const long end = std::min(op_.tokens, (part + 1) * part_rows_);
+      for (long row = part * part_rows_; row < end; row += chunk_) rows(row, std::min(chunk_, end - row));
+    });
+  }
+
+  // da (rank, in) and db (out, rank) from the parts.
+  void finish(float* da, float* db) const {
+    const long in = op_.weight.cols, out = op_.weight.rows, rank = op_.lora.rank;
+    const long parts = (op_.tokens + part_rows_ - 1) / part_rows_;
+    const auto total = [&](long at) {
+      float sum = 0.0f;
+      for (long p = 0; p < parts; p++) sum += sums_[p * rank * (in + out) + at];
+      return sum;
+    };
+    by_chunks(in, [&](long n) {
+      for (long r = 0; r < rank; r++) da[r * in + n] = total(r * in + n);
+    });
+    by_chunks(out, [&](long m) {
+      for (long r = 0; r < rank; r++) db[m * rank + r] = total(rank * in + r * out + m);
+    });
+  }
+
+ private:
+  void rows(long first, long count) const {
+    const KernelSet& set = *isa().kernels;
+    const long in = op_.weight.cols, out = op_.weight.rows, rank = op_.lora.rank;
+    const float *dy = dy_ + first * out, *x = x_ + first * in;
+    float *back = back_ + first * rank, *hidden = hidden_ + first * rank;
+    Thin{dy_, turned_, back_, out, rank, op_.scale}.rows(first, count);
+    if (!factors_) return;
+    Thin{x_, op_.lora.a, hidden_, in, rank, op_.scale}.rows(first, count);
+    float* sum = sums_ + first / part_rows_ * rank * (in + out);
+    const bool more = first % part_rows_ != 0;
+    set.token_sum(back, rank, rank, x, in, in, count, sum, more);
+    set.token_sum(hidden, rank, rank, dy, out, out, count, sum + rank * in, more);
+  }
+
+  const Linear& op_;
+  const float *dy_, *x_;
+  bool factors_;
+  long chunk_ = 0, part_rows_ = 0;
+  float *turned_ = nullptr, *back_ = nullptr, *hidden_ = nullptr, *sums_ = nullptr;
+};
+
+// dx = dy W + (dy B_G) A_G + mask (back A); runs the branch on the way.
+Status input_gradient(const Linear& op, const float* dy, const Branch& branch, float* dx) {
   const long in = op.weight.cols, out = op.weight.rows, rank = op.lora.rank, global_rank = op.global.rank;
   Product p(family(op.precision));
   p.c = dx;
   p.ldc = p.cols = in;
   p.rows = op.tokens;
   p.add({dy, out, out, op.weight, false});
-  Term term;
   if (global_rank > 0) {
     const WeightView a = dense_view(op.global.a, global_rank, in), b = dense_view(op.global.b, out, global_rank);
+    Term term;
     const Status status = frozen_term(*p.family, {dy, out, out, b, false}, a, op.tokens, term);
     if (status != Status::ok) return status;
     p.add(term);
   }
-  const Term plain{back, rank, rank, dense_view(op.lora.a, rank, in), false};
+  const Term plain{branch.back(), rank, rank, dense_view(op.lora.a, rank, in), false};
+  if (rank > 0) p.prepare = branch.prepare();
   if (rank > 0 && op.dropout <= 0.0) p.tail = plain;
   Status status = multiply(p);
   if (status != Status::ok || rank == 0 || op.dropout <= 0.0) return status;
@@ -159,23 +233,16 @@ Status input_gradient(const Linear& op, const float* dy, const float* back, floa
 }  // namespace
 
 Status linear_backward(const Linear& op, const float* dy, const float* x, float* dx, float* da, float* db) {
-  const long in = op.weight.cols, out = op.weight.rows, rank = op.lora.rank;
-  float* turned = scratch_floats(Scratch::transposed, static_cast<size_t>(out * rank));
-  float* back = scratch_floats(Scratch::grad_hidden, static_cast<size_t>(op.tokens * rank));
-  if (!turned || !back) return Status::out_of_memory;
-  if (rank > 0) {
-    turn(op.lora.b, out, rank, turned);
-    thin(dy, op.tokens, out, turned, rank, op.scale, back);
+  Branch branch(op, dy, x, da != nullptr);
+  if (op.lora.rank > 0 && !branch.start()) return Status::out_of_memory;
+  if (dx && op.weight.cols > 0) {
+    const Status status = input_gradient(op, dy, branch, dx);
+    if (status != Status::ok) return status;
+  } else if (op.lora.rank > 0) {
+    branch.all();
   }
-  if (rank > 0 && da) {
-    const float* seen = branch_input(op, x);
-    float* hidden = scratch_floats(Scratch::hidden, static_cast<size_t>(op.tokens * rank));
-    if (!seen || !hidden) return Status::out_of_memory;
-    thin(seen, op.tokens, in, op.lora.a, rank, op.scale, hidden);
-    token_outer(back, rank, seen, in, op.tokens, 1.0f, da, false);
-    token_outer(hidden, rank, dy, out, op.tokens, 1.0f, db, true);
-  }
-  return dx ? input_gradient(op, dy, back, dx) : Status::ok;
+  if (op.lora.rank > 0 && da) branch.finish(da, db);
+  return Status::ok;
 }
 
 }  // namespace lamina

@@ -12,11 +12,11 @@
 namespace lamina {
 namespace {
 
-// Logits of one chunk of tokens exist at once, 48 MiB of them. W is dequantized once per chunk and direction, so a
-// chunk must be long enough to hide it.
-constexpr long kLogits = 12l << 20;
-constexpr long kChunkMin = 32, kChunkMax = 256;
-// Columns of one slab of logits: 256 x 2048 floats are worked on while they are still in L2.
+// exp(logit - largest) of one chunk of tokens is kept for the gradient, at most 64 MiB of it; where the product rounds
+// its inputs anyway, as bf16. W is dequantized once per chunk and direction, so a chunk must be long enough to hide it.
+constexpr size_t kKept = 64 << 20;
+constexpr long kChunkMin = 32, kChunkMax = 1024;
+// Columns of one slab of logits, which is used again for the next.
 constexpr long kSlab = 2048;
 // Between rows of a slab, 64 bytes off a power of two: rows a power of two apart fall into the same few cache lines.
 constexpr long kGap = 16;
@@ -26,68 +26,83 @@ struct RowStats {
   float largest, sum;  // of exp(logit - largest)
 };
 
+struct Chunk {
+  const GemmFamily* family;
+  WeightView w;
+  const int32_t* targets;
+  long rows;
+  float* slab;    // (rows, kSlab), rows kSlab + kGap apart
+  char* kept;     // (rows, V), nullptr where no gradient is wanted
+  bool halves;    // of bf16
+  float* shifts;  // (slabs, rows): the largest logit of a row in each slab
+  RowStats* stats;
+
+  long width(long first) const { return std::min(kSlab, w.rows - first); }
+  float* row(long t) const { return slab + t * (kSlab + kGap); }
+  void* kept_at(long t, long column) const {
+    return kept ? kept + static_cast<size_t>(t * w.rows + column) * (halves ? 2 : 4) : nullptr;
+  }
+  float& shift(long t, long column) const { return shifts[column / kSlab * rows + t]; }
+
+  template <class F>
+  void each_target(F&& body) const {
+    parallel((rows + 7) / 8, [&](long task, int) {
+      for (long t = task * 8; t < std::min(rows, task * 8 + 8); t++) body(t);
+    });
+  }
+};
+
 // Takes one slab of a row into its running maximum and sum (the online softmax of Milakov & Gimelshein 2018,
 // arXiv:1805.02867).
-void take_slab(const float* logits, long count, long target, RowStats& stats) {
-  float largest, sum;
-  isa().kernels->row_max_sum(logits, count, &largest, &sum);
+void take_slab(const Chunk& c, long t, long first) {
+  const long width = c.width(first), target = c.targets[t] - first;
+  RowStats& stats = c.stats[t];
+  float& largest = c.shift(t, first);
+  float sum;
+  isa().kernels->row_softmax(c.row(t), width, c.kept_at(t, first), c.halves, &largest, &sum);
   if (largest > stats.largest) {
     stats.sum = stats.sum * std::exp(stats.largest - largest) + sum;
     stats.largest = largest;
   } else {
     stats.sum += sum * std::exp(largest - stats.largest);
   }
-  if (target >= 0 && target < count) stats.loss = -static_cast<double>(logits[target]);
+  if (target >= 0 && target < width) stats.loss = -static_cast<double>(c.row(t)[target]);
 }
-
-struct Chunk {
-  const GemmFamily* family;
-  WeightView w;
-  const int32_t* targets;
-  long rows;
-  float* logits;  // slab by slab, each (rows, width) with rows ld(first) apart
-  RowStats* stats;
-
-  float* slab(long first) const { return logits + (first + first / kSlab * kGap) * rows; }
-  long ld(long first) const { return width(first) + kGap; }
-  long width(long first) const { return std::min(kSlab, w.rows - first); }
-};
 
 Status forward(const Chunk& c, const float* x) {
   for (long t = 0; t < c.rows; t++) c.stats[t] = {0.0, -INFINITY, 0.0f};
   for (long v = 0; v < c.w.rows; v += kSlab) {
-    const long width = c.width(v);
     Product p(*c.family);
-    p.add({x, c.w.cols, c.w.cols, rows_of(c.w, v, width), true});
-    p.c = c.slab(v);
-    p.ldc = c.ld(v);
-    p.cols = width;
+    p.add({x, c.w.cols, c.w.cols, rows_of(c.w, v, c.width(v)), true});
+    p.c = c.slab;
+    p.ldc = kSlab + kGap;
+    p.cols = c.width(v);
     p.rows = c.rows;
     const Status status = multiply(p);
     if (status != Status::ok) return status;
-    parallel((c.rows + 7) / 8, [&](long task, int) {
-      for (long t = task * 8; t < std::min(c.rows, task * 8 + 8); t++)
-        if (c.targets[t] >= 0) take_slab(c.slab(v) + t * c.ld(v), width, c.targets[t] - v, c.stats[t]);
+    c.each_target([&](long t) {
+      if (c.targets[t] >= 0) take_slab(c, t, v);
     });
   }
   return Status::ok;
 }
 
-// Logits -> (softmax - one-hot) * weight, rows without a target -> 0, and dx = that times W.
+// Slab by slab (softmax - one-hot) * weight, rows without a target 0, and dx = that times W.
 Status backward(const Chunk& c, float weight, float* dx) {
   for (long v = 0; v < c.w.rows; v += kSlab) {
     const long width = c.width(v);
-    parallel((c.rows + 7) / 8, [&](long task, int) {
-      for (long t = task * 8; t < std::min(c.rows, task * 8 + 8); t++) {
-        float* row = c.slab(v) + t * c.ld(v);
-        const long target = c.targets[t] - v;
-        if (c.targets[t] < 0) memset(row, 0, static_cast<size_t>(width) * sizeof(float));
-        else isa().kernels->exp_scaled(row, width, c.stats[t].largest, weight / c.stats[t].sum);
-        if (c.targets[t] >= 0 && target >= 0 && target < width) row[target] -= weight;
+    c.each_target([&](long t) {
+      const long target = c.targets[t] - v;
+      if (c.targets[t] < 0) {
+        memset(c.row(t), 0, static_cast<size_t>(width) * sizeof(float));
+        return;
       }
+      const float factor = weight / c.stats[t].sum * std::exp(c.shift(t, v) - c.stats[t].largest);
+      isa().kernels->row_scaled(c.kept_at(t, v), c.halves, width, factor, c.row(t));
+      if (target >= 0 && target < width) c.row(t)[target] -= weight;
     });
     Product p(*c.family);
-    p.add({c.slab(v), c.ld(v), width, rows_of(c.w, v, width), false});
+    p.add({c.slab, kSlab + kGap, width, rows_of(c.w, v, width), false});
     p.c = dx;
     p.ldc = p.cols = c.w.cols;
     p.rows = c.rows;
@@ -113,14 +128,20 @@ Status lm_head(const WeightView& w, const float* x, const int32_t* targets, long
     return Status::ok;
   }
   const float weight = static_cast<float>(1.0 / static_cast<double>(counted));
-  const long chunk = std::min(tokens, std::clamp(kLogits / w.rows / 32 * 32, kChunkMin, kChunkMax));
-  float* logits =
-      scratch_floats(Scratch::logits, static_cast<size_t>(chunk * (w.rows + (w.rows + kSlab - 1) / kSlab * kGap)));
-  RowStats* stats = static_cast<RowStats*>(scratch(Scratch::row_stats, sizeof(RowStats) * static_cast<size_t>(chunk)));
-  if (!logits || !stats) return Status::out_of_memory;
+  const GemmFamily& chosen = family(precision);
+  const bool halves = &chosen != &isa().kernels->f32;
+  const size_t bytes = halves ? 2 : 4;
+  const long fit = static_cast<long>(kKept / (static_cast<size_t>(w.rows) * bytes));
+  const long chunk = std::min(tokens, std::clamp(fit / 32 * 32, kChunkMin, kChunkMax));
+  const size_t rows = static_cast<size_t>(chunk), slabs = static_cast<size_t>((w.rows + kSlab - 1) / kSlab);
+  float* slab = scratch_floats(Scratch::logits, rows * (kSlab + kGap));
+  char* kept = dx ? static_cast<char*>(scratch(Scratch::softmax, rows * static_cast<size_t>(w.rows) * bytes)) : nullptr;
+  float* shifts = scratch_floats(Scratch::shifts, rows * slabs);
+  RowStats* stats = static_cast<RowStats*>(scratch(Scratch::row_stats, sizeof(RowStats) * rows));
+  if (!slab || !shifts || !stats || (dx && !kept)) return Status::out_of_memory;
   double total = 0.0;
   for (long first = 0; first < tokens; first += chunk) {
-    const Chunk c{&family(precision), w, targets + first, std::min(chunk, tokens - first), logits, stats};
+    const Chunk c{&chosen, w, targets + first, std::min(chunk, tokens - first), slab, kept, halves, shifts, stats};
     Status status = forward(c, x + first * w.cols);
     if (status == Status::ok && dx) status = backward(c, weight, dx + first * w.cols);
     if (status != Status::ok) return status;

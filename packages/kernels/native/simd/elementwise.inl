@@ -105,23 +105,52 @@ void adamw(float* param, const float* grad, float* m, float* v, long count, cons
   }
 }
 
-void row_max_sum(const float* x, long count, float* largest, float* sum) {
-  const vf lowest = splat(-3.4028235e38f);
-  vf top = lowest;
+inline void store_bf16(uint16_t* p, vf v, long count) {
+  typedef uint16_t half_vector __attribute__((vector_size(2 * LAMINA_LANES)));
+  const vu bits = reinterpret_cast<vu>(v);
+  const half_vector h = __builtin_convertvector((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16, half_vector);
+  memcpy(p, &h, sizeof(uint16_t) * static_cast<size_t>(min_of(L, count)));
+}
+
+template <bool HALVES>
+inline float exp_row(const float* x, long count, void* kept, float largest) {
+  vf total{};
+  for (long i = 0; i < count; i += L) {
+    vf e = exp_of(load_part(x + i, count - i) - largest);
+    if (count - i < L) e = keep_first(e, count - i);
+    total += e;
+    if constexpr (HALVES) {
+      if (count - i >= L) store_bf16(static_cast<uint16_t*>(kept) + i, e, L);
+      else store_bf16(static_cast<uint16_t*>(kept) + i, e, count - i);
+    } else if (kept) {
+      store_part(static_cast<float*>(kept) + i, e, count - i);
+    }
+  }
+  return sum_of(total);
+}
+
+void row_softmax(const float* x, long count, void* kept, bool halves, float* largest, float* sum) {
+  vf top = splat(-3.4028235e38f);
   long i = 0;
   for (; i + L <= count; i += L) top = maximum(load(x + i), top);
   float m = max_of(top);
   for (; i < count; i++) m = x[i] > m ? x[i] : m;
-  vf total{};
-  for (i = 0; i + L <= count; i += L) total += exp_of(load(x + i) - m);
-  if (i < count) total += keep_first(exp_of(load_part(x + i, count - i) - m), count - i);
   *largest = m;
-  *sum = sum_of(total);
+  *sum = kept && halves ? exp_row<true>(x, count, kept, m) : exp_row<false>(x, count, kept, m);
 }
 
-void exp_scaled(float* x, long count, float shift, float factor) {
-  for (long i = 0; i < count; i += L)
-    store_part(x + i, exp_of(load_part(x + i, count - i) - shift) * factor, count - i);
+void row_scaled(const void* kept, bool halves, long count, float factor, float* y) {
+  for (long i = 0; i < count; i += L) {
+    vf v;
+    if (!halves) v = load_part(static_cast<const float*>(kept) + i, count - i);
+    else if (count - i >= L) v = bf16_to_float(static_cast<const uint16_t*>(kept) + i);
+    else {
+      uint16_t part[L] = {};
+      memcpy(part, static_cast<const uint16_t*>(kept) + i, static_cast<size_t>(count - i) * 2);
+      v = bf16_to_float(part);
+    }
+    store_part(y + i, v * factor, count - i);
+  }
 }
 
 template <Format F>

@@ -12,7 +12,7 @@ inline void dot_tile(const float* x, long ldx, const float* a, long lda, long de
     vf xs[TR];
 #pragma GCC unroll 4
     for (int t = 0; t < TR; t++) xs[t] = read(x + t * ldx + k);
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int r = 0; r < RR; r++) {
       const vf as = read(a + r * lda + k);
 #pragma GCC unroll 4
@@ -35,7 +35,7 @@ inline float dot_one(const float* x, const float* a, long depth, float scale) {
 
 void dot_rows(const float* x, long ldx, long rows, const float* a, long lda, long ranks, long depth, float scale,
               float* out, long ldo) {
-  constexpr int TR = 2, RR = L / 2;
+  constexpr int TR = 4, RR = L / 4;
   const long whole_rows = rows / TR * TR, whole_ranks = ranks / RR * RR;
   for (long t = 0; t < whole_rows; t += TR)
     for (long r = 0; r < whole_ranks; r += RR)
@@ -45,26 +45,21 @@ void dot_rows(const float* x, long ldx, long rows, const float* a, long lda, lon
       out[t * ldo + r] = dot_one(x + t * ldx, a + r * lda, depth, scale);
 }
 
-void token_sum(const float* a, long lda, long rows, const float* b, long ldb, long cols, long tokens, float scale,
-               float* c, long ldi, long ldj) {
-  alignas(64) float part[MR * NR];
+void token_sum(const float* a, long lda, long rows, const float* b, long ldb, long cols, long tokens, float* c,
+               bool accumulate) {
   // Tiles of equal height: 16 rows are 8 + 8, not 14 + 2.
   const long tiles = (rows + MR - 1) / MR, step = (rows + tiles - 1) / (tiles > 0 ? tiles : 1);
-  for (long j = 0; j < cols; j += NR) {
-    const long width = min_of(NR, cols - j);
-    for (long i = 0; i < rows; i += step) {
-      const int height = static_cast<int>(min_of(step, rows - i));
-      if (width == NR) kTiles[height](tokens, a + i, lda, b + j, ldb, part, NR, false);
-      else {
-        for (int r = 0; r < height; r++)
-          for (long q = 0; q < NR; q++) part[r * NR + q] = 0.0f;
-        for (long t = 0; t < tokens; t++)
-          for (int r = 0; r < height; r++)
-            for (long q = 0; q < width; q++) part[r * NR + q] += a[t * lda + i + r] * b[t * ldb + j + q];
+  const long whole = cols / NR * NR;
+  for (long i = 0; i < rows; i += step) {
+    const int height = static_cast<int>(min_of(step, rows - i));
+    for (long j = 0; j < whole; j += NR)
+      kTiles[height](tokens, a + i, lda, b + j, ldb, c + i * cols + j, cols, accumulate);
+    for (int r = 0; r < height; r++)
+      for (long j = whole; j < cols; j++) {
+        float sum = accumulate ? c[(i + r) * cols + j] : 0.0f;
+        for (long t = 0; t < tokens; t++) sum += a[t * lda + i + r] * b[t * ldb + j];
+        c[(i + r) * cols + j] = sum;
       }
-      for (int r = 0; r < height; r++)
-        for (long q = 0; q < width; q++) c[(i + r) * ldi + (j + q) * ldj] = scale * part[r * NR + q];
-    }
   }
 }
 
