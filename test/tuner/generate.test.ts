@@ -42,7 +42,8 @@ function wholeSequence(prompt: string, count: number, adapters: readonly Adapter
   const ids = [...tokenizer.encode(prompt)]
   const start = ids.length
   while (ids.length < start + count) {
-    const scores = tf.tidy(() => logitsOf(model, joinRows([[{ ids: Int32Array.from(ids), lossFrom: 0 }]])).dataSync())
+    const predicted = new Uint8Array(ids.length).fill(1)
+    const scores = tf.tidy(() => logitsOf(model, joinRows([[{ ids: Int32Array.from(ids), predicted }]])).dataSync())
     const last = scores.subarray(-base.config.vocabulary) as Float32Array
     ids.push(last.indexOf(last.reduce((most, score) => Math.max(most, score))))
   }

@@ -39,9 +39,13 @@ interface Vectors {
 }
 const vectors = JSON.parse(readFileSync(`${folder}vectors.json`, "utf8")) as Vectors
 const sequence = (i: number): Int32Array => Int32Array.from(vectors.sequences[i] ?? [])
-const whole = joinRows([[{ ids: sequence(0), lossFrom: 0 }]])
+const counted = (ids: Int32Array): { ids: Int32Array; predicted: Uint8Array } => ({
+  ids,
+  predicted: new Uint8Array(ids.length).fill(1),
+})
+const whole = joinRows([[counted(sequence(0))]])
 const split = vectors.documentLengths[0]
-const documents = [sequence(0).subarray(0, split), sequence(0).subarray(split)].map((ids) => ({ ids, lossFrom: 0 }))
+const documents = [sequence(0).subarray(0, split), sequence(0).subarray(split)].map(counted)
 const packed = joinRows([documents])
 
 async function tensors(file: string): Promise<Map<string, ArrayLike<number>>> {
@@ -150,7 +154,7 @@ describe.each(backends)("on backend %s", (backend) => {
     const model = createLlama(base, { adapters: [], precision: "f32", positions: 64 })
     const state = { model, settings, adapter: trainedAdapter, trained: createTrained(trainedAdapter) }
     for (const [step, expected] of vectors.adapter.steps.entries()) {
-      const rows = joinRows([[{ ids: sequence(step), lossFrom: 0 }]])
+      const rows = joinRows([[counted(sequence(step))]])
       close(globalNorm(gradientsOf(base, trainedAdapter, rows).gradients), expected.gradientNorm)
       close(trainingStep(state, [rows], step), expected.loss)
     }

@@ -30,6 +30,20 @@ export function nonNegative(text: string): number {
   return value
 }
 
+/** A finite number above 0. */
+export function positive(text: string): number {
+  const value = text.trim() === "" ? NaN : Number(text)
+  if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError(`expected a number above 0, got "${text}"`)
+  return value
+}
+
+/** A number from 0 to below 1. */
+export function share(text: string): number {
+  const value = text.trim() === "" ? NaN : Number(text)
+  if (!(value >= 0 && value < 1)) throw new InvalidArgumentError(`expected a number from 0 to below 1, got "${text}"`)
+  return value
+}
+
 /** For an option that may be given several times: the values in order. */
 export function appended(text: string, before: readonly string[]): string[] {
   return [...before, text]

@@ -8,6 +8,7 @@ import { addModel } from "./program/model.js"
 import { addModelTools } from "./program/model-tools.js"
 import { addService } from "./program/service.js"
 import { addSimulation } from "./program/simulation.js"
+import { addTraining } from "./program/train.js"
 
 const { version } = createRequire(import.meta.url)("../package.json") as { version: string }
 
@@ -21,6 +22,7 @@ export function buildProgram(): Command {
     .enablePositionalOptions()
   addService(program)
   addSimulation(program)
+  addTraining(program)
   addModel(program)
   addModelTools(program)
   addGeneration(program)

@@ -20,6 +20,17 @@ test("paths of a recipe are relative to the recipe's own folder", async () => {
   expect(recipe.simulation?.clients[0]?.data).toBe(join(folder, "d.txt"))
 })
 
+test("the data of a client may be a file and its columns", async () => {
+  const { recipe } = await loadRecipe(
+    file(
+      "name: a\nbase: b\nsimulation: {clients: [{name: one, " +
+        "data: {path: d.csv, promptField: mr, responseField: ref}}]}",
+    ),
+  )
+  const data = { path: join(folder, "d.csv"), promptField: "mr", responseField: "ref" }
+  expect(recipe.simulation?.clients[0]?.data).toEqual(data)
+})
+
 test("an unknown key is refused with its path", async () => {
   await expect(loadRecipe(file("name: a\nbase: b\ntraining: {stepz: 3}\n"))).rejects.toMatchObject({
     code: "RECIPE_INVALID",

@@ -5,7 +5,7 @@ import { parse } from "yaml"
 
 import { LaminaError } from "@lamina/protocol/errors"
 import { parseRecipe } from "@lamina/protocol/recipe"
-import type { Recipe } from "@lamina/protocol/recipe"
+import type { Recipe, RecipeData } from "@lamina/protocol/recipe"
 
 import { recipeBase } from "./model-path.js"
 
@@ -40,9 +40,14 @@ export async function loadRecipe(path: string): Promise<RecipeFile> {
 async function withAbsolutePaths(recipe: Recipe, folder: string): Promise<Recipe> {
   const clients = recipe.simulation?.clients.map((client) => ({
     ...client,
-    data: resolve(folder, client.data),
-    ...(client.heldOut === undefined ? {} : { heldOut: resolve(folder, client.heldOut) }),
+    data: absolute(client.data, folder),
+    ...(client.heldOut === undefined ? {} : { heldOut: absolute(client.heldOut, folder) }),
   }))
   const base = await recipeBase(recipe.base, folder)
   return { ...recipe, base, ...(clients ? { simulation: { clients } } : {}) }
+}
+
+function absolute(data: RecipeData, folder: string): RecipeData {
+  if (typeof data === "string") return resolve(folder, data)
+  return { ...data, path: resolve(folder, data.path) }
 }

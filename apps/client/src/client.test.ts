@@ -1,9 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
-
 import { LaminaClient, nameOf } from "./client.js"
-import { dataSourceOf } from "./data-source.js"
 
 const usage = expect.objectContaining({ code: "USAGE" })
 
@@ -28,26 +23,4 @@ test("a client that is told to leave before it began leaves, without a network o
   client.on("ended", (event) => ended.push(event))
   expect(await client.participate({ signal: AbortSignal.abort() })).toMatchObject({ reason: "left", rounds: [] })
   expect(ended).toHaveLength(1)
-})
-
-test("the kind of a data file is its extension; one that is not there is refused at once", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "lamina-data-"))
-  try {
-    for (const [file, kind] of [
-      ["a.txt", "text"],
-      ["b.JSONL", "jsonl"],
-      ["c.csv", "csv"],
-    ] as const) {
-      await writeFile(join(folder, file), "x")
-      expect(await dataSourceOf(join(folder, file))).toEqual({ kind, paths: [join(folder, file)] })
-    }
-    await expect(dataSourceOf(join(folder, "d.parquet"))).rejects.toMatchObject({ code: "USAGE" })
-    await expect(dataSourceOf(join(folder, "d.txt"))).rejects.toMatchObject({ code: "FILE_UNREADABLE" })
-    const missing = { kind: "csv", paths: [join(folder, "c.csv"), join(folder, "e.csv")] } as const
-    await expect(dataSourceOf(missing)).rejects.toMatchObject({ code: "FILE_UNREADABLE" })
-    const documents = { kind: "documents", documents: ["a"] } as const
-    expect(await dataSourceOf(documents)).toBe(documents)
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
 })

@@ -7,9 +7,9 @@ import { loadOrCreateIdentity } from "@lamina/crypto"
 import { LaminaError, LIMITS } from "@lamina/protocol"
 import type { HeldPrecision } from "@lamina/protocol"
 import type { DataSource } from "@lamina/tuner"
+import { dataSourceOf } from "@lamina/tuner/data-source"
 
 import { defaultFolders } from "./config.js"
-import { dataSourceOf } from "./data-source.js"
 import type { ClientEvents, RoundOutcome } from "./events.js"
 import { openParts } from "./open-parts.js"
 import type { ParticipationResult } from "./participate.js"
@@ -22,8 +22,8 @@ export interface LaminaClientOptions {
   /** http(s) URL of the coordinator; a path in it is kept (a coordinator behind a proxy). */
   readonly coordinator: string
   /**
-   * Documents to train on: a `.txt`, `.jsonl` or `.csv` file, or a DataSource of @lamina/tuner. They never leave this
-   * machine.
+   * Documents to train on: a `.txt`, `.jsonl`, `.csv` or `.parquet` file, or a DataSource of @lamina/tuner. They never
+   * leave this machine.
    */
   readonly data: DataSource | string
   /**
@@ -165,7 +165,7 @@ async function resolve(options: LaminaClientOptions): Promise<ResolvedOptions> {
     url,
     name,
     workDir,
-    data: await dataSourceOf(options.data),
+    data: dataSourceOf(options.data),
     identity: typeof identity === "string" ? await loadOrCreateIdentity(identity) : identity,
     trainer: options.trainer,
     cacheDir: options.cacheDir ?? folders.cache,

@@ -49,8 +49,10 @@ export function createTunerTrainer(options: TunerTrainerOptions = {}): Trainer {
       return { kernels: used.kernels, tokensPerSecond: await tokensPerSecond }
     },
     countExamples: async (data) => {
-      const { loadDocuments } = await import("@lamina/tuner")
-      return (await loadDocuments(data)).length
+      const { readDocuments } = await import("@lamina/tuner")
+      let count = 0
+      for await (const document of readDocuments(data)) if (!document.continues) count += 1
+      return count
     },
     train: async (task, context) => trainWith(await pool(), { ...task, compute }, context),
     close: async () => {

@@ -49,12 +49,26 @@ const globalAdapter = z.strictObject({
   maxRank: rank.optional(),
 })
 
+/** Data of a client: a file, or a file and how its rows are to be read. Paths are relative to the recipe. */
+const data = z.union([
+  z.string().min(1),
+  z.strictObject({
+    path: z.string().min(1),
+    promptField: z.string().min(1).optional(),
+    responseField: z.string().min(1).optional(),
+    textField: z.string().min(1).optional(),
+    messagesField: z.string().min(1).optional(),
+    chatTemplate: z.boolean().optional(),
+    separator: z.string().min(1).optional(),
+  }),
+])
+
 /** One virtual client of `lamina simulate`; paths are relative to the recipe. */
 const simulatedClient = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "lower-case letters, digits and dashes"),
-  data: z.string().min(1),
-  /** Held-out text of this client, scored after every round. */
-  heldOut: z.string().min(1).optional(),
+  data,
+  /** Held-out data of this client, scored after every round. */
+  heldOut: data.optional(),
   rank: rank.optional(),
   precision: precision.default("q8"),
 })
@@ -100,6 +114,7 @@ export const Recipe = z
       })
   })
 export type Recipe = z.infer<typeof Recipe>
+export type RecipeData = z.infer<typeof data>
 export type RecipeInput = z.input<typeof Recipe>
 
 /**

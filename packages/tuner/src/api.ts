@@ -1,6 +1,8 @@
 import type { FrozenWeight, Precision, TargetFormat } from "@lamina/kernels"
 import type { Adapter, ScalingRule } from "@lamina/protocol"
 
+import type { DataPart } from "./data/held-out.js"
+
 /**
  * The types other packages build on. Everything in a Base, a TrainingJob and an EvaluationJob is structured-cloneable:
  * it travels to worker threads by postMessage, weights on SharedArrayBuffers (one copy per process).
@@ -45,18 +47,33 @@ export interface ModuleShape {
 }
 
 /**
- * Documents of one client. `text`: each file one document, or split at `separator`; `jsonl`, `csv`: one document per
- * row.
+ * Documents of one client. `text`: each file one document, or split at `separator`; `jsonl`, `csv`, `parquet`: one
+ * document per row. `part`: only the rows that train, or only those held out.
  */
-export type DataSource =
+export type DataSource = { readonly part?: DataPart } & (
   | { readonly kind: "text"; readonly paths: readonly string[]; readonly separator?: string }
-  | { readonly kind: "jsonl"; readonly paths: readonly string[]; readonly fields?: DataFields }
-  | { readonly kind: "csv"; readonly paths: readonly string[]; readonly fields?: DataFields }
+  | {
+      readonly kind: "jsonl" | "csv" | "parquet"
+      readonly paths: readonly string[]
+      readonly fields?: DataFields
+      /**
+       * Default: conversations are written by the model's chat template where it has one, plainly where not; prompts
+       * and responses are put together as they are. True: prompts and responses become conversations of one question
+       * too, and a model without a template is refused. False: conversations are written plainly whatever the model
+       * has.
+       */
+      readonly chatTemplate?: boolean
+    }
   | { readonly kind: "documents"; readonly documents: readonly string[] }
+)
 
-/** Names of the columns: `text` alone, or `prompt` and `response` (loss on the response where the plan says so). */
+/**
+ * Names of the columns: `text` alone, `messages` alone, or `prompt` and `response` (loss on the response where the plan
+ * says so).
+ */
 export interface DataFields {
   readonly text?: string
+  readonly messages?: string
   readonly prompt?: string
   readonly response?: string
 }
@@ -94,7 +111,14 @@ export interface TrainingJob {
   readonly modules: readonly LoraModule[]
   readonly scaling: ScalingRule
   readonly settings: TrainingSettings
+  /** Passes over the data; where given, `settings.steps` is ignored and follows from the rows. */
+  readonly epochs?: number
   readonly data: DataSource
+  /**
+   * Scored with the same `lossOn` before the first step, every `everySteps` steps (default: a fifth of all) and after
+   * the last (`onHeldOut`).
+   */
+  readonly heldOut?: { readonly data: DataSource; readonly everySteps?: number }
   /** Start from this adapter instead of A ~ Kaiming uniform, B = 0. */
   readonly initial?: Adapter
   /**
@@ -125,11 +149,21 @@ export interface TrainingResult {
   readonly resumedFromStep: number
 }
 
+/** A score on held-out data during training. */
+export interface HeldOutScore extends EvaluationResult {
+  /** Steps done; 0: the base and the adapter training started from. */
+  readonly step: number
+  /** The factors that were scored; they go on changing where training runs in this thread. */
+  readonly adapter: Adapter
+}
+
 export interface EvaluationJob {
   readonly base: Base
   /** Applied in order, each with its own scale (a global adapter, a local one). */
   readonly adapters?: readonly Adapter[]
   readonly data: DataSource
+  /** Which tokens count; the default is all. */
+  readonly lossOn?: TrainingSettings["lossOn"]
   /** Window in tokens; the default is the model's context length. */
   readonly context?: number
   readonly compute?: Precision
@@ -251,6 +285,10 @@ export interface JobOptions {
   readonly onToken?: (token: GeneratedToken) => void
   /** Evaluation (rows), generation (answers) and judging (questions). */
   readonly onCount?: (count: JobCount) => void
+  /** Training with held-out data, at every score. */
+  readonly onHeldOut?: (score: HeldOutScore) => void
+  /** Something the user should know about the data. */
+  readonly onNote?: (note: string) => void
 }
 
 /**

@@ -12,6 +12,7 @@ export type {
   GeneratedToken,
   GenerationJob,
   GenerationResult,
+  HeldOutScore,
   JobCount,
   JobOptions,
   LoraModule,
@@ -42,10 +43,9 @@ export type { Tokenizer } from "./tokenizer/tokenizer.js"
 export { chatTemplate } from "./tokenizer/chat-template.js"
 export type { ChatMessage, ChatTemplate } from "./tokenizer/chat-template.js"
 
-export { loadDocuments } from "./data/documents.js"
-export type { Document } from "./data/documents.js"
-export { countTokens, tokenizeDocuments } from "./data/tokens.js"
-export type { TokenDocument } from "./data/tokens.js"
+export { loadDocuments, readDocuments } from "./data/documents.js"
+export type { Document, TextSegment } from "./data/documents.js"
+export type { DataPart } from "./data/held-out.js"
 
 export { corpusBleu } from "./judge/bleu.js"
 export type { BleuScore, JudgedAnswer } from "./judge/bleu.js"

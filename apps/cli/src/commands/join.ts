@@ -3,7 +3,8 @@ import { hostname } from "node:os"
 import { LaminaClient, createTunerTrainer } from "@lamina/client"
 import type { HeldPrecision } from "@lamina/protocol"
 
-import { dataSource } from "../data-source.js"
+import { dataOfFiles } from "../data-options.js"
+import type { DataOptions } from "../data-options.js"
 import { untilInterrupted } from "../interrupt.js"
 import { modelPath } from "../model-path.js"
 import { printJson } from "../output/json.js"
@@ -11,7 +12,7 @@ import { federationView } from "../output/progress.js"
 import { openPool } from "../pool.js"
 import type { BackendChoice } from "../pool.js"
 
-interface JoinOptions {
+interface JoinOptions extends DataOptions {
   readonly data: string[]
   readonly name?: string
   readonly base?: string
@@ -33,7 +34,7 @@ export async function join(url: string, options: JoinOptions): Promise<void> {
   const { workDir, rank, precision, joinToken } = options
   const base = options.base === undefined ? undefined : await modelPath(options.base)
   const name = options.name ?? clientName(hostname())
-  const data = dataSource(options.data)
+  const data = dataOfFiles(options.data, options)
   const pool = await openPool({ backend: options.backend, ...(options.threads ? { threads: options.threads } : {}) })
   const trainer = createTunerTrainer({ pool, compute: options.compute })
   const given = { base, workDir, rank, precision, joinToken }

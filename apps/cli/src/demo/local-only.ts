@@ -5,7 +5,7 @@ import type { Recipe } from "@lamina/protocol/recipe"
 import { moduleShapes, readModelConfig, sharedBase } from "@lamina/tuner"
 import type { LoraModule, TrainingJob, TunerPool } from "@lamina/tuner"
 
-import { dataSource } from "../data-source.js"
+import { dataOfRecipe } from "../data-options.js"
 import type { FederationView } from "../output/progress.js"
 import { pooled, scoreHeldOut } from "../simulate/held-out.js"
 import type { Score, Scores } from "../simulate/held-out.js"
@@ -66,7 +66,7 @@ async function scoreOn(setting: LocalOnly, client: Client, adapter: Adapter): Pr
   if (heldOut === undefined) throw new Error(`client ${name} of the demo has no held-out text`)
   const { pool, recipe, signal } = setting
   const where = { pool, baseFolder: recipe.base, context: recipe.training.context, signal }
-  return (await scoreHeldOut(where, [{ name, data: dataSource([heldOut]), precision }], () => [adapter])).overall
+  return (await scoreHeldOut(where, [{ name, data: dataOfRecipe(heldOut), precision }], () => [adapter])).overall
 }
 
 async function localJob(
@@ -79,7 +79,7 @@ async function localJob(
     modules,
     scaling: recipe.lora.scaling,
     settings: { ...recipe.training, dropout: recipe.lora.dropout, seed, compute: "bf16" },
-    data: dataSource([client.data]),
+    data: dataOfRecipe(client.data),
     ...(initial ? { initial } : {}),
   }
 }

@@ -1,15 +1,16 @@
 import type { JobCount } from "@lamina/tuner"
 
+import type { DataOptions } from "../data-options.js"
 import type { OpenModel } from "../open-model.js"
 
 /** What `lamina eval` is told about the data, whatever the task (program/model-tools.ts). */
-export interface TaskOptions {
+export interface TaskOptions extends DataOptions {
   readonly data: string
   /** Only so many questions or prompts, from the first. */
   readonly limit?: number
   readonly choices: "text" | "letter"
-  readonly promptField?: string
-  readonly responseField?: string
+  /** Which tokens count (perplexity). */
+  readonly lossOn: "all" | "response"
   readonly maxTokens: number
   readonly stop: readonly string[]
 }

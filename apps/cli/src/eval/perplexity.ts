@@ -1,13 +1,13 @@
 import { LaminaError } from "@lamina/protocol/errors"
 
-import { dataSource } from "../data-source.js"
+import { dataOfFiles } from "../data-options.js"
 import type { Evaluation, Outcome } from "./evaluation.js"
 
 /** Natural log, mean over predicted tokens; windows of the context length that do not overlap. */
 export async function perplexity({ model, options, signal, onCount }: Evaluation): Promise<Outcome> {
   if (options.limit !== undefined)
     throw new LaminaError("USAGE", "--limit: counts questions or prompts, and perplexity is of the whole file")
-  const job = { ...model.job, data: dataSource([options.data]) }
+  const job = { ...model.job, data: dataOfFiles([options.data], options), lossOn: options.lossOn }
   const { loss, perplexity, tokens } = await model.pool.evaluate(job, { signal, onCount })
   return {
     figures: { loss, perplexity, tokens },

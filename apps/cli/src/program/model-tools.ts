@@ -2,7 +2,7 @@ import { Option } from "commander"
 import type { Command } from "commander"
 
 import { appended, numberList, positiveInt } from "../arguments.js"
-import { addModelOptions, json } from "./options.js"
+import { addDataOptions, addModelOptions, json, lossOn } from "./options.js"
 
 /** eval, aggregate, export. */
 export function addModelTools(program: Command): void {
@@ -30,7 +30,7 @@ function addEval(program: Command): void {
   const command = program
     .command("eval <model>")
     .description("judge a model on a file of data, with or without PEFT adapters")
-    .requiredOption("--data <file>", "text for perplexity; .jsonl, .json or .csv for the other tasks")
+    .requiredOption("--data <file>", ".txt, .jsonl, .csv or .parquet for perplexity; .jsonl, .json or .csv else")
     .addOption(
       new Option("--task <name>", "what to judge by")
         .choices(["perplexity", "choice", "exact", "generate"])
@@ -42,12 +42,11 @@ function addEval(program: Command): void {
         .choices(["text", "letter"])
         .default("text"),
     )
-    .option("--prompt-field <name>", "column of the prompt (exact, generate)")
-    .option("--response-field <name>", "column of the reference (exact, generate)")
+    .addOption(lossOn("all"))
     .option("--max-tokens <number>", "tokens of an answer, at most (exact, generate)", positiveInt, 256)
     .option("--stop <text>", "end an answer before this text; may be given several times", appended, [])
     .option("--out <file>", "write every question or prompt with its answer as JSON lines")
-  addModelOptions(command).action(async (model, options) =>
+  addDataOptions(addModelOptions(command)).action(async (model, options) =>
     (await import("../commands/eval.js")).evalCommand(model, options),
   )
 }

@@ -20,6 +20,21 @@ export const backend = (): Option =>
     .choices(["auto", "native", "cpu", "wasm", "tensorflow"])
     .default("auto")
 
+export const lossOn = (fallback: "all" | "response"): Option =>
+  new Option("--loss-on <tokens>", "which tokens count").choices(["all", "response"]).default(fallback)
+
+/** Options that say how rows of data files are to be read (data-options.ts, DataOptions). */
+export function addDataOptions(command: Command): Command {
+  return command
+    .option("--prompt-field <name>", "column of the prompt")
+    .option("--response-field <name>", "column of the answer")
+    .option("--text-field <name>", "column of whole texts")
+    .option("--messages-field <name>", "column of conversations")
+    .option("--separator <text>", "what parts the documents of a text file, \\n for a line end")
+    .option("--chat-template", "write prompts and answers as conversations, as the model's chat template has them")
+    .option("--no-chat-template", "write conversations plainly whatever the model has")
+}
+
 /** Options of the commands that run a model (open-model.ts, ModelOptions). */
 export function addModelOptions(command: Command): Command {
   return command

@@ -2,7 +2,7 @@ import { Option } from "commander"
 import type { Command } from "commander"
 
 import { nonNegativeInt, positiveInt } from "../arguments.js"
-import { backend, compute, heldPrecision, json } from "./options.js"
+import { addDataOptions, backend, compute, heldPrecision, json } from "./options.js"
 
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"]
 
@@ -19,10 +19,10 @@ export function addService(program: Command): void {
     .addOption(new Option("--log-level <level>", "how much to log").choices(LOG_LEVELS).default("info"))
     .addOption(json())
     .action(async (options) => (await import("../commands/serve.js")).serve(options))
-  program
+  const join = program
     .command("join <url>")
     .description("take part in the coordinator's run as a client, with data that stays here")
-    .requiredOption("--data <file...>", ".txt, .jsonl or .csv")
+    .requiredOption("--data <file...>", ".txt, .jsonl, .csv or .parquet")
     .option("--name <name>", "shown to the operator (default: this machine's name)")
     .option("--base <model>", "the base model, if it is already on this machine (else it is downloaded)")
     .option("--work-dir <folder>", "identity, cache and spool")
@@ -33,7 +33,7 @@ export function addService(program: Command): void {
     .option("--join-token <token>", "if the coordinator asks for one")
     .addOption(backend())
     .addOption(json())
-    .action(async (url, options) => (await import("../commands/join.js")).join(url, options))
+  addDataOptions(join).action(async (url, options) => (await import("../commands/join.js")).join(url, options))
   program
     .command("run <recipe>")
     .description("start a run on a coordinator of this machine")

@@ -60,3 +60,14 @@ const PALETTE = [
   "#a8a23b",
   "#2f9aa0",
 ]
+
+/** Means of `group` neighbours, at the last one's place. */
+export function averaged(points: readonly (readonly [number, number])[], group: number): [number, number][] {
+  const out: [number, number][] = []
+  for (let i = 0; i < points.length; i += group) {
+    const members = points.slice(i, i + group)
+    const sum = members.reduce((total, [, loss]) => total + loss, 0)
+    out.push([members.at(-1)?.[0] ?? 0, sum / members.length])
+  }
+  return out
+}

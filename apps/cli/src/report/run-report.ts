@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises"
 import { perplexity } from "../simulate/held-out.js"
 import type { HistoryRow } from "../simulate/journal.js"
 import type { SimulationResult } from "../simulate/simulation.js"
-import { lineChart } from "./chart.js"
+import { averaged, lineChart } from "./chart.js"
 import type { Series } from "./chart.js"
 import { escapeHtml, htmlPage, htmlTable } from "./html.js"
 import type { ReportSection } from "./html.js"
@@ -73,17 +73,6 @@ function trainingChart(rows: readonly HistoryRow[], result: SimulationResult): s
   })
   const title = group === 1 ? "Loss of each client's steps" : `Loss of each client, mean of ${group} steps`
   return lineChart({ title, x: "local step, all rounds", y: "loss (nats per token)", series })
-}
-
-/** Means of `group` neighbours, at the last one's place. */
-function averaged(points: readonly (readonly [number, number])[], group: number): [number, number][] {
-  const out: [number, number][] = []
-  for (let i = 0; i < points.length; i += group) {
-    const members = points.slice(i, i + group)
-    const sum = members.reduce((total, [, loss]) => total + loss, 0)
-    out.push([members.at(-1)?.[0] ?? 0, sum / members.length])
-  }
-  return out
 }
 
 function clientTable({ clients, scores }: SimulationResult): string {

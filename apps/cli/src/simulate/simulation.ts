@@ -13,7 +13,7 @@ import { writePeftAdapter } from "@lamina/tuner"
 import type { TunerPool } from "@lamina/tuner"
 
 import type { FederationView } from "../output/progress.js"
-import { dataSource } from "../data-source.js"
+import { dataOfRecipe } from "../data-options.js"
 import { ensureRun } from "../ensure-run.js"
 import { perplexity, scoreHeldOut } from "./held-out.js"
 import type { HeldOutText, Scores } from "./held-out.js"
@@ -56,7 +56,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   const clients = recipe.simulation?.clients
   if (clients === undefined)
     throw new LaminaError("RECIPE_INVALID", "simulation.clients: expected a list of clients to simulate, got none")
-  for (const { data, heldOut } of clients) dataSource(heldOut === undefined ? [data] : [data, heldOut])
+  for (const { data, heldOut } of clients) [data, ...(heldOut === undefined ? [] : [heldOut])].forEach(dataOfRecipe)
   const dataDir = join(out, "coordinator")
   const coordinator = await startCoordinator({ dataDir, port: 0, logLevel: "error" })
   try {
@@ -88,7 +88,7 @@ class Simulation {
   ) {
     this.#history = new History(setting.out)
     this.#texts = setting.clients.flatMap(({ name, heldOut, precision }) =>
-      heldOut === undefined ? [] : [{ name, data: dataSource([heldOut]), precision }],
+      heldOut === undefined ? [] : [{ name, data: dataOfRecipe(heldOut), precision }],
     )
   }
 
@@ -174,7 +174,7 @@ class Simulation {
     const agent = new LaminaClient({
       coordinator: coordinator.url,
       name: client.name,
-      data: dataSource([client.data]),
+      data: dataOfRecipe(client.data),
       base: recipe.base,
       runId: run,
       workDir: join(out, "clients", client.name),

@@ -1,5 +1,5 @@
 import { nameHash, threefry } from "../model/counter-random.js"
-import type { Row } from "./rows.js"
+import type { Row, RowSource } from "./rows.js"
 
 /** Segments of one or more rows, one after another and not padded: T is what the rows hold. S segments. */
 export interface TokenBatch {
@@ -28,10 +28,10 @@ export function joinRows(rows: readonly Row[]): TokenBatch {
   for (const [index, segment] of segments.entries()) {
     const { length } = segment.ids
     ids.set(segment.ids, start)
-    const from = Math.max(1, segment.lossFrom)
-    if (from < length) {
-      targets.set(segment.ids.subarray(from), start + from - 1)
-      predicted += length - from
+    for (let i = 1; i < length; i++) {
+      if (segment.predicted[i] === 0) continue
+      targets[start + i - 1] = segment.ids[i] as number
+      predicted += 1
     }
     for (let i = 0; i < length; i++) positions[start + i] = i
     start += length
@@ -46,11 +46,7 @@ export function joinRows(rows: readonly Row[]): TokenBatch {
  * next epoch, so all hold `batch` rows (T <= batch * context tokens) and a row comes twice in one batch only at such a
  * seam or when there are fewer rows than `batch`.
  */
-export function createBatches(data: {
-  rows: readonly Row[]
-  batch: number
-  seed: number
-}): (index: number) => TokenBatch {
+export function createBatches(data: { rows: RowSource; batch: number; seed: number }): (index: number) => TokenBatch {
   const { rows, batch, seed } = data
   let epoch = -1
   let order = new Uint32Array(0)
@@ -60,7 +56,7 @@ export function createBatches(data: {
       epoch = wanted
       order = shuffledOrder(rows.length, { seed, epoch })
     }
-    return rows[order[position % rows.length] as number] as Row
+    return rows.at(order[position % rows.length] as number) as Row
   }
   return (index) => joinRows(Array.from({ length: batch }, (_, i) => rowAt(index * batch + i)))
 }

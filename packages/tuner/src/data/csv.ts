@@ -13,13 +13,13 @@ interface CsvFault {
 /**
  * Records of comma-separated values as RFC 4180 has them: CRLF, LF or CR ends a record, quoted fields may hold commas,
  * line ends and doubled quotes. Empty lines are left out. A quote inside an unquoted field, text after a closing quote
- * or a quote never closed is a fault.
+ * or a quote never closed is a fault. Lines count from `firstLine`.
  */
-export function parseCsv(text: string): CsvRecord[] | CsvFault {
+export function parseCsv(text: string, firstLine = 1): CsvRecord[] | CsvFault {
   const records: CsvRecord[] = []
   let fields: string[] = []
-  let line = 1
-  let begin = 1
+  let line = firstLine
+  let begin = firstLine
   let at = 0
   while (at < text.length) {
     const field = readField(text, at)

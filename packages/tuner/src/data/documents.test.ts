@@ -7,6 +7,14 @@ import { parseCsv } from "./csv.js"
 import { loadDocuments } from "./documents.js"
 import type { Document } from "./documents.js"
 
+const said = (text: string): Document => ({ segments: [{ text, predicted: true }] })
+const answered = (prompt: string, response: string): Document => ({
+  segments: [
+    { text: prompt, predicted: false },
+    { text: response, predicted: true, ends: true },
+  ],
+})
+
 let folder = ""
 beforeEach(async () => (folder = await mkdtemp(join(tmpdir(), "lamina-data-"))))
 afterEach(() => rm(folder, { recursive: true }))
@@ -26,13 +34,13 @@ describe("text", () => {
     await writeFile(join(folder, "b"), "second\r\n")
     await writeFile(join(folder, "a"), "\ufefffirst\n") // the byte order mark is no text
     const paths = ["a", "b"].map((name) => join(folder, name))
-    expect(await loadDocuments({ kind: "text", paths })).toEqual([{ text: "first\n" }, { text: "second\r\n" }])
+    expect(await loadDocuments({ kind: "text", paths })).toEqual([said("first\n"), said("second\r\n")])
   })
 
   test("is split at its separator, empty parts left out", async () => {
     await writeFile(join(folder, "a"), "one\n===\ntwo\n===\n\n===\n")
     const source = { kind: "text", paths: [join(folder, "a")], separator: "\n===\n" } as const
-    expect(await loadDocuments(source)).toEqual([{ text: "one" }, { text: "two" }])
+    expect(await loadDocuments(source)).toEqual([said("one"), said("two")])
   })
 
   test("that is no UTF-8 is refused", async () => {
@@ -51,10 +59,7 @@ describe("text", () => {
 
 describe("documents in memory", () => {
   test("are taken as they are", async () => {
-    expect(await loadDocuments({ kind: "documents", documents: ["x", "", "y"] })).toEqual([
-      { text: "x" },
-      { text: "y" },
-    ])
+    expect(await loadDocuments({ kind: "documents", documents: ["x", "", "y"] })).toEqual([said("x"), said("y")])
   })
 
   test("must not all be empty", async () => {
@@ -65,33 +70,14 @@ describe("documents in memory", () => {
 
 describe("jsonl", () => {
   const SHAPES: [object, Document, DataFields?][] = [
-    [{ text: "a", prompt: "b" }, { text: "a" }],
-    [
-      { prompt: "q ", response: "r" },
-      { prompt: "q ", text: "r" },
-    ],
-    [
-      { prompt: "q ", completion: "c" },
-      { prompt: "q ", text: "c" },
-    ],
-    [
-      { instruction: "do", output: "done" },
-      { prompt: "do\n\n", text: "done" },
-    ],
-    [
-      { instruction: "do", input: "", output: "done" },
-      { prompt: "do\n\n", text: "done" },
-    ],
-    [
-      { instruction: "do", input: "this", output: "done" },
-      { prompt: "do\n\nthis\n\n", text: "done" },
-    ],
-    [{ body: "b", text: "t" }, { text: "b" }, { text: "body" }],
-    [
-      { question: "q", answer: "a", text: "t" },
-      { prompt: "q", text: "a" },
-      { prompt: "question", response: "answer" },
-    ],
+    [{ text: "a", prompt: "b" }, said("a")],
+    [{ prompt: "q ", response: "r" }, answered("q ", "r")],
+    [{ prompt: "q ", completion: "c" }, answered("q ", "c")],
+    [{ instruction: "do", output: "done" }, answered("do\n\n", "done")],
+    [{ instruction: "do", input: "", output: "done" }, answered("do\n\n", "done")],
+    [{ instruction: "do", input: "this", output: "done" }, answered("do\n\nthis\n\n", "done")],
+    [{ body: "b", text: "t" }, said("b"), { text: "body" }],
+    [{ question: "q", answer: "a", text: "t" }, answered("q", "a"), { prompt: "question", response: "answer" }],
   ]
   test.each(SHAPES.map(([row, document, fields]) => [row, document, fields] as const))(
     "row %j is %j",
@@ -102,7 +88,7 @@ describe("jsonl", () => {
 
   test("may have CRLF, empty lines, a byte order mark and no last line end", async () => {
     const content = '\ufeff{"text":"a\\nb"}\r\n\r\n  \n{"text":"c"}'
-    expect(await load("jsonl", content)).toEqual([{ text: "a\nb" }, { text: "c" }])
+    expect(await load("jsonl", content)).toEqual([said("a\nb"), said("c")])
   })
 
   const BAD: [string, string, RegExp, DataFields?][] = [
@@ -112,7 +98,7 @@ describe("jsonl", () => {
     ["a number for text", '{"text":5}', /:1: field "text": expected text, got number$/],
     ["null for a response", '{"prompt":"p","response":null}', /:1: field "response": expected text, got object$/],
     ["a list for input", '{"instruction":"i","input":[],"output":"o"}', /:1: field "input"/],
-    ["no known field", '{"a":1,"b":2}', /:1: expected text, prompt and response,.* got "a", "b"$/],
+    ["no known field", '{"a":1,"b":2}', /:1: expected text, messages,.* got "a", "b"$/],
     ["a missing named field", '{"text":"a"}', /:1: field "body": expected text, got nothing$/, { text: "body" }],
     ["only one named field", '{"text":"a"}', /:1: fields: expected prompt and response together/, { prompt: "text" }],
     ["both kinds of named fields", '{"text":"a"}', /:1: fields: expected either/, { text: "text", prompt: "p" }],
@@ -140,13 +126,13 @@ describe("jsonl", () => {
 describe("csv", () => {
   test("has quotes, commas, doubled quotes and line ends inside fields, and any line end between", async () => {
     const content = '\ufeffid,text\r\n1,plain\r\n2,"a, ""b""\r\nc"\n3,""\r4,last'
-    expect(await load("csv", content)).toEqual([{ text: "plain" }, { text: 'a, "b"\r\nc' }, { text: "last" }])
+    expect(await load("csv", content)).toEqual([said("plain"), said('a, "b"\r\nc'), said("last")])
   })
 
   test("takes the columns named", async () => {
     const fields = { prompt: "mr", response: "ref" }
     expect(await load("csv", 'mr,ref\n"name[X], food[Y]",X serves Y.\n', fields)).toEqual([
-      { prompt: "name[X], food[Y]", text: "X serves Y." },
+      answered("name[X], food[Y]", "X serves Y."),
     ])
   })
 
@@ -157,7 +143,7 @@ describe("csv", () => {
     ["a quote inside a field", 'text\na"b\n', /:2: .*a quote inside an unquoted field/],
     ["text behind a quote", 'text\n"a"b\n', /:2: .*text behind a closing quote/],
     ["a column twice", "text,text\na,b\n", /:1: .*"text" twice/],
-    ["no known column", "a,b\n1,2\n", /:2: expected text, prompt and response/],
+    ["no known column", "a,b\n1,2\n", /:2: expected text, messages, conversations, prompt and response/],
   ]
   test.each(BAD)("with %s is refused with file and line", async (_, content, message) => {
     await expect(load("csv", content)).rejects.toMatchObject({

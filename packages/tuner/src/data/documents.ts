@@ -1,97 +1,129 @@
-import { readFile } from "node:fs/promises"
-
 import { LaminaError } from "@lamina/protocol/errors"
 
-import type { DataFields, DataSource } from "../api.js"
-import { isJsonObject, showJson } from "../files/json.js"
-import { decodeUtf8, fileError } from "../files/read-bounded.js"
-import { parseCsv } from "./csv.js"
-import { documentOf } from "./fields.js"
+import type { DataSource } from "../api.js"
+import type { ChatTemplate } from "../tokenizer/chat-template.js"
+import { chatDocuments } from "./chat.js"
+import type { RowContent } from "./fields.js"
+import { isHeldOut } from "./held-out.js"
+import { readRows } from "./read-rows.js"
+import type { SourceRow } from "./read-rows.js"
 
-/** One document: `prompt` and then `text`, nothing between them. */
-export interface Document {
-  readonly prompt?: string
+/** A stretch of a document. */
+export interface TextSegment {
   readonly text: string
+  /** It is what a model is to learn to say: an answer, or text without a prompt. */
+  readonly predicted: boolean
+  /** The tokenizer's end token follows, where it names one. */
+  readonly ends?: true
 }
+
+/** One document: its segments one after another, nothing between them. */
+export interface Document {
+  readonly segments: readonly TextSegment[]
+  /** A long text in parts: the next document goes on where this one stops. */
+  readonly continues?: true
+}
+
+/** How conversations become text. */
+export interface ReadOptions {
+  /** The model's chat template, asked for at the first conversation. Default: none. */
+  readonly template?: () => Promise<ChatTemplate | undefined>
+  /** Something the user should know; each note once. */
+  readonly onNote?: (note: string) => void
+}
+
+const PLAIN_NOTE =
+  'the model has no chat template: conversations are written plainly, "User:" and "Assistant:" on lines of their own'
 
 /**
- * The documents of a source, files in the order given, rows in the order written; empty ones are left out. Files are
- * UTF-8, with or without a byte order mark. `text`: a file is one document, or one per part between `separator`s.
- * `jsonl`: one object per line, empty lines apart. `csv`: RFC 4180, the first record names the columns. Which columns
- * count: see `documentOf`. DATA_MALFORMED with file, line and field; DATA_EMPTY when nothing is left; FILE_UNREADABLE.
+ * The documents of a source one by one, files in the order given, rows in the order written; empty ones are left out.
+ * Files are UTF-8, with or without a byte order mark, and read as streams: memory does not grow with them. `text`: a
+ * file is one document, or one per part between `separator`s; a long one comes in parts. `jsonl`: one object per line,
+ * empty lines apart. `csv`: RFC 4180, the first record names the columns. `parquet`: one row group in memory at a time.
+ * What a row may be: see `contentOf`. DATA_MALFORMED with file, line (Parquet: row) and field; DATA_EMPTY when nothing
+ * is left; FILE_UNREADABLE; MODEL_UNSUPPORTED when `chatTemplate` is asked of a model without one.
  */
-export async function loadDocuments(source: DataSource): Promise<Document[]> {
-  const documents = (await readSource(source)).filter(({ prompt, text }) => text !== "" || (prompt ?? "") !== "")
-  if (documents.length > 0) return documents
-  const where = source.kind === "documents" ? "the documents given" : source.paths.join(", ")
-  throw new LaminaError(
-    "DATA_EMPTY",
-    `${where || "no files"}: expected at least one document that is not empty, got none`,
-  )
-}
-
-async function readSource(source: DataSource): Promise<Document[]> {
-  if (source.kind === "documents") return source.documents.map((text) => ({ text }))
-  const documents: Document[][] = []
-  for (const path of source.paths) {
-    const text = await readText(path)
-    if (source.kind === "text") documents.push(splitText(text, source.separator))
-    else
-      documents.push(
-        source.kind === "jsonl" ? parseJsonl(text, path, source.fields) : parseTable(text, path, source.fields),
-      )
-  }
-  return documents.flat()
-}
-
-async function readText(path: string): Promise<string> {
-  const bytes = await readFile(path).catch((cause: unknown) => {
-    throw fileError(path, cause)
-  })
-  return decodeUtf8(bytes, path, "DATA_MALFORMED")
-}
-
-function splitText(text: string, separator: string | undefined): Document[] {
-  if (separator === undefined || separator === "") return [{ text }]
-  return text.split(separator).map((part) => ({ text: part }))
-}
-
-function parseJsonl(text: string, path: string, fields: DataFields | undefined): Document[] {
-  return text.split("\n").flatMap((content, index) => {
-    if (content.trim() === "") return []
-    let row: unknown
-    try {
-      row = JSON.parse(content)
-    } catch {
-      // without the parser's own message: it quotes the data, which stays on this machine
-      throw malformed(path, index + 1, "expected a JSON object")
+export async function* readDocuments(source: DataSource, options: ReadOptions = {}): AsyncGenerator<Document> {
+  const forms = chatForms(source, options)
+  let found = false
+  let index = -1
+  let goesOn = false
+  for await (const row of readRows(source)) {
+    if (!goesOn) index += 1
+    goesOn = row.content.kind === "text" && row.content.continues === true
+    if (source.part && isHeldOut(index, source.part) !== source.part.heldOut) continue
+    for (const document of await documentsOf(row, forms)) {
+      if (document.segments.every(({ text }) => text === "") && !goesOn) continue
+      found = true
+      yield document
     }
-    if (!isJsonObject(row)) throw malformed(path, index + 1, "expected a JSON object, got another value")
-    return [checked(documentOf(row, fields), path, index + 1)]
-  })
+  }
+  if (!found) throw emptyError(source)
 }
 
-function parseTable(text: string, path: string, fields: DataFields | undefined): Document[] {
-  const records = parseCsv(text)
-  if (!Array.isArray(records)) throw malformed(path, records.line, records.message)
-  const [header, ...rows] = records
-  if (header === undefined) return []
-  const repeated = header.fields.find((name, index) => header.fields.indexOf(name) < index)
-  if (repeated !== undefined)
-    throw malformed(path, header.line, `expected every column name once, got ${showJson(repeated)} twice`)
-  return rows.map(({ line, fields: values }) => {
-    if (values.length !== header.fields.length)
-      throw malformed(path, line, `expected ${header.fields.length} fields as in the header, got ${values.length}`)
-    const row = Object.fromEntries(header.fields.map((name, index) => [name, values[index]]))
-    return checked(documentOf(row, fields), path, line)
-  })
+/** All of `readDocuments` at once, for data that fits into memory. */
+export async function loadDocuments(source: DataSource, options: ReadOptions = {}): Promise<Document[]> {
+  const documents: Document[] = []
+  for await (const document of readDocuments(source, options)) documents.push(document)
+  return documents
 }
 
-function checked(document: Document | string, path: string, line: number): Document {
-  if (typeof document === "string") throw malformed(path, line, document)
-  return document
+interface ChatForms {
+  /** Prompts and responses are written as conversations too. */
+  readonly pairsToo: boolean
+  /** The template to use; undefined for the plain form. */
+  readonly template: () => Promise<ChatTemplate | undefined>
 }
 
-function malformed(path: string, line: number, message: string): LaminaError {
-  return new LaminaError("DATA_MALFORMED", `${path}:${line}: ${message}`)
+function chatForms(source: DataSource, options: ReadOptions): ChatForms {
+  const wanted = source.kind === "documents" || source.kind === "text" ? undefined : source.chatTemplate
+  let asked: Promise<ChatTemplate | undefined> | undefined
+  const find = async (): Promise<ChatTemplate | undefined> => {
+    const template = wanted === false ? undefined : await options.template?.()
+    if (template === undefined && wanted === true)
+      throw new LaminaError(
+        "MODEL_UNSUPPORTED",
+        "chatTemplate: expected a model with a chat template, got one without",
+        {
+          hint: "leave the option out: prompts and responses are then put together as they are",
+        },
+      )
+    if (template === undefined && wanted === undefined) options.onNote?.(PLAIN_NOTE)
+    return template
+  }
+  return { pairsToo: wanted === true, template: () => (asked ??= find()) }
+}
+
+async function documentsOf({ content, where }: SourceRow, forms: ChatForms): Promise<readonly Document[]> {
+  if (content.kind === "text") {
+    const { text, continues } = content
+    return [{ segments: [{ text, predicted: true }], ...(continues ? { continues } : {}) }]
+  }
+  if (content.kind === "pair" && !forms.pairsToo) {
+    const { prompt, response } = content
+    if (prompt === "" && response === "") return []
+    const answer = { text: response, predicted: true, ends: true } as const
+    return [{ segments: [{ text: prompt, predicted: false }, answer] }]
+  }
+  const template = await forms.template()
+  try {
+    return chatDocuments(messagesOf(content), template)
+  } catch (error) {
+    if (!(error instanceof LaminaError)) throw error
+    throw new LaminaError(error.code, `${where}: ${error.message}`)
+  }
+}
+
+function messagesOf(content: Exclude<RowContent, { kind: "text" }>): Parameters<typeof chatDocuments>[0] {
+  if (content.kind === "chat") return content.messages
+  return [
+    { role: "user", content: content.prompt.trim() },
+    { role: "assistant", content: content.response.trim() },
+  ]
+}
+
+function emptyError(source: DataSource): LaminaError {
+  const files = source.kind === "documents" ? "the documents given" : source.paths.join(", ") || "no files"
+  const which = source.part ? ` in its ${source.part.heldOut ? "held-out" : "training"} part` : ""
+  return new LaminaError("DATA_EMPTY", `${files}: expected at least one document that is not empty${which}, got none`)
 }

@@ -1,94 +1,134 @@
 import { threefry } from "../model/counter-random.js"
 import type { Tokenizer } from "../tokenizer/tokenizer.js"
 import { createBatches, joinRows } from "./batches.js"
-import { packRows } from "./rows.js"
-import { countTokens, tokenizeDocuments } from "./tokens.js"
+import { packWindows } from "./rows.js"
+import { TokenSpool } from "./token-spool.js"
+import { tokenizeDocument } from "./tokens.js"
 import type { TokenDocument } from "./tokens.js"
 
 /** Token `first`, `first + 1`, ... */
 const run = (first: number, length: number, lossFrom = 0): TokenDocument => ({
   ids: Int32Array.from({ length }, (_, i) => first + i),
-  lossFrom,
+  predicted: new Uint8Array(length).fill(1, lossFrom),
 })
+const packed = (documents: readonly TokenDocument[], context: number, memoryTokens?: number): TokenDocument[][] => {
+  const spool = new TokenSpool({ context, memoryTokens })
+  for (const document of documents) spool.add(document)
+  const rows = spool.finish()
+  const all = Array.from({ length: rows.length }, (_, i) => [...(rows.at(i) ?? [])])
+  rows.close()
+  return all
+}
 const idsOf = (rows: readonly (readonly TokenDocument[])[]): number[][][] =>
   rows.map((row) => row.map(({ ids }) => [...ids]))
 
-describe("tokenizeDocuments", () => {
+describe("tokenizeDocument", () => {
   /** One token per character; 99 ends. */
   const letters: Tokenizer = {
     encode: (text) => Int32Array.from([...text], (letter) => letter.charCodeAt(0) - 97),
     decode: (ids) => String.fromCharCode(...Array.from(ids, (id) => id + 97)),
     vocabularySize: 100,
   }
-  const documents = [{ prompt: "ab", text: "cd" }, { text: "e" }]
+  const conversation = {
+    segments: [
+      { text: "ab", predicted: false },
+      { text: "cd", predicted: true, ends: true as const },
+      { text: "e", predicted: false },
+      { text: "f", predicted: true, ends: true as const },
+    ],
+  }
 
-  test("joins prompt and response and masks the prompt where the response alone counts", () => {
-    expect(tokenizeDocuments(documents, letters, { lossOn: "response" })).toEqual([
-      { ids: Int32Array.of(0, 1, 2, 3), lossFrom: 2 },
-      { ids: Int32Array.of(4), lossFrom: 0 },
-    ])
-    expect(tokenizeDocuments(documents, letters, { lossOn: "all" })[0]?.lossFrom).toBe(0)
+  test("counts every answer and nothing else where the response alone counts", () => {
+    expect(tokenizeDocument(conversation, letters, { lossOn: "response" })).toEqual({
+      ids: Int32Array.of(0, 1, 2, 3, 4, 5),
+      predicted: Uint8Array.of(0, 0, 1, 1, 0, 1),
+    })
+    expect(tokenizeDocument(conversation, letters, { lossOn: "all" }).predicted).toEqual(new Uint8Array(6).fill(1))
   })
 
-  test("ends a response, and no plain text, with the end token", () => {
-    const tokens = tokenizeDocuments(documents, { ...letters, eosId: 99 }, { lossOn: "response" })
-    expect(tokens.map(({ ids }) => [...ids])).toEqual([[0, 1, 2, 3, 99], [4]])
-    expect(countTokens(tokens)).toBe(6)
+  test("ends every answer with the end token, which counts, and no plain text", () => {
+    const tokens = tokenizeDocument(conversation, { ...letters, eosId: 99 }, { lossOn: "response" })
+    expect(tokens.ids).toEqual(Int32Array.of(0, 1, 2, 3, 99, 4, 5, 99))
+    expect(tokens.predicted).toEqual(Uint8Array.of(0, 0, 1, 1, 1, 0, 1, 1))
+    const plain = { segments: [{ text: "ab", predicted: true }] }
+    expect(tokenizeDocument(plain, { ...letters, eosId: 99 }, { lossOn: "all" }).ids).toEqual(Int32Array.of(0, 1))
   })
 })
 
-describe("packRows", () => {
+describe("packWindows", () => {
   test("fills rows with the longest first, each where it leaves the least room", () => {
     // context 10: 7 opens a row (room 3), 6 another (room 4), 4 fits the second, 3 the first, 2 opens a third
-    const documents = [run(0, 2), run(10, 3), run(20, 4), run(30, 6), run(40, 7)]
-    const lengths = packRows(documents, { context: 10 }).map((row) => row.map(({ ids }) => ids.length))
-    expect(lengths).toEqual([[7, 3], [6, 4], [2]])
-  })
-
-  test("cuts a long document into windows that do not overlap", () => {
-    expect(idsOf(packRows([run(0, 9)], { context: 4 }))).toEqual([
-      [[0, 1, 2, 3]],
-      [[4, 5, 6, 7]], // the ninth token is a window that predicts nothing
-    ])
-  })
-
-  test("leaves out windows whose every token is prompt", () => {
-    // lossFrom 6 of 10: the first window of 5 predicts nothing, in the second tokens 6..9 count
-    const rows = packRows([run(0, 10, 6)], { context: 5 })
-    expect(rows).toEqual([[{ ids: Int32Array.of(5, 6, 7, 8, 9), lossFrom: 1 }]])
+    expect(packWindows([2, 3, 4, 6, 7], { context: 10 })).toEqual([[4, 1], [3, 2], [0]])
   })
 
   test("never loses or repeats a window and never overfills a row", () => {
     for (let seed = 0; seed < 50; seed++) {
       const [count, size] = threefry([seed, 5], [0, 0])
       const context = 2 + (size % 40)
-      let first = 0
-      const documents = Array.from({ length: 1 + (count % 60) }, (_, i) => {
-        const length = 2 + (threefry([seed, 6], [i, 0])[0] % (context - 1)) // 2..context: every document is one window
-        first += length
-        return run(first - length, length)
-      })
-      const rows = packRows(documents, { context })
-      for (const row of rows) expect(countTokens(row)).toBeLessThanOrEqual(context)
-      const packed = idsOf(rows).flat()
-      expect(packed.sort(([left], [right]) => Number(left) - Number(right))).toEqual(idsOf([documents])[0])
+      const lengths = Array.from(
+        { length: 1 + (count % 60) },
+        (_, i) => 2 + (threefry([seed, 6], [i, 0])[0] % (context - 1)),
+      )
+      const rows = packWindows(lengths, { context })
+      expect(rows.flat().sort((left, right) => left - right)).toEqual(lengths.map((_, i) => i))
+      const sizes = rows.map((row) => row.reduce((sum, i) => sum + Number(lengths[i]), 0)).sort((a, b) => a - b)
+      for (const filled of sizes) expect(filled).toBeLessThanOrEqual(context)
       // best fit never leaves two rows that would fit into one
-      const sizes = rows.map(countTokens).sort((left, right) => left - right)
       expect(Number(sizes[0]) + Number(sizes[1] ?? context)).toBeGreaterThan(sizes.length > 1 ? context : 0)
     }
   })
 
-  test("refuses documents that predict nothing", () => {
-    for (const documents of [[], [run(0, 1)], [run(0, 0)], [run(0, 5, 5)]])
-      expect(() => packRows(documents, { context: 8 })).toThrow(expect.objectContaining({ code: "DATA_EMPTY" }))
+  test("packs 20,000 documents into rows of 8,192 tokens quickly and nearly full", () => {
+    const lengths = Array.from({ length: 20_000 }, (_, i) => 20 + (threefry([9, 9], [i, 0])[0] % 400))
+    const tokens = lengths.reduce((sum, length) => sum + length, 0)
+    // about 535 rows if all were full; documents of 20 to 419 tokens leave well under 1 % of 8,192 unused
+    expect(packWindows(lengths, { context: 8192 }).length).toBeLessThanOrEqual(Math.ceil((1.01 * tokens) / 8192))
+  })
+})
+
+describe("TokenSpool", () => {
+  test("cuts a long document into windows that do not overlap", () => {
+    expect(idsOf(packed([run(0, 9)], 4))).toEqual([
+      [[0, 1, 2, 3]],
+      [[4, 5, 6, 7]], // the ninth token is a window that predicts nothing
+    ])
   })
 
-  test("packs 20,000 documents into rows of 8,192 tokens quickly and nearly full", () => {
-    const documents = Array.from({ length: 20_000 }, (_, i) => run(0, 20 + (threefry([9, 9], [i, 0])[0] % 400)))
-    const rows = packRows(documents, { context: 8192 })
-    // about 535 rows if all were full; documents of 20 to 419 tokens leave well under 1 % of 8,192 unused
-    expect(rows.length).toBeLessThanOrEqual(Math.ceil((1.01 * countTokens(documents)) / 8192))
-    expect(countTokens(rows.flat())).toBe(countTokens(documents))
+  test("leaves out windows whose every token is prompt", () => {
+    // 6 of 10 are prompt: the first window of 5 predicts nothing, in the second tokens 6..9 count
+    expect(packed([run(0, 10, 6)], 5)).toEqual([
+      [{ ids: Int32Array.of(5, 6, 7, 8, 9), predicted: Uint8Array.of(0, 1, 1, 1, 1) }],
+    ])
+  })
+
+  test("windows run on over the parts of one document", () => {
+    const spool = new TokenSpool({ context: 4 })
+    spool.add(run(0, 3), true)
+    spool.add(run(3, 3))
+    const rows = spool.finish()
+    expect(idsOf([[...(rows.at(0) ?? [])], [...(rows.at(1) ?? [])]])).toEqual([[[0, 1, 2, 3]], [[4, 5]]])
+    expect(rows).toMatchObject({ length: 2, tokens: 6, examples: 1 })
+    expect(rows.at(2)).toBeUndefined()
+  })
+
+  test("gives the same rows and identity from the disk as from memory", () => {
+    const documents = Array.from({ length: 300 }, (_, i) => run(1000 * i, 2 + (i % 17), i % 3))
+    expect(packed(documents, 8, 100)).toEqual(packed(documents, 8))
+    const identity = (given: readonly TokenDocument[], memoryTokens: number): string => {
+      const spool = new TokenSpool({ context: 8, memoryTokens })
+      for (const document of given) spool.add(document)
+      const rows = spool.finish()
+      rows.close()
+      return rows.identity
+    }
+    expect(identity(documents, 1)).toBe(identity(documents, 1e9))
+    expect(identity(documents.slice(1), 1)).not.toBe(identity(documents, 1))
+    expect(identity([run(0, 5, 2)], 9)).not.toBe(identity([run(0, 5, 3)], 9)) // which tokens count is part of it
+  })
+
+  test("refuses documents that predict nothing", () => {
+    for (const documents of [[], [run(0, 1)], [run(0, 0)], [run(0, 5, 5)]])
+      expect(() => packed(documents, 8)).toThrow(expect.objectContaining({ code: "DATA_EMPTY" }))
   })
 })
 

@@ -1,44 +1,35 @@
-import { LaminaError } from "@lamina/protocol/errors"
-
 import type { TokenDocument } from "./tokens.js"
 
 /** Segments that share one row of the context length; tokens see their own segment only. */
 export type Row = readonly TokenDocument[]
 
-/**
- * Documents cut into windows of `context` tokens that do not overlap, windows packed into rows of at most `context`
- * tokens: the longest first, each into the fullest row that still has room, a new one otherwise (best fit decreasing;
- * Ding et al. 2024, arXiv:2404.10830, section 3). Equal lengths keep their order. The first token of a window is not
- * predicted, and a window that predicts nothing is left out. DATA_EMPTY when none is left.
- */
-export function packRows(documents: readonly TokenDocument[], options: { context: number }): Row[] {
-  const { context } = options
-  const windows = documents.flatMap((document) => cutWindows(document, context))
-  if (windows.length === 0)
-    throw new LaminaError(
-      "DATA_EMPTY",
-      `expected a document of at least 2 tokens with one to predict, got none of ${documents.length}`,
-    )
-  windows.sort((left, right) => right.ids.length - left.ids.length) // stable
-  const rows: TokenDocument[][] = []
-  const room = new RoomIndex(context)
-  for (const window of windows) {
-    const found = room.take(window.ids.length)
-    const index = found ?? rows.push([]) - 1
-    const row = rows[index] as TokenDocument[]
-    row.push(window)
-    room.add(index, context - row.reduce((sum, { ids }) => sum + ids.length, 0))
-  }
-  return rows
+/** Rows that can be asked for by number, from 0; an array is one. */
+export interface RowSource {
+  readonly length: number
+  /** Undefined where there is no row of this number. */
+  at(index: number): Row | undefined
 }
 
-function cutWindows({ ids, lossFrom }: TokenDocument, context: number): TokenDocument[] {
-  const windows: TokenDocument[] = []
-  for (let start = 0; start < ids.length; start += context) {
-    const window = { ids: ids.subarray(start, start + context), lossFrom: Math.max(0, lossFrom - start) }
-    if (Math.max(1, window.lossFrom) < window.ids.length) windows.push(window)
+/**
+ * Windows of the given lengths (tokens, at most `context`) packed into rows of at most `context` tokens, as lists of
+ * their numbers: the longest first, each into the fullest row that still has room, a new one otherwise (best fit
+ * decreasing; Ding et al. 2024, arXiv:2404.10830, section 3). Equal lengths keep their order.
+ */
+export function packWindows(lengths: readonly number[], { context }: { context: number }): number[][] {
+  const order = lengths.map((_, window) => window)
+  order.sort((left, right) => (lengths[right] as number) - (lengths[left] as number)) // stable
+  const rows: number[][] = []
+  const filled: number[] = []
+  const room = new RoomIndex(context)
+  for (const window of order) {
+    const length = lengths[window] as number
+    const found = room.take(length)
+    const index = found ?? rows.push([]) - 1
+    ;(rows[index] as number[]).push(window)
+    filled[index] = (filled[index] ?? 0) + length
+    room.add(index, context - (filled[index] as number))
   }
-  return windows
+  return rows
 }
 
 /** Rows by the tokens they have room for; finds the least room that is enough in O(log context). */

@@ -4,36 +4,36 @@ import type { Document } from "./documents.js"
 
 /** A tokenized document, or a window of one. */
 export interface TokenDocument {
+  /** (T) */
   readonly ids: Int32Array
-  /** Token i counts in the loss iff i >= lossFrom and i > 0 (the first token has nothing to be predicted from). */
-  readonly lossFrom: number
+  /** (T) 1 where a token counts in the loss; the first has nothing to be predicted from and never does. */
+  readonly predicted: Uint8Array
 }
 
 /**
- * Prompt and text are tokenized apart, so that a prompt has the ids it has when a model is asked it, and joined with
- * nothing between. A document with a prompt ends with the tokenizer's end token where there is one: a response must be
- * learned to end. With `lossOn` "response" the prompt's tokens are not predicted; a document without a prompt is all
- * response.
+ * The segments of a document tokenized apart, so that a prompt has the ids it has when a model is asked it, and joined
+ * with nothing between, the tokenizer's end token behind segments that end: an answer must be learned to end. With
+ * `lossOn` "response" only what the document marks as predicted counts; with "all" every token.
  */
-export function tokenizeDocuments(
-  documents: readonly Document[],
+export function tokenizeDocument(
+  document: Document,
   tokenizer: Tokenizer,
-  options: Pick<TrainingSettings, "lossOn">,
-): TokenDocument[] {
-  return documents.map(({ prompt, text }) => {
-    const response = tokenizer.encode(text)
-    if (prompt === undefined) return { ids: response, lossFrom: 0 }
-    const asked = tokenizer.encode(prompt)
-    const end = tokenizer.eosId === undefined ? [] : [tokenizer.eosId]
-    const ids = new Int32Array(asked.length + response.length + end.length)
-    ids.set(asked)
-    ids.set(response, asked.length)
-    ids.set(end, asked.length + response.length)
-    return { ids, lossFrom: options.lossOn === "response" ? asked.length : 0 }
+  { lossOn }: Pick<TrainingSettings, "lossOn">,
+): TokenDocument {
+  const parts = document.segments.map(({ text, predicted, ends }) => {
+    const ids = tokenizer.encode(text)
+    return { ids, predicted, end: ends ? tokenizer.eosId : undefined }
   })
-}
-
-/** Tokens of all documents together, predicted or not. */
-export function countTokens(documents: readonly TokenDocument[]): number {
-  return documents.reduce((sum, { ids }) => sum + ids.length, 0)
+  const length = parts.reduce((sum, { ids, end }) => sum + ids.length + (end === undefined ? 0 : 1), 0)
+  const ids = new Int32Array(length)
+  const predicted = new Uint8Array(length)
+  let at = 0
+  for (const part of parts) {
+    ids.set(part.ids, at)
+    const from = at
+    at += part.ids.length
+    if (part.end !== undefined) ids[at++] = part.end
+    if (part.predicted || lossOn === "all") predicted.fill(1, from, at)
+  }
+  return { ids, predicted }
 }

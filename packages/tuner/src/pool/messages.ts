@@ -8,6 +8,7 @@ import type {
   GeneratedToken,
   GenerationJob,
   GenerationResult,
+  HeldOutScore,
   JobCount,
   TrainingJob,
   TrainingProgress,
@@ -41,6 +42,8 @@ export type FromWorker =
   | { readonly kind: "progress"; readonly progress: TrainingProgress }
   | { readonly kind: "token"; readonly token: GeneratedToken }
   | { readonly kind: "count"; readonly count: JobCount }
+  | { readonly kind: "heldOut"; readonly score: HeldOutScore }
+  | { readonly kind: "note"; readonly note: string }
   | { readonly kind: "done"; readonly result: WorkResult }
   | { readonly kind: "failed"; readonly failure: Failure }
   | { readonly kind: "aborted" }

@@ -43,6 +43,8 @@ export function startWorker(setup: WorkerSetup, onGone: () => void): WorkerSlot 
     if (message.kind === "progress") current?.options.onProgress?.(message.progress)
     else if (message.kind === "token") current?.options.onToken?.(message.token)
     else if (message.kind === "count") current?.options.onCount?.(message.count)
+    else if (message.kind === "heldOut") current?.options.onHeldOut?.(message.score)
+    else if (message.kind === "note") current?.options.onNote?.(message.note)
     else if (message.kind === "done") end(({ resolve }) => resolve(message.result))
     else if (message.kind === "failed") end(({ reject }) => reject(errorOf(message.failure)))
     else end(({ options, reject }) => reject(options.signal?.reason))

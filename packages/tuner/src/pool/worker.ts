@@ -24,11 +24,16 @@ function send(message: FromWorker): void {
 async function perform(work: Work, signal: AbortSignal): Promise<WorkResult> {
   await (kernels ??= initKernels(setup))
   const onCount = (count: JobCount): void => send({ kind: "count", count })
+  const onNote = (note: string): void => send({ kind: "note", note })
   switch (work.kind) {
     case "train":
-      return train(work.job, { signal, onProgress: (progress) => send({ kind: "progress", progress }) })
+      return train(work.job, {
+        ...{ signal, onNote },
+        onProgress: (progress) => send({ kind: "progress", progress }),
+        onHeldOut: (score) => send({ kind: "heldOut", score }),
+      })
     case "evaluate":
-      return evaluate(work.job, { signal, onCount })
+      return evaluate(work.job, { signal, onCount, onNote })
     case "generate":
       return generate(work.job, { signal, onCount, onToken: (token) => send({ kind: "token", token }) })
     case "judge":

@@ -6,7 +6,8 @@ import { initKernels } from "@lamina/kernels"
 
 import type { TrainingJob, TrainingResult } from "../api.js"
 import { createBatches } from "../data/batches.js"
-import { packRows } from "../data/rows.js"
+import { packWindows } from "../data/rows.js"
+import type { TokenDocument } from "../data/tokens.js"
 import { threefry } from "../model/counter-random.js"
 import { allModules, randomBase } from "../model/testing/random-base.js"
 import { loadCheckpoint, saveCheckpoint } from "./checkpoint.js"
@@ -18,7 +19,7 @@ const SMALL = { layers: 1, hidden: 16, heads: 2, kvHeads: 1, ffn: 16 }
 const base = randomBase({ seed: 1, format: "q8", config: SMALL })
 const documents = [0, 1, 2, 3, 4].map((seed) => ({
   ids: Int32Array.from({ length: 12 + seed }, (_, i) => threefry([seed, 3], [i, 0])[0] % 64),
-  lossFrom: 0,
+  predicted: new Uint8Array(12 + seed).fill(1),
 }))
 
 let folder = ""
@@ -45,10 +46,15 @@ function job(settings: Partial<TrainingJob["settings"]> = {}): TrainingJob {
 }
 
 function data(seed: number): TrainingData {
-  const rows = packRows(documents, { context: 24 })
+  const packed = packWindows(
+    documents.map(({ ids }) => ids.length),
+    { context: 24 },
+  )
+  const rows = packed.map((row) => row.map((index) => documents[index] as TokenDocument))
   return {
-    ...{ tokens: 70, examples: 5, microBatch: createBatches({ rows, batch: 2, seed }) },
-    identity: documents.map(({ ids }) => ids),
+    ...{ tokens: 70, examples: 5, rows: rows.length, microBatch: createBatches({ rows, batch: 2, seed }) },
+    identity: "five documents",
+    close: () => undefined,
   }
 }
 
@@ -71,7 +77,7 @@ test.each([1, 2, 3, 4])(
     const whole = await trainOn({ ...job(), checkpoint: undefined }, data(5))
     await trainUntil(step)
     const resumed = await trainOn(job(), data(5))
-    expect(resumed.resumedFromStep).toBe(step - (step % 2)) // saved every 2 steps
+    expect(resumed.resumedFromStep).toBe(step) // an abort saves first
     expect(outcome(resumed)).toEqual(outcome(whole))
     expect(whole.resumedFromStep).toBe(0)
   },
@@ -95,7 +101,7 @@ test("the checkpoint of another job is refused", async () => {
     trainOn({ ...job(), base: randomBase({ seed: 2, format: "q8", config: SMALL }) }, data(5)),
   ).rejects.toMatchObject(refused)
   await expect(trainOn({ ...job(), scaling: "rslora" }, data(5))).rejects.toMatchObject(refused)
-  const other = { ...data(5), identity: [Int32Array.of(1)] }
+  const other = { ...data(5), identity: "another document" }
   await expect(trainOn(job(), other)).rejects.toMatchObject(refused)
 })
 

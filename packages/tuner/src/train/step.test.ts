@@ -42,7 +42,8 @@ function freshState(settings: Partial<TrainingSettings> = {}, linears = /_proj$/
 }
 
 function document(seed: number, length: number, lossFrom = 0): TokenDocument {
-  return { ids: Int32Array.from({ length }, (_, i) => threefry([seed, 3], [i, 0])[0] % 64), lossFrom }
+  const ids = Int32Array.from({ length }, (_, i) => threefry([seed, 3], [i, 0])[0] % 64)
+  return { ids, predicted: new Uint8Array(length).fill(1, lossFrom) }
 }
 
 function gradientsOf(

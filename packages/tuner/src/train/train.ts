@@ -3,6 +3,7 @@ import { setImmediate } from "node:timers/promises"
 import { LaminaError } from "@lamina/protocol/errors"
 
 import type { JobOptions, TrainingJob, TrainingResult } from "../api.js"
+import { scoreRows } from "../evaluate/score-rows.js"
 import { createLlama } from "../model/llama.js"
 import { continuedAdapter, initialAdapter } from "../model/lora.js"
 import { loadCheckpoint, saveCheckpoint } from "./checkpoint.js"
@@ -19,17 +20,27 @@ import type { TrainingState } from "./step.js"
  * Trains the job's LoRA factors on its data and returns them; everything random comes from `settings.seed`, so the
  * same job gives the same bytes on the same kernels, resumed or not. Runs in this thread, which is free between two
  * steps only; pools run it in workers. An abort rejects with the signal's reason after the current step; a checkpoint
- * on disk stays. Codes: RECIPE_INVALID for settings out of range, ADAPTER_MISMATCH, DATA_*, TOKENIZER_*,
- * CHECKPOINT_MISMATCH, TRAINING_DIVERGED, KERNEL_*.
+ * is written first where the job has one. Codes: RECIPE_INVALID for settings out of range, ADAPTER_MISMATCH, DATA_*,
+ * TOKENIZER_*, CHECKPOINT_MISMATCH, TRAINING_DIVERGED, KERNEL_*.
  */
 export async function train(job: TrainingJob, options: JobOptions = {}): Promise<TrainingResult> {
   checkSettings(job)
   options.signal?.throwIfAborted()
-  return trainOn(job, await trainingData(job), options)
+  const data = await trainingData(job, options)
+  try {
+    return await trainOn(job, data, options)
+  } finally {
+    data.close()
+  }
 }
 
 /** `train` on data that is already packed. */
-export async function trainOn(job: TrainingJob, data: TrainingData, options: JobOptions = {}): Promise<TrainingResult> {
+export async function trainOn(
+  given: TrainingJob,
+  data: TrainingData,
+  options: JobOptions = {},
+): Promise<TrainingResult> {
+  const job = withSteps(given, data)
   const { modules, scaling, settings, base } = job
   const adapter = job.initial
     ? continuedAdapter(base, { modules, scaling, adapter: job.initial })
@@ -37,7 +48,11 @@ export async function trainOn(job: TrainingJob, data: TrainingData, options: Job
   const adapters = job.globalAdapter ? [job.globalAdapter] : []
   const model = createLlama(base, { adapters, precision: settings.compute, positions: settings.context })
   const state = { model, settings, adapter, trained: createTrained(adapter) }
-  const { from, last, tokensPerSecond } = await runSteps(job, { state, data }, options)
+  const { from, last, tokensPerSecond } = await runSteps(
+    job,
+    { state, data, score: scoring(job, { state, data }) },
+    options,
+  )
   return {
     ...{ adapter, tokensPerSecond, dataTokens: data.tokens, dataExamples: data.examples },
     ...{ steps: last.step, firstLoss: last.firstLoss, lastLoss: last.lastLoss, resumedFromStep: from.step },
@@ -46,7 +61,7 @@ export async function trainOn(job: TrainingJob, data: TrainingData, options: Job
 
 async function runSteps(
   job: TrainingJob,
-  { state, data }: { state: TrainingState; data: TrainingData },
+  { state, data, score }: { state: TrainingState; data: TrainingData; score: Scoring },
   options: JobOptions,
 ): Promise<{ from: CheckpointState; last: CheckpointState; tokensPerSecond: number }> {
   const { steps, accumulate } = job.settings
@@ -54,6 +69,13 @@ async function runSteps(
   const loaded = job.checkpoint && (await loadCheckpoint(job.checkpoint.path, fingerprint, state.trained))
   const from = loaded ?? { step: 0, firstLoss: 0, lastLoss: 0 }
   let last = from
+  let saved = from.step
+  const save = async (): Promise<void> => {
+    if (job.checkpoint === undefined || saved === last.step) return
+    await saveCheckpoint(job.checkpoint.path, fingerprint, last, state.trained)
+    saved = last.step
+  }
+  await score(from.step, options)
   let tokens = 0
   let seconds = 0
   while (last.step < steps) {
@@ -68,16 +90,45 @@ async function runSteps(
     last = { step: step + 1, firstLoss: step === 0 ? loss : last.firstLoss, lastLoss: loss }
     const learningRate = learningRateAt(step, job.settings)
     options.onProgress?.({ step: last.step, steps, loss, learningRate, tokensPerSecond: stepTokens / stepSeconds })
-    if (job.checkpoint && (last.step % job.checkpoint.everySteps === 0 || last.step === steps))
-      await saveCheckpoint(job.checkpoint.path, fingerprint, last, state.trained)
+    if (last.step % (job.checkpoint?.everySteps ?? steps) === 0 || last.step === steps) await save()
     await setImmediate() // an abort arrives as a message, and messages wait for the thread
+    if (options.signal?.aborted) await save()
     options.signal?.throwIfAborted()
+    await score(last.step, options).catch(async (error: unknown) => {
+      await save()
+      throw error
+    })
   }
   return { from, last, tokensPerSecond: seconds === 0 ? 0 : tokens / seconds }
 }
 
+/** The job with the steps that its epochs take: every row `epochs` times, the last batch filled up. */
+function withSteps(job: TrainingJob, data: TrainingData): TrainingJob {
+  if (job.epochs === undefined) return job
+  const { batch, accumulate } = job.settings
+  const steps = Math.max(1, Math.ceil((job.epochs * data.rows) / (batch * accumulate)))
+  return { ...job, settings: { ...job.settings, steps } }
+}
+
+/** Scores the held-out data where one is due after `step` steps. */
+type Scoring = (step: number, options: JobOptions) => Promise<void>
+
+function scoring(job: TrainingJob, { state, data }: { state: TrainingState; data: TrainingData }): Scoring {
+  const { heldOut, base, globalAdapter, settings } = job
+  const everySteps = heldOut?.everySteps ?? Math.ceil(settings.steps / 5)
+  return async (step, { signal, onHeldOut }) => {
+    if (heldOut === undefined || data.heldOut === undefined || onHeldOut === undefined) return
+    if (step % everySteps !== 0 && step !== settings.steps) return
+    const { context, compute: precision } = settings
+    const adapters = [...(globalAdapter ? [globalAdapter] : []), state.adapter]
+    const model = createLlama(base, { adapters, precision, positions: context })
+    const result = await scoreRows(model, { rows: data.heldOut, context }, { signal })
+    onHeldOut({ ...result, step, adapter: state.adapter })
+  }
+}
+
 /** RECIPE_INVALID with one line per setting out of range: a job may come from a plan of another machine. */
-function checkSettings({ settings, base, checkpoint }: TrainingJob): void {
+function checkSettings({ settings, base, checkpoint, epochs, heldOut }: TrainingJob): void {
   const whole = (value: number, min: number): boolean => Number.isSafeInteger(value) && value >= min
   const problems = [
     ...(["steps", "batch", "accumulate"] as const).map(
@@ -102,5 +153,9 @@ function checkSettings({ settings, base, checkpoint }: TrainingJob): void {
   const lines = problems.map(([key, , expected]) => `training.${key}: expected ${expected}, got ${settings[key]}`)
   if (checkpoint && !whole(checkpoint.everySteps, 1))
     lines.push(`checkpoint.everySteps: expected a whole number of at least 1, got ${checkpoint.everySteps}`)
+  if (heldOut?.everySteps !== undefined && !whole(heldOut.everySteps, 1))
+    lines.push(`heldOut.everySteps: expected a whole number of at least 1, got ${heldOut.everySteps}`)
+  if (epochs !== undefined && !(epochs > 0 && Number.isFinite(epochs)))
+    lines.push(`epochs: expected a positive number, got ${epochs}`)
   if (lines.length > 0) throw new LaminaError("RECIPE_INVALID", lines.join("\n"))
 }

@@ -1,0 +1,41 @@
+import { setImmediate } from "node:timers/promises"
+
+import * as tf from "@tensorflow/tfjs-core"
+
+import type { EvaluationResult, JobOptions } from "../api.js"
+import { joinRows } from "../data/batches.js"
+import type { Row, RowSource } from "../data/rows.js"
+import { lossOf } from "../model/llama.js"
+import type { Llama } from "../model/llama.js"
+
+/**
+ * Tokens of one forward pass: long enough that products are large, short enough that activations stay in tens of
+ * megabytes.
+ */
+const PASS_TOKENS = 2_048
+
+/**
+ * Mean loss over the predicted tokens of `rows`, each of at most `context` tokens. Rows share forward passes as
+ * segments, which changes no figure. Rejects with the signal's reason when aborted.
+ */
+export async function scoreRows(
+  model: Llama,
+  { rows, context }: { rows: RowSource; context: number },
+  options: Pick<JobOptions, "signal" | "onCount"> = {},
+): Promise<EvaluationResult> {
+  const rowsPerPass = Math.max(1, Math.floor(PASS_TOKENS / context))
+  let nats = 0
+  let tokens = 0
+  for (let first = 0; first < rows.length; first += rowsPerPass) {
+    options.signal?.throwIfAborted()
+    const count = Math.min(rowsPerPass, rows.length - first)
+    const batch = joinRows(Array.from({ length: count }, (_, i) => rows.at(first + i) as Row))
+    const mean = tf.tidy(() => lossOf(model, batch).dataSync()[0] as number)
+    nats += mean * batch.predicted
+    tokens += batch.predicted
+    options.onCount?.({ done: first + count, total: rows.length })
+    await setImmediate() // an abort arrives as a message, and messages wait for the thread
+  }
+  const loss = nats / tokens
+  return { loss, perplexity: Math.exp(loss), tokens }
+}
