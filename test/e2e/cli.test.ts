@@ -16,6 +16,7 @@ test("help lists every command and exits 0; an unknown command exits 2", async (
     "simulate",
     "eval",
     "generate",
+    "chat",
     "aggregate",
     "export",
     "doctor",

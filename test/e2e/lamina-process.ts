@@ -29,11 +29,13 @@ export class LaminaProcess {
   constructor(args: readonly string[], options: { cwd?: string; env?: Record<string, string> } = {}) {
     this.#child = spawn(process.execPath, [bin, ...args], {
       cwd: options.cwd ?? root,
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
       env: { ...process.env, NODE_OPTIONS: "", ...options.env },
     })
     this.#child.stdout?.setEncoding("utf8").on("data", (text: string) => this.#grow(text, ""))
     this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => this.#grow("", text))
+    if (options.input !== undefined) this.write(options.input)
+    if (!options.keepOpen) this.#child.stdin?.end()
     this.finished = new Promise((resolve, reject) => {
       this.#child.once("error", reject)
       this.#child.once("close", (status) => {
@@ -52,6 +54,11 @@ export class LaminaProcess {
         throw new Error(`ended before ${pattern}:\n${this.#stdout}\n${this.#stderr}`)
       await new Promise<void>((resolve) => this.#waiting.add(resolve))
     }
+  }
+
+  /** More for stdin. */
+  write(text: string): void {
+    this.#child.stdin?.write(text)
   }
 
   kill(signal: NodeJS.Signals): void {

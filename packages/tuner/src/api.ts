@@ -204,6 +204,8 @@ export interface GenerationJob {
   readonly sampling?: SamplingSettings
   /** An answer ends before any of these texts. */
   readonly stop?: readonly string[]
+  /** Go on behind a token that ends a document: for measurements. */
+  readonly ignoreEnd?: boolean
   /** Tokens of prompt and answer together, at most; default: the model's context length. */
   readonly context?: number
   /** Prompts answered side by side, default 8. */

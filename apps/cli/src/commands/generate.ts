@@ -2,24 +2,14 @@ import { readFile } from "node:fs/promises"
 import { text as readAll } from "node:stream/consumers"
 
 import { LaminaError } from "@lamina/protocol/errors"
-import type { GeneratedText, GeneratedToken, GenerationResult, SamplingSettings } from "@lamina/tuner"
+import type { GeneratedText, GeneratedToken, GenerationResult } from "@lamina/tuner"
 
 import { untilInterrupted } from "../interrupt.js"
 import { openModel } from "../open-model.js"
 import type { ModelOptions } from "../open-model.js"
 import { printJson } from "../output/json.js"
-
-/** How tokens are chosen, as the command line says it (program/generate.ts, addSamplingOptions). */
-interface SamplingOptions {
-  readonly maxTokens: number
-  readonly temperature: number
-  readonly topK?: number
-  readonly topP?: number
-  readonly minP?: number
-  readonly repetitionPenalty?: number
-  readonly seed?: number
-  readonly stop: readonly string[]
-}
+import { samplingOf } from "../sampling.js"
+import type { SamplingOptions } from "../sampling.js"
 
 interface GenerateOptions extends ModelOptions, SamplingOptions {
   readonly prompt?: string
@@ -40,12 +30,6 @@ export async function generateCommand(model: string, options: GenerateOptions): 
   } finally {
     await pool.close()
   }
-}
-
-/** A seed that is not given is drawn, and the answer is another one every time. */
-function samplingOf(options: SamplingOptions): SamplingSettings {
-  const { temperature, topK, topP, minP, repetitionPenalty, seed = Math.floor(Math.random() * 2 ** 32) } = options
-  return { temperature, topK, topP, minP, repetitionPenalty, seed }
 }
 
 async function promptOf({ prompt, promptFile }: GenerateOptions): Promise<string> {

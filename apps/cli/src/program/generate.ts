@@ -1,24 +1,34 @@
 import type { Command } from "commander"
 
 import { appended, nonNegative, nonNegativeInt, positiveInt } from "../arguments.js"
-import { addModelOptions } from "./options.js"
+import { addModelOptions, json } from "./options.js"
 
-/** generate. */
+/** generate, chat. */
 export function addGeneration(program: Command): void {
   const generate = program
     .command("generate <model>")
     .description("continue a prompt, streaming the text to stdout")
     .option("--prompt <text>", "what to continue")
     .option("--prompt-file <file>", "the same from a file, - for stdin")
-  addModelOptions(addSamplingOptions(generate, { temperature: 0 })).action(async (model, options) =>
-    (await import("../commands/generate.js")).generateCommand(model, options),
+  addModelOptions(addSamplingOptions(generate, { maxTokens: 256, temperature: 0 }))
+    .addOption(json())
+    .action(async (model, options) => (await import("../commands/generate.js")).generateCommand(model, options))
+  const chat = program
+    .command("chat <model>")
+    .description("talk with a model by its chat template; in a pipe, one question a line")
+    .option("--system <text>", "an instruction for the whole conversation")
+  addModelOptions(addSamplingOptions(chat, { maxTokens: 512, temperature: 0.7, topP: 0.95 })).action(
+    async (model, options) => (await import("../commands/chat.js")).chat(model, options),
   )
 }
 
 /** Options that say how tokens are chosen (commands/generate.ts, SamplingOptions). */
-function addSamplingOptions(command: Command, defaults: { temperature: number; topP?: number }): Command {
+function addSamplingOptions(
+  command: Command,
+  defaults: { maxTokens: number; temperature: number; topP?: number },
+): Command {
   return command
-    .option("--max-tokens <number>", "tokens of an answer, at most", positiveInt, 256)
+    .option("--max-tokens <number>", "tokens of an answer, at most", positiveInt, defaults.maxTokens)
     .option("--temperature <number>", "0 always takes the best token", nonNegative, defaults.temperature)
     .option("--top-k <number>", "only so many of the best tokens", positiveInt)
     .option("--top-p <number>", "only the best tokens that together reach this probability", nonNegative, defaults.topP)

@@ -46,7 +46,7 @@ function addEval(program: Command): void {
     .option("--max-tokens <number>", "tokens of an answer, at most (exact, generate)", positiveInt, 256)
     .option("--stop <text>", "end an answer before this text; may be given several times", appended, [])
     .option("--out <file>", "write every question or prompt with its answer as JSON lines")
-  addDataOptions(addModelOptions(command)).action(async (model, options) =>
-    (await import("../commands/eval.js")).evalCommand(model, options),
-  )
+  addDataOptions(addModelOptions(command))
+    .addOption(json())
+    .action(async (model, options) => (await import("../commands/eval.js")).evalCommand(model, options))
 }

@@ -48,5 +48,4 @@ export function addModelOptions(command: Command): Command {
     .addOption(compute("f32"))
     .option("--threads <number>", "CPU threads", positiveInt)
     .addOption(backend())
-    .addOption(json())
 }

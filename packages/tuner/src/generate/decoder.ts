@@ -6,6 +6,7 @@ import type { ModelConfig } from "../api.js"
 import type { Attend } from "../model/block.js"
 import { headLogits, hiddenStates } from "../model/llama.js"
 import type { Llama, TokenRows } from "../model/llama.js"
+import { attendPast } from "./attend-past.js"
 import type { KvCache } from "./kv-cache.js"
 
 /** Tokens to run after those in a cache. */
@@ -99,34 +100,9 @@ function attendCaches(config: ModelConfig, { continuations, rows: { offsets }, l
       const [first, end] = bounds(i)
       store(cache, first, end) // just before it is read: continuations may share this cache
       const own = tf.slice(q, [first, 0], [end - first, heads * headDim])
-      return attendPast(
-        own,
-        { k: cache.keys[layer] as Float32Array, v: cache.values[layer] as Float32Array },
-        {
-          ...shape,
-          past: cache.length,
-        },
-      )
+      const [k, v] = [cache.keys[layer] as Float32Array, cache.values[layer] as Float32Array]
+      return attendPast(own, { ...shape, keys: k, values: v, past: cache.length })
     })
     return parts.length === 1 ? (parts[0] as tf.Tensor2D) : tf.concat(parts, 0)
   }
-}
-
-function attendPast(
-  q: tf.Tensor2D,
-  { k, v }: { k: Float32Array; v: Float32Array },
-  { past, ...shape }: { heads: number; kvHeads: number; headDim: number; scale: number; past: number },
-): tf.Tensor2D {
-  const total = past + q.shape[0]
-  const width = shape.kvHeads * shape.headDim
-  const padded = tf.concat([tf.zeros([past, q.shape[1]]), q], 0) as tf.Tensor2D
-  const y = causalAttention(
-    {
-      q: padded,
-      k: tf.tensor2d(k.slice(0, total * width), [total, width]),
-      v: tf.tensor2d(v.slice(0, total * width), [total, width]),
-    },
-    { ...shape, offsets: Int32Array.of(0, total) },
-  )
-  return tf.slice(y, [past, 0], [q.shape[0], q.shape[1]])
 }

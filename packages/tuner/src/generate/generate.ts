@@ -3,11 +3,11 @@ import { setImmediate } from "node:timers/promises"
 import type { GeneratedText, GenerationJob, GenerationResult, JobOptions, SamplingSettings } from "../api.js"
 import { createLlama } from "../model/llama.js"
 import type { Llama } from "../model/llama.js"
-import { loadTokenizer } from "../tokenizer/load-tokenizer.js"
 import { checkGeneration } from "./check-generation.js"
 import { advance } from "./decoder.js"
 import { createCache } from "./kv-cache.js"
 import type { KvCache } from "./kv-cache.js"
+import { openReader } from "./reader.js"
 import { sampleToken } from "./sample-token.js"
 import { createTextStream } from "./text-stream.js"
 import type { TextStream } from "./text-stream.js"
@@ -42,8 +42,9 @@ interface Generation {
 
 /**
  * Continues every prompt of the job, up to `batch` of them side by side, token by token against a key-value cache. A
- * prompt is tokenized as it is, nothing added. An answer ends before a token that ends a document, before a stop
- * string, at `maxTokens`, or where the context is full. Codes: DATA_EMPTY for no prompt or one without tokens,
+ * prompt is tokenized as it is, behind the token that a text begins with where the model is used to one. An answer
+ * ends before a token that ends a document or a turn, before a stop string, at `maxTokens`, or where the context is
+ * full. Codes: DATA_EMPTY for no prompt or one without tokens,
  * RECIPE_INVALID for settings out of range or a prompt that fills the context, SCORES_NOT_FINITE, TOKENIZER_*,
  * ADAPTER_MISMATCH, KERNEL_*.
  */
@@ -52,13 +53,13 @@ export async function generate(
   options: Pick<JobOptions, "signal" | "onToken" | "onCount"> = {},
 ): Promise<GenerationResult> {
   const { base, adapters = [], compute: precision = "f32", maxTokens, batch = BATCH, stop = [] } = job
-  const tokenizer = await loadTokenizer(base.folder)
-  const prompts = job.prompts.map((prompt) => tokenizer.encode(prompt))
+  const { tokenizer, endIds, read } = await openReader(base.folder)
+  const prompts = job.prompts.map(read)
   const context = checkGeneration(job, prompts)
   const generation: Generation = {
     ...{ maxTokens, sampling: job.sampling ?? GREEDY, onToken: options.onToken },
     model: createLlama(base, { adapters, precision, positions: context }),
-    endIds: new Set(tokenizer.eosId === undefined ? [] : [tokenizer.eosId]),
+    endIds: job.ignoreEnd ? new Set() : endIds,
   }
   const begin = ({ prompt, index }: { prompt: Int32Array; index: number }): Sequence => ({
     ...{ index, prompt, ids: [], seen: new Set(prompt), text: "" },

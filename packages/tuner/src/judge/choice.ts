@@ -5,10 +5,10 @@ import { LaminaError } from "@lamina/protocol/errors"
 import type { ChoiceJob, ChoiceQuestion, ChoiceResult, JobOptions } from "../api.js"
 import { advance } from "../generate/decoder.js"
 import { createCache } from "../generate/kv-cache.js"
+import { openReader } from "../generate/reader.js"
+import type { Reader } from "../generate/reader.js"
 import { createLlama } from "../model/llama.js"
 import type { Llama } from "../model/llama.js"
-import { loadTokenizer } from "../tokenizer/load-tokenizer.js"
-import type { Tokenizer } from "../tokenizer/tokenizer.js"
 
 /** Tokens of prompts in one pass: long enough that products are large. */
 const PROMPT_TOKENS = 2_048
@@ -25,7 +25,8 @@ interface TokenQuestion {
  * Multiple choice by likelihood: log p(choice | prompt) of every choice, the sum over its tokens in natural log. The
  * best is chosen twice: by the sum, and by the sum over the choice's UTF-8 bytes, which a long choice does not lose by
  * (acc and acc_norm of EleutherAI's lm-evaluation-harness; Brown et al. 2020, arXiv:2005.14165, section 2.4). The
- * first of equals is chosen. Prompt, lead and choice are tokenized apart, nothing is added. A prompt that leaves no
+ * first of equals is chosen. Prompt, lead and choice are tokenized apart, behind the
+ * token that a text begins with where the model is used to one. A prompt that leaves no
  * room for its longest choice loses its beginning, and is counted. A prompt is run once for all its choices. Codes:
  * DATA_EMPTY, DATA_MALFORMED for a choice without tokens or longer than the context, RECIPE_INVALID for a context
  * the model has not, SCORES_NOT_FINITE, TOKENIZER_*, ADAPTER_MISMATCH, KERNEL_*.
@@ -41,9 +42,9 @@ export async function judgeChoices(
       `context: expected 2..${base.config.context}, the model's context, got ${context}`,
     )
   if (questions.length === 0) throw new LaminaError("DATA_EMPTY", "expected at least one question, got none")
-  const tokenizer = await loadTokenizer(base.folder)
+  const reader = await openReader(base.folder)
   const model = createLlama(base, { adapters, precision, positions: context })
-  const tokens = questions.map((question, i) => tokenizeQuestion(question, tokenizer, { context, number: i + 1 }))
+  const tokens = questions.map((question, i) => tokenizeQuestion(question, reader, { context, number: i + 1 }))
   const logLikelihoods: number[][] = []
   while (logLikelihoods.length < questions.length) {
     options.signal?.throwIfAborted()
@@ -58,7 +59,7 @@ export async function judgeChoices(
 
 function tokenizeQuestion(
   { prompt, lead = "", choices }: ChoiceQuestion,
-  tokenizer: Tokenizer,
+  { tokenizer, read }: Reader,
   { context, number }: { context: number; number: number },
 ): TokenQuestion & { readonly shortened: boolean } {
   const options = choices.map((choice) => tokenizer.encode(choice))
@@ -69,7 +70,7 @@ function tokenizeQuestion(
       `question ${number}: expected at least 2 choices of 1..${context - 1} tokens, got ` +
         `${options.map(({ length }) => length).join(", ") || "none"}`,
     )
-  const ids = [...tokenizer.encode(prompt), ...tokenizer.encode(lead)]
+  const ids = [...read(prompt), ...tokenizer.encode(lead)]
   if (ids.length === 0)
     throw new LaminaError("DATA_EMPTY", `question ${number}: expected a prompt of at least one token, got none`)
   const room = context - longest + 1 // the last token of a choice is predicted and not fed
