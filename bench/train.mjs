@@ -54,7 +54,7 @@ function report(name, value, unit) {
 function randomBase() {
   const config = {
     ...{ architecture: "llama", hidden: 576, layers: 30, heads: 9, kvHeads: 3, headDim: 64, ffn: 1536 },
-    ...{ vocabulary: 49152, context: 2048, rmsEps: 1e-5, ropeTheta: 10_000, tiedHead: true },
+    ...{ vocabulary: 49152, context: 2048, normEps: 1e-5, rope: { theta: 10_000 }, tiedHead: true },
   }
   const shapes = moduleShapes(config, ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"])
   const embedding = { name: "model.embed_tokens", outFeatures: config.vocabulary, inFeatures: config.hidden }
@@ -69,7 +69,7 @@ function randomBase() {
     ].map((name) => [name, new Float32Array(new SharedArrayBuffer(config.hidden * 4)).fill(1)]),
   )
   const bytes = Object.values(linears).reduce((sum, { codes, scales }) => sum + codes.byteLength + scales.byteLength, 0)
-  return { folder: `${root}models/tiny`, config, precision: "stored", linears, norms, bytes }
+  return { folder: `${root}models/tiny`, config, precision: "stored", linears, norms, biases: {}, bytes }
 }
 
 /** Uniform q8 codes (xorshift32) at a scale that keeps activations near 1. */

@@ -6,7 +6,7 @@ import type { Base, ChoiceJob, ChoiceQuestion, ChoiceResult } from "@lamina/tune
 import * as tf from "@tensorflow/tfjs-core"
 
 import { joinRows } from "../../packages/tuner/src/data/batches.js"
-import { createLlama, logitsOf } from "../../packages/tuner/src/model/llama.js"
+import { createDecoder, logitsOf } from "../../packages/tuner/src/model/decoder.js"
 
 const folder = fileURLToPath(new URL("../../models/tiny/", import.meta.url))
 const backend = nativeAvailable() ? "native" : "cpu"
@@ -30,7 +30,7 @@ async function whole({ prompt, lead = "" }: ChoiceQuestion, choice: string): Pro
   const tokenizer = await loadTokenizer(folder)
   const [first, second, third] = [prompt, lead, choice].map((text) => [...tokenizer.encode(text)])
   const ids = Int32Array.from([...(first ?? []), ...(second ?? []), ...(third ?? [])])
-  const model = createLlama(base, { adapters: [], precision: "f32", positions: ids.length })
+  const model = createDecoder(base, { adapters: [], precision: "f32", positions: ids.length })
   const values = tf.tidy(() => tf.logSoftmax(logitsOf(model, joinRows([[{ ids, lossFrom: 0 }]]))).arraySync())
   const from = ids.length - (third?.length ?? 0)
   return [...ids.subarray(from)].reduce((sum, id, i) => sum + ((values[from + i - 1] ?? [])[id] ?? NaN), 0)

@@ -7,7 +7,7 @@ import type { Base, GeneratedToken, GenerationJob, GenerationResult, Tokenizer }
 import * as tf from "@tensorflow/tfjs-core"
 
 import { joinRows } from "../../packages/tuner/src/data/batches.js"
-import { createLlama, logitsOf } from "../../packages/tuner/src/model/llama.js"
+import { createDecoder, logitsOf } from "../../packages/tuner/src/model/decoder.js"
 
 const folder = fileURLToPath(new URL("../../models/tiny/", import.meta.url))
 const prompts = ["We the people of the United", "My fellow Americans,", "The state of the union is strong and the"]
@@ -38,7 +38,7 @@ function adapterOn(seed: number): Adapter {
 
 /** Greedy continuation without a cache: the whole sequence again for every token. */
 function wholeSequence(prompt: string, count: number, adapters: readonly Adapter[] = []): number[] {
-  const model = createLlama(base, { adapters, precision: "f32", positions: base.config.context })
+  const model = createDecoder(base, { adapters, precision: "f32", positions: base.config.context })
   const ids = [...tokenizer.encode(prompt)]
   const start = ids.length
   while (ids.length < start + count) {

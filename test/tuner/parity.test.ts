@@ -8,7 +8,7 @@ import * as tf from "@tensorflow/tfjs-core"
 import type { Base, TrainingSettings } from "../../packages/tuner/src/api.js"
 import { joinRows } from "../../packages/tuner/src/data/batches.js"
 import type { TokenBatch } from "../../packages/tuner/src/data/batches.js"
-import { createLlama, logitsOf, lossOf } from "../../packages/tuner/src/model/llama.js"
+import { createDecoder, logitsOf, lossOf } from "../../packages/tuner/src/model/decoder.js"
 import { continuedAdapter } from "../../packages/tuner/src/model/lora.js"
 import { relativeError } from "../../packages/tuner/src/model/testing/relative-error.js"
 import { readPeftAdapter } from "../../packages/tuner/src/peft/read-adapter.js"
@@ -58,7 +58,7 @@ async function tensors(file: string): Promise<Map<string, ArrayLike<number>>> {
 }
 
 function lossAndLogits(base: Base, adapters: readonly Adapter[]): { loss: number; logits: Float32Array } {
-  const model = createLlama(base, { adapters, precision: "f32", positions: 64 })
+  const model = createDecoder(base, { adapters, precision: "f32", positions: 64 })
   const loss = tf.tidy(() => lossOf(model, whole).dataSync()[0] ?? NaN)
   const all = tf.tidy(() => logitsOf(model, whole).dataSync())
   const width = base.config.vocabulary
@@ -67,7 +67,7 @@ function lossAndLogits(base: Base, adapters: readonly Adapter[]): { loss: number
 }
 
 function gradientsOf(base: Base, adapter: Adapter, rows: TokenBatch): { loss: number; gradients: Float32Array[] } {
-  const model = createLlama(base, { adapters: [], precision: "f32", positions: 64 })
+  const model = createDecoder(base, { adapters: [], precision: "f32", positions: 64 })
   const result = { loss: NaN, gradients: [] as Float32Array[] }
   withGradients({ model, adapter, rows, dropout: 0, seed: 0, pass: 0 }, (loss, gradients) => {
     Object.assign(result, { loss, gradients: gradients.map((gradient) => gradient.slice()) })
@@ -122,7 +122,7 @@ describe.each(backends)("on backend %s", (backend) => {
   })
 
   test("a packed row is scored as its documents are alone", () => {
-    const model = createLlama(base, { adapters: [], precision: "f32", positions: 64 })
+    const model = createDecoder(base, { adapters: [], precision: "f32", positions: 64 })
     const lossAlone = documents.map((one) => tf.tidy(() => lossOf(model, joinRows([[one]])).dataSync()[0] ?? NaN))
     for (const [i, loss] of lossAlone.entries()) close(loss, vectors.base.packed.perDocument[i] ?? NaN)
     close(
@@ -151,7 +151,7 @@ describe.each(backends)("on backend %s", (backend) => {
       ...{ steps: 3, batch: 1, context: 40, accumulate: 1, learningRate: lr, schedule: "constant", warmupSteps: 0 },
       ...{ clipNorm, weightDecay: weight_decay, lossOn: "all", dropout: 0, seed: 0, compute: "f32" },
     }
-    const model = createLlama(base, { adapters: [], precision: "f32", positions: 64 })
+    const model = createDecoder(base, { adapters: [], precision: "f32", positions: 64 })
     const state = { model, settings, adapter: trainedAdapter, trained: createTrained(trainedAdapter) }
     for (const [step, expected] of vectors.adapter.steps.entries()) {
       const rows = joinRows([[counted(sequence(step))]])

@@ -6,7 +6,7 @@ import type { TunerPool } from "@lamina/tuner"
 import { calibrate, loadBase } from "@lamina/tuner"
 
 /**
- * One small model that is the same everywhere, so that the speeds of machines can be compared: Llama, hidden 256, 4
+ * One small model that is the same everywhere, so that the speeds of machines can be compared: Decoder, hidden 256, 4
  * layers, ffn 512, held as f32. Its weights are a fixed sequence: what they predict does not matter.
  */
 const SHAPE = { hidden: 256, layers: 4, ffn: 512, heads: 4, context: 128 } as const

@@ -7,16 +7,14 @@ import { LIMITS } from "./limits.js"
 const rank = z.int().min(1).max(LIMITS.rankMax)
 const precision = z.enum(HELD_PRECISIONS)
 
-/** The seven linears of a Llama block by the names PEFT uses. */
-const LLAMA_LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-
 const lora = z.strictObject({
   rank: rank.default(16),
   /** alpha of a client of rank r is alphaPerRank * r, so that clients of all ranks step alike; s = alpha / r. */
   alphaPerRank: z.number().positive().default(2),
   scaling: z.enum(["lora", "rslora"]).default("lora"),
   dropout: z.number().min(0).lt(1).default(0),
-  targetModules: z.array(z.string().min(1)).min(1).default(LLAMA_LINEARS),
+  /** By the names PEFT uses, which differ between families; the coordinator checks them against the base. */
+  targetModules: z.union([z.literal("all-linear"), z.array(z.string().min(1)).min(1)]).default("all-linear"),
 })
 
 const training = z.strictObject({

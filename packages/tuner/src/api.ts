@@ -2,6 +2,7 @@ import type { FrozenWeight, Precision, TargetFormat } from "@lamina/kernels"
 import type { Adapter, ScalingRule } from "@lamina/protocol"
 
 import type { DataPart } from "./data/held-out.js"
+import type { LinearName } from "./model/families/family.js"
 
 /**
  * The types other packages build on. Everything in a Base, a TrainingJob and an EvaluationJob is structured-cloneable:
@@ -11,9 +12,39 @@ import type { DataPart } from "./data/held-out.js"
 /** Storage of the frozen linears in memory. `stored`: as the file has them. */
 export type BasePrecision = "stored" | TargetFormat
 
+/** Families of decoders, as config.json's `model_type` calls them (model/families/). */
+export type Architecture = "llama" | "mistral" | "qwen2" | "qwen3"
+
+/** How rotary position embeddings turn: pair i of a head by position · theta^(-2i / headDim), scaled. */
+export interface RopeSettings {
+  readonly theta: number
+  readonly scaling?: RopeScaling
+}
+
+/** For contexts longer than a model was first trained with; `originalContext` is that length. See ropeTable. */
+export type RopeScaling =
+  | { readonly type: "linear"; readonly factor: number }
+  | {
+      readonly type: "llama3"
+      readonly factor: number
+      readonly lowFactor: number
+      readonly highFactor: number
+      readonly originalContext: number
+    }
+  | {
+      readonly type: "yarn"
+      readonly factor: number
+      readonly originalContext: number
+      readonly betaFast: number
+      readonly betaSlow: number
+      readonly truncate: boolean
+      /** cos and sin are multiplied by this. */
+      readonly attentionFactor: number
+    }
+
 /** config.json of a checkpoint, parsed and checked (MODEL_CONFIG, MODEL_UNSUPPORTED). */
 export interface ModelConfig {
-  readonly architecture: "llama"
+  readonly architecture: Architecture
   readonly hidden: number
   readonly layers: number
   readonly heads: number
@@ -22,19 +53,28 @@ export interface ModelConfig {
   readonly ffn: number
   readonly vocabulary: number
   readonly context: number
-  readonly rmsEps: number
-  readonly ropeTheta: number
+  readonly normEps: number
+  /** Absent: positions are learned, a row each. */
+  readonly rope?: RopeSettings
+  /** Linears of every block that have a bias; absent: none. */
+  readonly biases?: readonly LinearName[]
+  /** By layer: how many tokens one sees, itself among them; 0: all before it. Absent: 0 for all. */
+  readonly windows?: readonly number[]
   readonly tiedHead: boolean
 }
 
-/** A frozen base in memory: weights by their safetensors name without `.weight`, norms as f32. */
+/** A frozen base in memory: everything by its name in safetensors. */
 export interface Base {
   /** Absolute folder it came from (config.json, weights, tokenizer.json). */
   readonly folder: string
   readonly config: ModelConfig
   readonly precision: BasePrecision
+  /** Matrices without `.weight`, the embedding and learned positions among them. */
   readonly linears: Readonly<Record<string, FrozenWeight>>
+  /** Weights of norms, without `.weight`. */
   readonly norms: Readonly<Record<string, Float32Array>>
+  /** Biases of linears and norms, without `.bias`. */
+  readonly biases: Readonly<Record<string, Float32Array>>
   /** Bytes the weights take in memory (packed). */
   readonly bytes: number
 }

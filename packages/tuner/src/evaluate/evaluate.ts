@@ -2,7 +2,7 @@ import { LaminaError } from "@lamina/protocol/errors"
 
 import type { EvaluationJob, EvaluationResult, JobOptions } from "../api.js"
 import { prepareRows } from "../data/prepare.js"
-import { createLlama } from "../model/llama.js"
+import { createDecoder } from "../model/decoder.js"
 import { loadChatTemplate } from "../tokenizer/load-chat-template.js"
 import { loadTokenizer } from "../tokenizer/load-tokenizer.js"
 import { scoreRows } from "./score-rows.js"
@@ -29,7 +29,7 @@ export async function evaluate(
   const template = (): ReturnType<typeof loadChatTemplate> => loadChatTemplate(base.folder)
   const rows = await prepareRows(job.data, { tokenizer, context, lossOn, template, signal, onNote })
   try {
-    const model = createLlama(base, { adapters, precision, positions: context })
+    const model = createDecoder(base, { adapters, precision, positions: context })
     return await scoreRows(model, { rows, context }, options)
   } finally {
     rows.close()

@@ -5,8 +5,8 @@ import * as tf from "@tensorflow/tfjs-core"
 import type { EvaluationResult, JobOptions } from "../api.js"
 import { joinRows } from "../data/batches.js"
 import type { Row, RowSource } from "../data/rows.js"
-import { lossOf } from "../model/llama.js"
-import type { Llama } from "../model/llama.js"
+import { lossOf } from "../model/decoder.js"
+import type { Decoder } from "../model/decoder.js"
 
 /**
  * Tokens of one forward pass: long enough that products are large, short enough that activations stay in tens of
@@ -19,7 +19,7 @@ const PASS_TOKENS = 2_048
  * segments, which changes no figure. Rejects with the signal's reason when aborted.
  */
 export async function scoreRows(
-  model: Llama,
+  model: Decoder,
   { rows, context }: { rows: RowSource; context: number },
   options: Pick<JobOptions, "signal" | "onCount"> = {},
 ): Promise<EvaluationResult> {

@@ -3,9 +3,11 @@ import { LaminaError } from "@lamina/protocol/errors"
 import * as tf from "@tensorflow/tfjs-core"
 
 import type { ModelConfig } from "../api.js"
+import { attentionShape } from "../model/attention-shape.js"
+import type { AttentionShape } from "../model/attention-shape.js"
 import type { Attend } from "../model/block.js"
-import { headLogits, hiddenStates } from "../model/llama.js"
-import type { Llama, TokenRows } from "../model/llama.js"
+import { headLogits, hiddenStates } from "../model/decoder.js"
+import type { Decoder, TokenRows } from "../model/decoder.js"
 import { attendPast } from "./attend-past.js"
 import type { KvCache } from "./kv-cache.js"
 
@@ -22,7 +24,7 @@ export interface Continuation {
  * stay as long as they were, and continuations may then share one. RECIPE_INVALID when a cache has no room.
  */
 export function advance(
-  model: Llama,
+  model: Decoder,
   continuations: readonly Continuation[],
   options: { readonly every?: boolean; readonly keep?: boolean } = {},
 ): Float32Array[][] {
@@ -83,7 +85,7 @@ interface LayerPass {
  */
 function attendCaches(config: ModelConfig, { continuations, rows: { offsets }, layer }: LayerPass): Attend {
   const { heads, kvHeads, headDim } = config
-  const shape = { heads, kvHeads, headDim, scale: 1 / Math.sqrt(headDim) }
+  const shape = attentionShape(config, layer)
   return ({ q, k, v }) => {
     const [keys, values] = [k.dataSync() as Float32Array, v.dataSync() as Float32Array]
     const store = (cache: KvCache, first: number, end: number): void => {

@@ -1,8 +1,8 @@
 import { setImmediate } from "node:timers/promises"
 
 import type { GeneratedText, GenerationJob, GenerationResult, JobOptions, SamplingSettings } from "../api.js"
-import { createLlama } from "../model/llama.js"
-import type { Llama } from "../model/llama.js"
+import { createDecoder } from "../model/decoder.js"
+import type { Decoder } from "../model/decoder.js"
 import { checkGeneration } from "./check-generation.js"
 import { advance } from "./decoder.js"
 import { createCache } from "./kv-cache.js"
@@ -33,7 +33,7 @@ interface Sequence {
 
 /** What all sequences of a job share. */
 interface Generation {
-  readonly model: Llama
+  readonly model: Decoder
   readonly sampling: SamplingSettings
   readonly endIds: ReadonlySet<number>
   readonly maxTokens: number
@@ -58,7 +58,7 @@ export async function generate(
   const context = checkGeneration(job, prompts)
   const generation: Generation = {
     ...{ maxTokens, sampling: job.sampling ?? GREEDY, onToken: options.onToken },
-    model: createLlama(base, { adapters, precision, positions: context }),
+    model: createDecoder(base, { adapters, precision, positions: context }),
     endIds: job.ignoreEnd ? new Set() : endIds,
   }
   const begin = ({ prompt, index }: { prompt: Int32Array; index: number }): Sequence => ({

@@ -7,8 +7,8 @@ import { advance } from "../generate/decoder.js"
 import { createCache } from "../generate/kv-cache.js"
 import { openReader } from "../generate/reader.js"
 import type { Reader } from "../generate/reader.js"
-import { createLlama } from "../model/llama.js"
-import type { Llama } from "../model/llama.js"
+import { createDecoder } from "../model/decoder.js"
+import type { Decoder } from "../model/decoder.js"
 
 /** Tokens of prompts in one pass: long enough that products are large. */
 const PROMPT_TOKENS = 2_048
@@ -43,7 +43,7 @@ export async function judgeChoices(
     )
   if (questions.length === 0) throw new LaminaError("DATA_EMPTY", "expected at least one question, got none")
   const reader = await openReader(base.folder)
-  const model = createLlama(base, { adapters, precision, positions: context })
+  const model = createDecoder(base, { adapters, precision, positions: context })
   const tokens = questions.map((question, i) => tokenizeQuestion(question, reader, { context, number: i + 1 }))
   const logLikelihoods: number[][] = []
   while (logLikelihoods.length < questions.length) {
@@ -90,7 +90,7 @@ function groupSize(questions: readonly TokenQuestion[], first: number): number {
 }
 
 /** Per question, log p of every choice. */
-function scoreQuestions(model: Llama, questions: readonly TokenQuestion[]): number[][] {
+function scoreQuestions(model: Decoder, questions: readonly TokenQuestion[]): number[][] {
   const caches = questions.map(({ prompt, choices }) =>
     createCache(model.config, prompt.length + Math.max(...choices.map(({ length }) => length)) - 1),
   )

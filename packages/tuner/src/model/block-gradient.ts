@@ -1,9 +1,12 @@
-import { rmsNorm, swiglu } from "@lamina/kernels"
-import type { AttentionAttrs, LinearGradAttrs, RmsNormAttrs, RopeAttrs } from "@lamina/kernels"
+import { swiglu } from "@lamina/kernels"
+import type { AttentionAttrs, LinearGradAttrs, RopeAttrs } from "@lamina/kernels"
 import * as tf from "@tensorflow/tfjs-core"
 
 import type { Block, BlockActivations } from "./block.js"
-import type { LinearName } from "./module-slot.js"
+import type { LinearName } from "./families/family.js"
+import { norm, normGradient } from "./norm.js"
+import type { NormWeights } from "./norm.js"
+import { runKernel } from "./run-kernel.js"
 
 /** [dA, dB] of each trained layer, filled in as the backward pass meets them. */
 type FactorGradients = Map<LinearName, readonly tf.Tensor2D[]>
@@ -32,14 +35,14 @@ export function blockGradient(
 /** d loss / d middle: straight on, and through the MLP and its norm. */
 function mlpGradient(block: Block, factors: FactorGradients, dy: tf.Tensor2D, kept: BlockActivations): tf.Tensor2D {
   const { middle, gate, up } = kept
-  const norm: RmsNormAttrs = { weight: block.weights.mlpNorm, eps: block.context.config.rmsEps }
+  const { mlpNorm } = block.weights
+  const { normEps } = block.context.config
   const dProduct = linearGradient(block, factors, { name: "down", x: swiglu(gate, up), dy, needsDx: true })
-  const [dGate, dUp] = run("SwigluGrad", { dy: dProduct, gate, up }, {})
-  const input = rmsNorm(middle, norm)
+  const [dGate, dUp] = runKernel("SwigluGrad", { dy: dProduct, gate, up }, {})
+  const input = norm(middle, mlpNorm, normEps)
   const throughGate = linearGradient(block, factors, { name: "gate", x: input, dy: dGate!, needsDx: true })
   const throughUp = linearGradient(block, factors, { name: "up", x: input, dy: dUp!, needsDx: true })
-  const [dNormed] = run("RmsNormGrad", { dy: tf.add(throughGate, throughUp), x: middle }, norm)
-  return tf.add(dy, dNormed!)
+  return tf.add(dy, normGradient({ dy: tf.add(throughGate, throughUp), x: middle }, mlpNorm, normEps))
 }
 
 /**
@@ -53,23 +56,28 @@ function attentionGradient(
 ): tf.Tensor2D {
   const { x, q, k, v, attended } = kept
   const { config, offsets, positions, precision, rope } = block.context
-  const { heads, kvHeads, headDim } = config
-  const norm: RmsNormAttrs = { weight: block.weights.attentionNorm, eps: config.rmsEps }
-  const scale = 1 / Math.sqrt(headDim)
-  const attention: AttentionAttrs = { heads, kvHeads, headDim, offsets, scale, precision }
-  const turnBack: RopeAttrs = { ...rope, positions, inverse: true }
+  const { attentionNorm, qNorm, kNorm } = block.weights
+  const attention: AttentionAttrs = { ...block.weights.attention, offsets, precision }
 
   const dAttended = linearGradient(block, factors, { name: "o", x: attended, dy: dMiddle, needsDx: true })
-  const [dq, dk, dv] = run("CausalAttentionGrad", { dy: dAttended, q, k, v }, attention)
-  const [dqBack] = run("Rope", { x: dq! }, turnBack)
-  const [dkBack] = run("Rope", { x: dk! }, turnBack)
-  const input = rmsNorm(x, norm)
-  const throughQ = linearGradient(block, factors, { name: "q", x: input, dy: dqBack!, needsDx })
-  const throughK = linearGradient(block, factors, { name: "k", x: input, dy: dkBack!, needsDx })
+  const [dq, dk, dv] = runKernel("CausalAttentionGrad", { dy: dAttended, q, k, v }, attention)
+  const unturned = (dy: tf.Tensor2D, raw: tf.Tensor2D | undefined, weights: NormWeights | undefined): tf.Tensor2D => {
+    const back = rope ? turnedBack(dy, { ...rope, positions, inverse: true }) : dy
+    return raw && weights ? normGradient({ dy: back, x: raw }, weights, config.normEps) : back
+  }
+  const dqRaw = unturned(dq!, kept.rawQ, qNorm)
+  const dkRaw = unturned(dk!, kept.rawK, kNorm)
+  const input = norm(x, attentionNorm, config.normEps)
+  const throughQ = linearGradient(block, factors, { name: "q", x: input, dy: dqRaw, needsDx })
+  const throughK = linearGradient(block, factors, { name: "k", x: input, dy: dkRaw, needsDx })
   const throughV = linearGradient(block, factors, { name: "v", x: input, dy: dv!, needsDx })
   if (!needsDx) return dMiddle
-  const [dNormed] = run("RmsNormGrad", { dy: tf.addN([throughQ, throughK, throughV]), x }, norm)
-  return tf.add(dMiddle, dNormed!)
+  const dNormed = tf.addN([throughQ, throughK, throughV])
+  return tf.add(dMiddle, normGradient({ dy: dNormed, x }, attentionNorm, config.normEps))
+}
+
+function turnedBack(x: tf.Tensor2D, attrs: RopeAttrs): tf.Tensor2D {
+  return runKernel("Rope", { x }, attrs)[0]!
 }
 
 /** Notes dA and dB of a trained layer; returns dx, or dy itself when nothing asks for dx. */
@@ -81,14 +89,14 @@ function linearGradient(
   const term = lora[name]
   if (!term && !needsDx) return dy
   const attrs: LinearGradAttrs = {
-    ...weights.linears[name],
+    ...weights.linears[name]!,
     scale: term?.scale ?? 0,
     dropout: term?.dropout ?? 0,
     dropoutSeed: term?.dropoutSeed ?? 0,
     precision: context.precision,
     needsDx,
   }
-  const gradients = run("QuantLoraLinearGrad", term ? { dy, x, a: term.a, b: term.b } : { dy, x }, attrs)
+  const gradients = runKernel("QuantLoraLinearGrad", term ? { dy, x, a: term.a, b: term.b } : { dy, x }, attrs)
   if (term) factors.set(name, gradients.slice(-2))
   return needsDx ? gradients[0]! : dy
 }
@@ -100,10 +108,4 @@ function tidied(factors: FactorGradients, compute: () => tf.Tensor2D): tf.Tensor
     return [value, ...[...factors.values()].flat()]
   })
   return result!
-}
-
-/** Runs a kernel of kernel-args.ts; its outputs as a list. */
-function run(name: string, inputs: Record<string, tf.Tensor>, attrs: object): tf.Tensor2D[] {
-  const outputs = tf.engine().runKernel(name, inputs, attrs as unknown as tf.NamedAttrMap)
-  return (Array.isArray(outputs) ? outputs : [outputs]) as tf.Tensor2D[]
 }

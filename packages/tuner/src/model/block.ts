@@ -1,16 +1,36 @@
-import { causalAttention, quantLoraLinear, rmsNorm, rope, swiglu } from "@lamina/kernels"
-import type { CausalAttentionArgs, FrozenFactors, FrozenWeight, LoraTerm, Precision, RopeTable } from "@lamina/kernels"
+import { causalAttention, quantLoraLinear, rope, swiglu } from "@lamina/kernels"
+import type {
+  CausalAttentionArgs,
+  FrozenFactors,
+  FrozenWeight,
+  LoraTerm,
+  Precision,
+  RopeTable,
+} from "@lamina/kernels"
 import * as tf from "@tensorflow/tfjs-core"
 
 import type { ModelConfig } from "../api.js"
+import type { AttentionShape } from "./attention-shape.js"
 import { blockGradient } from "./block-gradient.js"
-import type { LinearName } from "./module-slot.js"
+import type { LinearName } from "./families/family.js"
+import { norm } from "./norm.js"
+import type { NormWeights } from "./norm.js"
 
 /** What is frozen in one block. */
 export interface BlockWeights {
-  readonly attentionNorm: Float32Array
-  readonly mlpNorm: Float32Array
-  readonly linears: Readonly<Record<LinearName, { readonly weight: FrozenWeight; readonly global?: FrozenFactors }>>
+  readonly attentionNorm: NormWeights
+  readonly mlpNorm: NormWeights
+  /** Of every head of q and k, before they are turned. */
+  readonly qNorm?: NormWeights
+  readonly kNorm?: NormWeights
+  readonly attention: AttentionShape
+  readonly linears: Readonly<Partial<Record<LinearName, FrozenLinear>>>
+}
+
+interface FrozenLinear {
+  readonly weight: FrozenWeight
+  readonly bias?: Float32Array
+  readonly global?: FrozenFactors
 }
 
 /** Trained factors of the layers that have any. */
@@ -23,9 +43,12 @@ export type Attend = (qkv: CausalAttentionArgs) => tf.Tensor2D
 interface BlockContext {
   readonly config: ModelConfig
   readonly precision: Precision
-  readonly rope: RopeTable
+  /** Absent: positions are learned. */
+  readonly rope?: RopeTable
   readonly positions: Int32Array
   readonly offsets: Int32Array
+  /** Keep only each block's input for the gradient. */
+  readonly checkpointing?: boolean
 }
 
 /** One block of one pass: its frozen weights and trained factors. */
@@ -40,6 +63,9 @@ export interface Block {
 /** What the gradient needs of a forward pass and cannot cheaply compute again; all (T, ...). */
 export interface BlockActivations {
   readonly x: tf.Tensor2D
+  /** q and k before their norms, where they have any. */
+  readonly rawQ?: tf.Tensor2D
+  readonly rawK?: tf.Tensor2D
   readonly q: tf.Tensor2D
   readonly k: tf.Tensor2D
   readonly v: tf.Tensor2D
@@ -53,44 +79,55 @@ export interface BlockActivations {
  * y = h + mlp(norm(h)), h = x + attention(norm(x)); x and y (T,D). One node of the tape: differentiable with respect
  * to the factors of `block.lora`, and to x when `needsDx`. Norms and the MLP's product are computed again for the
  * gradient instead of kept (Chen et al. 2016, arXiv:1604.06174): they are the larger half of the activations and cost
- * no matrix product.
+ * no matrix product. With `checkpointing` nothing but x is kept, and all of the block is computed again but its last
+ * product.
  */
 export function decoderBlock(block: Block, x: tf.Tensor2D, needsDx: boolean): tf.Tensor2D {
   const factors = Object.values(block.lora).flatMap(({ a, b }) => [a, b])
-  if (!needsDx && factors.length === 0) return tf.tidy(() => forward(block, x).y)
+  if (!needsDx && factors.length === 0) return tf.tidy(() => outputOf(block, activationsOf(block, x)))
   const node = tf.customGrad((...args) => {
     const save = args.at(-1) as tf.GradSaveFunc
-    const { y, kept } = forward(block, x)
-    const names = Object.keys(kept)
-    save(Object.values(kept))
+    const forward = activationsOf(block, x)
+    const names = Object.keys(forward)
+    save(block.context.checkpointing ? [x] : Object.values(forward))
     const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]): tf.Tensor[] => {
-      const activations = Object.fromEntries(names.map((name, i) => [name, saved[i]])) as unknown as BlockActivations
+      const kept = block.context.checkpointing
+        ? tf.tidy(() => ({ ...activationsOf(block, saved[0] as tf.Tensor2D) }))
+        : Object.fromEntries(names.map((name, i) => [name, saved[i]]))
+      const activations = kept as unknown as BlockActivations
       return blockGradient(block, { dy: dy as tf.Tensor2D, kept: activations, needsDx })
     }
-    return { value: y, gradFunc }
+    return { value: outputOf(block, forward), gradFunc }
   })
   return node(...(needsDx ? [x] : []), ...factors) as tf.Tensor2D
 }
 
-function forward(block: Block, x: tf.Tensor2D): { y: tf.Tensor2D; kept: BlockActivations } {
+function activationsOf(block: Block, x: tf.Tensor2D): BlockActivations {
   const { config, offsets, positions, precision, rope: table } = block.context
-  const { heads, kvHeads, headDim } = config
-  const attentionInput = rmsNorm(x, { weight: block.weights.attentionNorm, eps: config.rmsEps })
-  const q = rope(linear(block, "q", attentionInput), table, positions)
-  const k = rope(linear(block, "k", attentionInput), table, positions)
-  const v = linear(block, "v", attentionInput)
-  const scale = 1 / Math.sqrt(headDim)
+  const { attention, attentionNorm, mlpNorm, qNorm, kNorm } = block.weights
+  const input = norm(x, attentionNorm, config.normEps)
+  const rawQ = linear(block, "q", input)
+  const rawK = linear(block, "k", input)
+  const v = linear(block, "v", input)
+  const turned = (raw: tf.Tensor2D, weights: NormWeights | undefined): tf.Tensor2D => {
+    const x = weights ? norm(raw, weights, config.normEps) : raw
+    return table ? rope(x, table, positions) : x
+  }
+  const [q, k] = [turned(rawQ, qNorm), turned(rawK, kNorm)]
   const attended = block.attend
     ? block.attend({ q, k, v })
-    : causalAttention({ q, k, v }, { heads, kvHeads, headDim, offsets, scale, precision })
+    : causalAttention({ q, k, v }, { ...attention, offsets, precision })
   const middle = tf.add(x, linear(block, "o", attended)) as tf.Tensor2D
-  const mlpInput = rmsNorm(middle, { weight: block.weights.mlpNorm, eps: config.rmsEps })
+  const mlpInput = norm(middle, mlpNorm, config.normEps)
   const gate = linear(block, "gate", mlpInput)
   const up = linear(block, "up", mlpInput)
-  const y = tf.add(middle, linear(block, "down", swiglu(gate, up))) as tf.Tensor2D
-  return { y, kept: { x, q, k, v, attended, middle, gate, up } }
+  return { x, ...(qNorm && { rawQ }), ...(kNorm && { rawK }), q, k, v, attended, middle, gate, up }
+}
+
+function outputOf(block: Block, { middle, gate, up }: BlockActivations): tf.Tensor2D {
+  return tf.add(middle, linear(block, "down", swiglu(gate, up)))
 }
 
 function linear({ context, weights, lora }: Block, name: LinearName, x: tf.Tensor2D): tf.Tensor2D {
-  return quantLoraLinear({ x, ...weights.linears[name], lora: lora[name], precision: context.precision })
+  return quantLoraLinear({ x, ...weights.linears[name]!, lora: lora[name], precision: context.precision })
 }

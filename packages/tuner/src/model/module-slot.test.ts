@@ -1,8 +1,10 @@
 import { moduleSlot } from "./module-slot.js"
 
+const llama = { architecture: "llama" } as const
+
 test("moduleSlot knows the seven linear layers of a block and nothing else", () => {
-  expect(moduleSlot("model.layers.0.self_attn.q_proj")).toEqual({ layer: 0, linear: "q" })
-  expect(moduleSlot("model.layers.12.mlp.down_proj")).toEqual({ layer: 12, linear: "down" })
+  expect(moduleSlot(llama, "model.layers.0.self_attn.q_proj")).toEqual({ layer: 0, linear: "q" })
+  expect(moduleSlot(llama, "model.layers.12.mlp.down_proj")).toEqual({ layer: 12, linear: "down" })
   const others = [
     "lm_head",
     "model.embed_tokens",
@@ -10,5 +12,5 @@ test("moduleSlot knows the seven linear layers of a block and nothing else", () 
     "model.layers.0.mlp",
     "x.model.layers.0.mlp.up_proj",
   ]
-  expect(others.map(moduleSlot)).toEqual(others.map(() => undefined))
+  expect(others.map((name) => moduleSlot(llama, name))).toEqual(others.map(() => undefined))
 })

@@ -1,14 +1,6 @@
-/** The seven linear layers of a block, by the names PEFT uses for them. */
-export const BLOCK_LINEARS = {
-  q: "self_attn.q_proj",
-  k: "self_attn.k_proj",
-  v: "self_attn.v_proj",
-  o: "self_attn.o_proj",
-  gate: "mlp.gate_proj",
-  up: "mlp.up_proj",
-  down: "mlp.down_proj",
-} as const
-export type LinearName = keyof typeof BLOCK_LINEARS
+import type { ModelConfig } from "../api.js"
+import { familyOf } from "./families/families.js"
+import type { LinearName } from "./families/family.js"
 
 /** Where a linear layer sits in the decoder. */
 export interface ModuleSlot {
@@ -16,11 +8,14 @@ export interface ModuleSlot {
   readonly linear: LinearName
 }
 
-const byPath = new Map(Object.entries(BLOCK_LINEARS).map(([linear, path]) => [path as string, linear as LinearName]))
-
-/** `model.layers.3.mlp.up_proj` -> layer 3, up; undefined for a name that is none of the decoder's linear layers. */
-export function moduleSlot(name: string): ModuleSlot | undefined {
-  const match = /^model\.layers\.(0|[1-9]\d{0,5})\.(.+)$/.exec(name)
-  const linear = byPath.get(match?.[2] ?? "")
-  return linear && { layer: Number(match?.[1]), linear }
+/**
+ * `model.layers.3.mlp.up_proj` of a Llama -> layer 3, up; undefined for a name that is none of the blocks' linear
+ * layers.
+ */
+export function moduleSlot(config: Pick<ModelConfig, "architecture">, name: string): ModuleSlot | undefined {
+  const { layers, linears } = familyOf(config).names
+  if (!name.startsWith(`${layers}.`)) return undefined
+  const match = /^(0|[1-9]\d{0,5})\.(.+)$/.exec(name.slice(layers.length + 1))
+  const found = Object.entries(linears).find(([, path]) => path === match?.[2])
+  return found && { layer: Number(match?.[1]), linear: found[0] as LinearName }
 }

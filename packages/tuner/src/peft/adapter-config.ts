@@ -13,7 +13,7 @@ export interface AdapterConfig {
 
 /** Features of PEFT that change what is computed; each is off when absent, null, false or empty. */
 const REFUSED = [
-  ...["use_dora", "lora_bias", "use_qalora", "use_bdlora", "fan_in_fan_out", "layer_replication", "modules_to_save"],
+  ...["use_dora", "lora_bias", "use_qalora", "use_bdlora", "layer_replication", "modules_to_save"],
   ...["trainable_token_indices", "target_parameters", "alora_invocation_tokens", "arrow_config"],
   ...["velora_config", "kasa_config", "monteclora_config"],
 ]

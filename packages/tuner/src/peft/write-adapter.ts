@@ -5,6 +5,7 @@ import { LaminaError } from "@lamina/protocol/errors"
 
 import { makeFolder } from "../files/make-folder.js"
 import { writeAtomically } from "../files/write-atomically.js"
+import { isConv1d } from "../model/families/families.js"
 import { writeSafetensors } from "../weights/safetensors-write.js"
 import type { TensorData } from "../weights/safetensors-write.js"
 
@@ -49,7 +50,7 @@ function adapterConfig({ modules }: Adapter, baseName: string): Record<string, u
     use_rslora: rules[0] === "rslora",
     use_dora: false,
     bias: "none",
-    fan_in_fan_out: false,
+    fan_in_fan_out: modules.every(({ name }) => isConv1d(name)),
     init_lora_weights: true,
     modules_to_save: null,
     target_modules: modules.map(({ name }) => name).sort(),

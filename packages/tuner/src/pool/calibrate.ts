@@ -40,7 +40,7 @@ export async function calibrate(
 
 function burst(base: Base): TrainingJob {
   const modules = Object.entries(base.linears)
-    .filter(([name]) => moduleSlot(name))
+    .filter(([name]) => moduleSlot(base.config, name))
     .map(([name, { rows, cols }]) => ({ name, outFeatures: rows, inFeatures: cols, rank: 8, alpha: 16 }))
   return {
     ...{ base, modules, scaling: "lora", data: { kind: "documents", documents: [TEXT.repeat(40)] } },

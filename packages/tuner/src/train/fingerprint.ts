@@ -42,10 +42,11 @@ function hashBase(hash: Hash, base: Base): void {
     const codes = bytesOf(weight.codes)
     hash.update(codes.subarray(0, SAMPLE_BYTES)).update(codes.subarray(-SAMPLE_BYTES))
   }
-  for (const name of Object.keys(base.norms).sort()) {
-    hash.update(`${name}\n`)
-    hashArray(hash, base.norms[name] as Float32Array)
-  }
+  for (const vectors of [base.norms, base.biases])
+    for (const name of Object.keys(vectors).sort()) {
+      hash.update(`${name}\n`)
+      hashArray(hash, vectors[name] as Float32Array)
+    }
 }
 
 function hashAdapter(hash: Hash, role: string, adapter: Adapter | undefined): void {

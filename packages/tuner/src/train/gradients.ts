@@ -6,17 +6,18 @@ import * as tf from "@tensorflow/tfjs-core"
 
 import type { BlockAdapters } from "../model/block.js"
 import { nameHash, threefry } from "../model/counter-random.js"
-import { lossOf } from "../model/llama.js"
-import type { Llama, TokenRows } from "../model/llama.js"
+import type { LinearName } from "../model/families/family.js"
+import { lossOf } from "../model/decoder.js"
+import type { Decoder, TokenRows } from "../model/decoder.js"
 import { moduleSlot } from "../model/module-slot.js"
-import type { LinearName, ModuleSlot } from "../model/module-slot.js"
+import type { ModuleSlot } from "../model/module-slot.js"
 
 /** Stream of the counter-based generator that dropout seeds come from; 0 is initial A (model/lora.ts). */
 const STREAM_DROPOUT = 1
 
 /** A forward and backward pass to run. */
 export interface Pass {
-  readonly model: Llama
+  readonly model: Decoder
   readonly adapter: Adapter
   readonly rows: TokenRows & { readonly targets: Int32Array }
   readonly dropout: number
@@ -52,7 +53,7 @@ export function withGradients(pass: Pass, use: (loss: number, gradients: readonl
 function blockAdapters({ model, adapter }: Pass, terms: readonly LoraTerm[]): BlockAdapters[] {
   const blocks = model.blocks.map((): Partial<Record<LinearName, LoraTerm>> => ({}))
   for (const [i, { name }] of adapter.modules.entries()) {
-    const { layer, linear } = moduleSlot(name) as ModuleSlot // checked when the adapter was made (model/lora.ts)
+    const { layer, linear } = moduleSlot(model.config, name) as ModuleSlot // checked when the adapter was made (model/lora.ts)
     ;(blocks[layer] as Partial<Record<LinearName, LoraTerm>>)[linear] = terms[i]
   }
   return blocks

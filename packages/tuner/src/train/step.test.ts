@@ -6,7 +6,7 @@ import type { TrainingSettings } from "../api.js"
 import { joinRows } from "../data/batches.js"
 import type { TokenDocument } from "../data/tokens.js"
 import { threefry, uniformArray } from "../model/counter-random.js"
-import { createLlama, lossOf } from "../model/llama.js"
+import { createDecoder, lossOf } from "../model/decoder.js"
 import { initialAdapter } from "../model/lora.js"
 import { allModules, randomBase } from "../model/testing/random-base.js"
 import { relativeError } from "../model/testing/relative-error.js"
@@ -37,7 +37,7 @@ function freshState(settings: Partial<TrainingSettings> = {}, linears = /_proj$/
   const adapter = initialAdapter(base, { modules, scaling: "lora", seed: 9 })
   for (const [i, { b }] of adapter.modules.entries())
     b.set(uniformArray([9, i], { stream: 5, length: b.length, bound: 0.2 }))
-  const model = createLlama(base, { adapters: [], precision: "f32", positions: 64 })
+  const model = createDecoder(base, { adapters: [], precision: "f32", positions: 64 })
   return { model, settings: { ...SETTINGS, ...settings }, adapter, trained: createTrained(adapter) }
 }
 

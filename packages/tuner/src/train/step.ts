@@ -3,7 +3,7 @@ import type { Adapter } from "@lamina/protocol"
 
 import type { TrainingSettings } from "../api.js"
 import type { TokenBatch } from "../data/batches.js"
-import type { Llama } from "../model/llama.js"
+import type { Decoder } from "../model/decoder.js"
 import { withGradients } from "./gradients.js"
 import type { Pass } from "./gradients.js"
 import { clipFactor, globalNorm, optimizerStep } from "./optimizer.js"
@@ -12,7 +12,7 @@ import { learningRateAt } from "./schedule.js"
 
 /** What a step changes, and what it needs to do so. */
 export interface TrainingState {
-  readonly model: Llama
+  readonly model: Decoder
   readonly settings: TrainingSettings
   readonly adapter: Adapter
   /** The adapter's own arrays with their moments, in its order. */

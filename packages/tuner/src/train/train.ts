@@ -4,7 +4,7 @@ import { LaminaError } from "@lamina/protocol/errors"
 
 import type { JobOptions, TrainingJob, TrainingResult } from "../api.js"
 import { scoreRows } from "../evaluate/score-rows.js"
-import { createLlama } from "../model/llama.js"
+import { createDecoder } from "../model/decoder.js"
 import { continuedAdapter, initialAdapter } from "../model/lora.js"
 import { loadCheckpoint, saveCheckpoint } from "./checkpoint.js"
 import type { CheckpointState } from "./checkpoint.js"
@@ -46,7 +46,7 @@ export async function trainOn(
     ? continuedAdapter(base, { modules, scaling, adapter: job.initial })
     : initialAdapter(base, { modules, scaling, seed: settings.seed })
   const adapters = job.globalAdapter ? [job.globalAdapter] : []
-  const model = createLlama(base, { adapters, precision: settings.compute, positions: settings.context })
+  const model = createDecoder(base, { adapters, precision: settings.compute, positions: settings.context })
   const state = { model, settings, adapter, trained: createTrained(adapter) }
   const { from, last, tokensPerSecond } = await runSteps(
     job,
@@ -121,7 +121,7 @@ function scoring(job: TrainingJob, { state, data }: { state: TrainingState; data
     if (step % everySteps !== 0 && step !== settings.steps) return
     const { context, compute: precision } = settings
     const adapters = [...(globalAdapter ? [globalAdapter] : []), state.adapter]
-    const model = createLlama(base, { adapters, precision, positions: context })
+    const model = createDecoder(base, { adapters, precision, positions: context })
     const result = await scoreRows(model, { rows: data.heldOut, context }, { signal })
     onHeldOut({ ...result, step, adapter: state.adapter })
   }

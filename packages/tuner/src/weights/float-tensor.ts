@@ -4,7 +4,7 @@ import { LaminaError } from "@lamina/protocol/errors"
 import type { TensorStore } from "./safetensors-file.js"
 
 /** A float tensor as stored: f32 values, or 16-bit patterns. */
-type FloatTensor =
+export type FloatTensor =
   | { readonly dtype: "F32"; readonly values: Float32Array<SharedArrayBuffer> }
   | { readonly dtype: "BF16" | "F16"; readonly values: Uint16Array<SharedArrayBuffer> }
 
@@ -48,4 +48,26 @@ export function decodeFloats({ dtype, values }: FloatTensor, start: number, out:
   if (dtype === "F32") out.set(values.subarray(start, start + out.length))
   else if (dtype === "BF16") for (let i = 0; i < out.length; i++) out[i] = decodeBf16(values[start + i] as number)
   else for (let i = 0; i < out.length; i++) out[i] = decodeF16(values[start + i] as number)
+}
+
+/** A matrix (rows, cols) as (cols, rows), in memory of its own. */
+export function transposedFloats(tensor: FloatTensor, rows: number, cols: number): FloatTensor {
+  if (tensor.dtype === "F32") {
+    const values = new Float32Array(new SharedArrayBuffer(tensor.values.byteLength))
+    transpose(tensor.values, values, [rows, cols])
+    return { dtype: tensor.dtype, values }
+  }
+  const values = new Uint16Array(new SharedArrayBuffer(tensor.values.byteLength))
+  transpose(tensor.values, values, [rows, cols])
+  return { dtype: tensor.dtype, values }
+}
+
+/** (rows, cols) of `from` as (cols, rows) into `to`. */
+export function transpose<Values extends Float32Array | Uint16Array>(
+  from: Values,
+  to: Values,
+  [rows, cols]: readonly [number, number],
+): void {
+  for (let row = 0; row < rows; row++)
+    for (let col = 0; col < cols; col++) to[col * rows + row] = from[row * cols + col] as number
 }

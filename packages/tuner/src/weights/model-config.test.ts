@@ -26,6 +26,10 @@ const CONFIG = {
   rope_parameters: { rope_type: "default", rope_theta: 500000 },
   tie_word_embeddings: true,
 }
+const YARN = { type: "yarn", factor: 2 }
+const MISTRAL = { model_type: "mistral", architectures: ["MistralForCausalLM"] }
+const QWEN2 = { model_type: "qwen2", architectures: ["Qwen2ForCausalLM"] }
+const QWEN3 = { model_type: "qwen3", architectures: ["Qwen3ForCausalLM"] }
 const parse = (changes: object): ReturnType<typeof parseModelConfig> =>
   parseModelConfig({ ...CONFIG, ...changes }, "config.json")
 
@@ -41,8 +45,9 @@ test("a config of transformers 5 is read in full", () => {
       ffn: 96,
       vocabulary: 128,
       context: 256,
-      rmsEps: 1e-5,
-      ropeTheta: 500000,
+      normEps: 1e-5,
+      rope: { theta: 500000 },
+      biases: [],
       tiedHead: true,
     },
     quantization: undefined,
@@ -51,7 +56,7 @@ test("a config of transformers 5 is read in full", () => {
 })
 
 test("a config of transformers 4 has rope_theta at the top", () => {
-  expect(parse({ rope_parameters: undefined, rope_theta: 12345, rope_scaling: null }).model.ropeTheta).toBe(12345)
+  expect(parse({ rope_parameters: undefined, rope_theta: 12345, rope_scaling: null }).model.rope).toEqual({ theta: 12345 })
 })
 
 test("what a config may leave out has transformers' defaults", () => {
@@ -60,7 +65,7 @@ test("what a config may leave out has transformers' defaults", () => {
     ...{ hidden_act: undefined, attention_bias: undefined, mlp_bias: undefined, architectures: undefined },
   })
   // 64 / 4; as many key heads as heads; theta of the first Llama; a head of its own
-  expect(model).toMatchObject({ headDim: 16, kvHeads: 4, ropeTheta: 10000, tiedHead: false })
+  expect(model).toMatchObject({ headDim: 16, kvHeads: 4, rope: { theta: 10000 }, tiedHead: false })
   expect(eosIds).toEqual([])
 })
 
@@ -69,18 +74,52 @@ test("our own quantized checkpoints say their format", () => {
   expect(parse({ quantization_config: stored }).quantization?.format).toBe("q4")
 })
 
+test("scaling of positions is read in both spellings, with transformers' defaults", () => {
+  const old = { rope_parameters: undefined, rope_theta: 1e6 }
+  const yarn = { factor: 4, originalContext: 256, betaFast: 32, betaSlow: 1, truncate: true }
+  expect(parse({ ...old, rope_scaling: { type: "linear", factor: 2 } }).model.rope).toEqual({
+    ...{ theta: 1e6, scaling: { type: "linear", factor: 2 } },
+  })
+  // attention factor: 0.1 ln(4) + 1
+  expect(parse({ rope_parameters: { rope_type: "yarn", rope_theta: 1e4, factor: 4 } }).model.rope).toEqual({
+    ...{ theta: 1e4, scaling: { type: "yarn", ...yarn, attentionFactor: 0.1 * Math.log(4) + 1 } },
+  })
+  const llama3 = { factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 128 }
+  expect(parse({ ...old, rope_scaling: { rope_type: "llama3", ...llama3 } }).model.rope).toEqual({
+    ...{ theta: 1e6, scaling: { type: "llama3", factor: 8, lowFactor: 1, highFactor: 4, originalContext: 128 } },
+  })
+})
+
+test("every family has its own biases, head size and windows", () => {
+  expect(parse({ attention_bias: true, mlp_bias: true }).model.biases).toEqual(["q", "k", "v", "o", "gate", "up", "down"])
+  expect(parse({ ...QWEN2 }).model).toMatchObject({ architecture: "qwen2", biases: ["q", "k", "v"], headDim: 16 })
+  expect(parse({ ...QWEN3 }).model).toMatchObject({ architecture: "qwen3", biases: [], headDim: 128 })
+  expect(parse({ ...MISTRAL }).model.windows).toEqual([4096, 4096])
+  expect(parse({ ...MISTRAL, sliding_window: 8 }).model.windows).toEqual([8, 8])
+  expect(parse({ ...MISTRAL, sliding_window: null }).model.windows).toBeUndefined()
+})
+
+test("Qwen's layers slide where its config says so", () => {
+  const sliding = { ...QWEN2, use_sliding_window: true, sliding_window: 8 }
+  expect(parse({ ...QWEN2, sliding_window: 8, use_sliding_window: false }).model.windows).toBeUndefined()
+  expect(parse({ ...sliding, max_window_layers: 1 }).model.windows).toEqual([0, 8])
+  expect(parse({ ...sliding, max_window_layers: 0 }).model.windows).toEqual([8, 8])
+  expect(parse({ ...sliding, layer_types: ["sliding_attention", "full_attention"] }).model.windows).toEqual([8, 0])
+})
+
 const UNSUPPORTED: [string, object][] = [
   ["architectures", { architectures: ["LlamaForSequenceClassification"] }],
-  ["model_type", { model_type: "mistral" }],
+  ["model_type", { model_type: "bloom" }],
+  ["model_type", { model_type: "toString" }],
   ["model_type", { model_type: undefined }],
   ["hidden_act", { hidden_act: "gelu" }],
-  ["attention_bias", { attention_bias: true }],
-  ["mlp_bias", { mlp_bias: true }],
+  ["attention_bias", { ...MISTRAL, attention_bias: true }],
+  ["layer_types", { ...QWEN3, use_sliding_window: true, layer_types: ["full_attention", "chunked_attention"] }],
   ["partial_rotary_factor", { partial_rotary_factor: 0.5 }],
-  ["rope_scaling.rope_type", { rope_scaling: { rope_type: "llama3", factor: 8 } }],
-  ["rope_scaling.rope_type", { rope_scaling: { type: "linear", factor: 2 } }],
+  ["rope_scaling.rope_type", { rope_scaling: { rope_type: "dynamic", factor: 8 } }],
+  ["rope_scaling.rope_type", { rope_scaling: { type: "longrope", factor: 8 } }],
+  ["rope_scaling.partial_rotary_factor", { rope_scaling: { type: "linear", factor: 8, partial_rotary_factor: 0.5 } }],
   ["rope_scaling.rope_type", { rope_scaling: { factor: 2 } }],
-  ["rope_parameters.rope_type", { rope_parameters: { rope_type: "yarn", rope_theta: 1e4 } }],
   ["quantization_config.quant_method", { quantization_config: { quant_method: "gptq", bits: 4 } }],
   ["quantization_config.format", { quantization_config: { quant_method: "lamina", format: "q3", block: 32 } }],
   ["quantization_config.block", { quantization_config: { quant_method: "lamina", format: "q8", block: 64 } }],
@@ -113,6 +152,19 @@ const INVALID: [string, object][] = [
   ["head_dim", { head_dim: 2 ** 20 }],
   ["rope_parameters.rope_theta", { rope_parameters: { rope_theta: -1 } }],
   ["rope_scaling", { rope_scaling: [1] }],
+  ["rope_scaling.factor", { rope_scaling: { type: "linear" } }],
+  ["rope_scaling.factor", { rope_scaling: { type: "yarn", factor: 0 } }],
+  ["rope_scaling.low_freq_factor", { rope_scaling: { rope_type: "llama3", factor: 8, high_freq_factor: 4 } }],
+  [
+    "rope_scaling.high_freq_factor",
+    { rope_scaling: { rope_type: "llama3", factor: 8, low_freq_factor: 4, high_freq_factor: 4 } },
+  ],
+  ["rope_scaling.beta_fast", { rope_scaling: { type: "yarn", factor: 2, beta_fast: "32" } }],
+  ["rope_scaling.original_max_position_embeddings", { rope_scaling: { ...YARN, original_max_position_embeddings: 0 } }],
+  ["attention_bias", { attention_bias: 1 }],
+  ["sliding_window", { ...MISTRAL, sliding_window: -1 }],
+  ["sliding_window", { ...QWEN3, use_sliding_window: true, sliding_window: 1.5 }],
+  ["layer_types", { ...QWEN3, use_sliding_window: true, layer_types: ["full_attention"] }],
   ["tie_word_embeddings", { tie_word_embeddings: "yes" }],
   ["eos_token_id", { eos_token_id: -1 }],
   ["quantization_config", { quantization_config: "q8" }],

@@ -2,10 +2,9 @@ import { readdir } from "node:fs/promises"
 import { join } from "node:path"
 
 import { frozenArrays, frozenBytes, KernelError, requantize, squaredError, valuesOf } from "@lamina/kernels"
-import type { FrozenArray, FrozenWeight, TargetFormat, WeightFormat } from "@lamina/kernels"
+import type { FrozenArray, FrozenValues, FrozenWeight, TargetFormat, WeightFormat } from "@lamina/kernels"
 import { LaminaError } from "@lamina/protocol/errors"
 
-import type { ModuleShape } from "../api.js"
 import { makeFolder } from "../files/make-folder.js"
 import { writeAtomically } from "../files/write-atomically.js"
 import { writeTokenizer } from "../tokenizer/write-tokenizer.js"
@@ -14,12 +13,14 @@ import { parseModelConfig } from "./model-config.js"
 import type { CheckpointConfig } from "./model-config.js"
 import { openModelFiles } from "./model-files.js"
 import { linearShapes } from "./module-shapes.js"
+import type { MatrixShape } from "./module-shapes.js"
 import { formatOf, quantizationConfig } from "./quantized-format.js"
 import { linearTensors, readLinear, storedFormat, tensorName } from "./read-linear.js"
 import type { TensorStore } from "./safetensors-file.js"
 import type { TensorType } from "./safetensors-header.js"
 import { writeSafetensors } from "./safetensors-write.js"
 import type { TensorData } from "./safetensors-write.js"
+import { liesTransposed, transposedCodes } from "./transposed-linear.js"
 
 /** One linear of a model that was quantized. */
 export interface QuantizedTensor {
@@ -83,7 +84,7 @@ interface Job {
 }
 
 /** The format each linear will have: its own when it is kept. */
-function newFormats({ config, store, options }: Job, linears: readonly ModuleShape[]): Map<string, WeightFormat> {
+function newFormats({ config, store, options }: Job, linears: readonly MatrixShape[]): Map<string, WeightFormat> {
   const kept = options.keep(linears.map(({ name }) => name))
   const format = (name: string): WeightFormat =>
     kept.has(name) ? storedFormat(store, name, config.quantization) : options.format
@@ -91,7 +92,7 @@ function newFormats({ config, store, options }: Job, linears: readonly ModuleSha
 }
 
 /** Norms, biases and the like, as they are stored. */
-function otherTensors({ config, store }: Job, linears: readonly ModuleShape[]): [string, TensorData][] {
+function otherTensors({ config, store }: Job, linears: readonly MatrixShape[]): [string, TensorData][] {
   const blocks = store.readFrozen !== undefined
   const ofLinears = linears.flatMap((shape) =>
     linearTensors(shape, { quantization: formatOf(config.quantization, shape.name), blocks }),
@@ -105,12 +106,12 @@ function otherTensors({ config, store }: Job, linears: readonly ModuleShape[]): 
 /** The tensors of every linear in its new format; each is read and quantized once, when its codes are written. */
 function linearSources(
   job: Job,
-  linears: readonly ModuleShape[],
+  linears: readonly MatrixShape[],
   formats: ReadonlyMap<string, WeightFormat>,
 ): [string, TensorData][] {
   let at: { readonly name: string; readonly weight: FrozenWeight } | undefined
   let done = 0
-  const weightOf = async (shape: ModuleShape, format: WeightFormat): Promise<FrozenWeight> => {
+  const weightOf = async (shape: MatrixShape, format: WeightFormat): Promise<FrozenWeight> => {
     if (at?.name === shape.name) return at.weight
     at = undefined // the memory of the last one goes before the next one comes
     job.options.signal?.throwIfAborted()
@@ -121,14 +122,18 @@ function linearSources(
   }
   return linears.flatMap((shape) => {
     const format = formats.get(shape.name) ?? job.options.format
-    return arraysOf(format, shape).map(({ name, element, shape: size }): [string, TensorData] => [
-      tensorName(shape.name, name),
-      { dtype: element, shape: size, data: async () => valuesOf(await weightOf(shape, format), name)! },
-    ])
+    const turned = liesTransposed(shape, format)
+    return arraysOf(format, shape).map(({ name, element, shape: size }): [string, TensorData] => {
+      const data = async (): Promise<FrozenValues> => {
+        const weight = await weightOf(shape, format)
+        return turned ? transposedCodes(weight) : valuesOf(weight, name)!
+      }
+      return [tensorName(shape.name, name), { dtype: element, shape: turned ? [...size].reverse() : size, data }]
+    })
   })
 }
 
-function arraysOf(format: WeightFormat, { name, outFeatures, inFeatures }: ModuleShape): readonly FrozenArray[] {
+function arraysOf(format: WeightFormat, { name, outFeatures, inFeatures }: MatrixShape): readonly FrozenArray[] {
   try {
     return frozenArrays(format, outFeatures, inFeatures)
   } catch (cause) {
@@ -138,7 +143,7 @@ function arraysOf(format: WeightFormat, { name, outFeatures, inFeatures }: Modul
 
 async function quantizeLinear(
   { config, store }: Job,
-  shape: ModuleShape,
+  shape: MatrixShape,
   format: WeightFormat,
 ): Promise<{ weight: FrozenWeight; report: QuantizedTensor }> {
   const quantization = formatOf(config.quantization, shape.name)

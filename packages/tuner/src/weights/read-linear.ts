@@ -4,7 +4,8 @@ import { LaminaError } from "@lamina/protocol/errors"
 
 import type { BasePrecision, ModuleShape } from "../api.js"
 import { BLOCK_TYPES, blockReader } from "../gguf/block-rows.js"
-import { decodeFloats, readFloats } from "./float-tensor.js"
+import { decodeFloats, readFloats, transposedFloats } from "./float-tensor.js"
+import type { MatrixShape } from "./module-shapes.js"
 import { formatOf } from "./quantized-format.js"
 import type { Quantization, QuantizedFormat } from "./quantized-format.js"
 import type { TensorStore } from "./safetensors-file.js"
@@ -14,18 +15,24 @@ import type { TensorStore } from "./safetensors-file.js"
  * With `blocks` it may have any of ggml's types. MODEL_CONFIG for a shape that the format cannot have.
  */
 export function linearTensors(
-  shape: ModuleShape,
+  shape: MatrixShape,
   { quantization, blocks }: { quantization: QuantizedFormat | undefined; blocks: boolean },
 ): ExpectedTensor[] {
   const { outFeatures: rows, inFeatures: cols } = shape
   const name = `${shape.name}.weight`
   const types = ["F32", "BF16", "F16", ...(blocks ? BLOCK_TYPES : [])]
-  if (quantization === undefined) return [{ name, shape: [rows, cols], dtypes: types }]
+  const plain = isTransposed(shape, blocks) ? [cols, rows] : [rows, cols]
+  if (quantization === undefined) return [{ name, shape: plain, dtypes: types }]
   return arraysOf(shape, quantization).map((array) => ({
     name: tensorName(shape.name, array.name),
     shape: array.shape,
     dtypes: [array.element],
   }))
+}
+
+/** Only plain safetensors hold a linear the other way round; `blocks`: the file is a GGUF. */
+function isTransposed(shape: MatrixShape, blocks: boolean): boolean {
+  return shape.transposed && !blocks
 }
 
 /** `frozenArrays`; MODEL_CONFIG for a shape that the format cannot have. */
@@ -56,7 +63,7 @@ export interface ExpectedTensor {
  */
 export async function readLinear(
   store: TensorStore,
-  shape: ModuleShape,
+  shape: MatrixShape,
   options: { quantization: QuantizedFormat | undefined; precision: BasePrecision },
 ): Promise<FrozenWeight> {
   const { quantization, precision } = options
@@ -90,11 +97,13 @@ async function readStored(
 
 async function readFloatLinear(
   store: TensorStore,
-  shape: ModuleShape,
+  shape: MatrixShape,
   precision: BasePrecision,
 ): Promise<FrozenWeight> {
   const { outFeatures: rows, inFeatures: cols } = shape
-  const tensor = await readFloats(store, `${shape.name}.weight`)
+  const asStored = await readFloats(store, `${shape.name}.weight`)
+  const turn = isTransposed(shape, store.readFrozen !== undefined)
+  const tensor = turn ? transposedFloats(asStored, cols, rows) : asStored
   const stored = FLOATS[tensor.dtype]
   const format = precision === "stored" ? stored : precision
   if (format === stored) return frozenOf({ format, rows, cols }, () => tensor.values)

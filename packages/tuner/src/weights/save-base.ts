@@ -12,8 +12,11 @@ import { openModelFiles } from "./model-files.js"
 import type { ModelFiles } from "./model-files.js"
 import { quantizationConfig } from "./quantized-format.js"
 import { tensorName } from "./read-linear.js"
+import { linearShapes } from "./module-shapes.js"
+import type { MatrixShape } from "./module-shapes.js"
 import { writeSafetensors } from "./safetensors-write.js"
 import type { TensorData } from "./safetensors-write.js"
+import { liesTransposed, transposedCodes } from "./transposed-linear.js"
 
 /**
  * Writes a base to a folder of its own in the format it has in memory: f32, bf16 and f16 as transformers reads them,
@@ -40,19 +43,24 @@ async function writeModel(base: Base, files: ModelFiles, folder: string): Promis
   const quantization = quantizationConfig(new Map(formats))
   if (quantization !== undefined) config.quantization_config = quantization
   const tensors = new Map<string, TensorData>()
-  for (const [name, weight] of Object.entries(base.linears))
-    for (const [key, data] of linearData(name, weight)) tensors.set(key, data)
+  for (const shape of linearShapes(base.config))
+    for (const [key, tensor] of linearData(shape, base.linears[shape.name]!)) tensors.set(key, tensor)
   for (const [name, data] of Object.entries(base.norms))
     tensors.set(`${name}.weight`, { dtype: "F32", shape: [data.length], data })
+  for (const [name, data] of Object.entries(base.biases))
+    tensors.set(`${name}.bias`, { dtype: "F32", shape: [data.length], data })
   await makeFolder(folder)
   await writeTokenizer(files, folder)
   await writeSafetensors(join(folder, "model.safetensors"), tensors, { format: "pt" })
   await writeAtomically(join(folder, "config.json"), [Buffer.from(`${JSON.stringify(config, undefined, 2)}\n`)])
 }
 
-function linearData(linear: string, weight: FrozenWeight): [string, TensorData][] {
+function linearData(linear: MatrixShape, weight: FrozenWeight): [string, TensorData][] {
+  const turned = liesTransposed(linear, weight.format)
   return frozenArrays(weight.format, weight.rows, weight.cols).map(({ name, element, shape }) => [
-    tensorName(linear, name),
-    { dtype: element, shape, data: valuesOf(weight, name)! },
+    tensorName(linear.name, name),
+    turned
+      ? { dtype: element, shape: [...shape].reverse(), data: transposedCodes(weight) }
+      : { dtype: element, shape, data: valuesOf(weight, name)! },
   ])
 }

@@ -1,28 +1,32 @@
-import { embedding, lmHeadCrossEntropy, quantLoraLinear, rmsNorm } from "@lamina/kernels"
+import { embedding, lmHeadCrossEntropy, quantLoraLinear } from "@lamina/kernels"
 import type { FrozenFactors, FrozenWeight, Precision, RopeTable } from "@lamina/kernels"
 import type { Adapter } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
 import * as tf from "@tensorflow/tfjs-core"
 
 import type { Base, ModelConfig } from "../api.js"
+import { attentionShape } from "./attention-shape.js"
 import { decoderBlock } from "./block.js"
 import type { Attend, BlockAdapters, BlockWeights } from "./block.js"
+import { familyOf } from "./families/families.js"
 import { foldAdapters } from "./lora.js"
-import { BLOCK_LINEARS } from "./module-slot.js"
+import { norm } from "./norm.js"
+import type { NormWeights } from "./norm.js"
 import { ropeTable } from "./rope-table.js"
 
 /**
- * The Llama decoder (Touvron et al. 2023, arXiv:2302.13971; grouped-query attention, Ainslie et al. 2023,
- * arXiv:2305.13245). All sequences of a batch lie one after another: T tokens, D hidden, V vocabulary.
+ * A decoder of any family (model/families/), its weights and tables at hand. All sequences of a batch lie one after
+ * another: T tokens, D hidden, V vocabulary.
  */
-export interface Llama {
+export interface Decoder {
   readonly config: ModelConfig
   readonly precision: Precision
   readonly embed: FrozenWeight
   readonly blocks: readonly BlockWeights[]
-  readonly norm: Float32Array
+  readonly norm: NormWeights
   readonly head: FrozenWeight
-  readonly rope: RopeTable
+  /** Absent: positions are learned. */
+  readonly rope?: RopeTable
 }
 
 /** T tokens of one or more sequences. */
@@ -39,21 +43,22 @@ export interface TokenRows {
  * The model over `base` with the frozen `adapters` on top, for sequences of at most `positions` tokens.
  * ADAPTER_MISMATCH.
  */
-export function createLlama(
+export function createDecoder(
   base: Base,
   options: { adapters: readonly Adapter[]; precision: Precision; positions: number },
-): Llama {
+): Decoder {
   const { config } = base
+  const { names } = familyOf(config)
   const global = foldAdapters(base, options.adapters)
-  const embed = linearOf(base, "model.embed_tokens")
+  const embed = linearOf(base, names.embed)
   return {
     config,
     precision: options.precision,
     embed,
     blocks: Array.from({ length: config.layers }, (_, layer) => blockWeights(base, global, layer)),
-    norm: normOf(base, "model.norm"),
-    head: config.tiedHead ? embed : linearOf(base, "lm_head"),
-    rope: ropeTable({ headDim: config.headDim, theta: config.ropeTheta, positions: options.positions }),
+    norm: normOf(base, names.norm),
+    head: config.tiedHead ? embed : linearOf(base, names.head),
+    rope: config.rope && ropeTable({ ...config.rope, headDim: config.headDim, positions: options.positions }),
   }
 }
 
@@ -63,7 +68,7 @@ export function createLlama(
  * gradient.
  */
 export function hiddenStates(
-  model: Llama,
+  model: Decoder,
   rows: TokenRows,
   { adapters, attend }: { adapters?: readonly BlockAdapters[]; attend?: (layer: number) => Attend } = {},
 ): tf.Tensor2D {
@@ -78,7 +83,7 @@ export function hiddenStates(
     x = y
     needsDx ||= Object.keys(lora).length > 0
   }
-  return rmsNorm(x, { weight: model.norm, eps: config.rmsEps })
+  return norm(x, model.norm, config.normEps)
 }
 
 /**
@@ -86,7 +91,7 @@ export function hiddenStates(
  * Scalar, in nats. Differentiable with respect to the factors in `adapters`, one entry per block.
  */
 export function lossOf(
-  model: Llama,
+  model: Decoder,
   rows: TokenRows & { readonly targets: Int32Array },
   adapters?: readonly BlockAdapters[],
 ): tf.Scalar {
@@ -95,25 +100,29 @@ export function lossOf(
 }
 
 /** Scores of every next token, (T,V): for short inputs, the whole matrix is held. */
-export function logitsOf(model: Llama, rows: TokenRows): tf.Tensor2D {
+export function logitsOf(model: Decoder, rows: TokenRows): tf.Tensor2D {
   return tf.tidy(() => headLogits(model, hiddenStates(model, rows)))
 }
 
 /** hidden (T,D) -> scores of every next token, (T,V). */
-export function headLogits(model: Llama, hidden: tf.Tensor2D): tf.Tensor2D {
+export function headLogits(model: Decoder, hidden: tf.Tensor2D): tf.Tensor2D {
   return quantLoraLinear({ x: hidden, weight: model.head, precision: model.precision })
 }
 
 function blockWeights(base: Base, global: Readonly<Record<string, FrozenFactors>>, layer: number): BlockWeights {
-  const prefix = `model.layers.${layer}`
-  const linears = Object.entries(BLOCK_LINEARS).map(([key, path]) => {
-    const name = `${prefix}.${path}`
-    return [key, { weight: linearOf(base, name), global: global[name] }] as const
+  const { names } = familyOf(base.config)
+  const at = (path: string): string => `${names.layers}.${layer}.${path}`
+  const linears = Object.entries(names.linears).map(([linear, path]) => {
+    const name = at(path)
+    return [linear, { weight: linearOf(base, name), bias: base.biases[name], global: global[name] }] as const
   })
   return {
-    attentionNorm: normOf(base, `${prefix}.input_layernorm`),
-    mlpNorm: normOf(base, `${prefix}.post_attention_layernorm`),
-    linears: Object.fromEntries(linears) as BlockWeights["linears"],
+    attentionNorm: normOf(base, at(names.attentionNorm)),
+    mlpNorm: normOf(base, at(names.mlpNorm)),
+    ...(names.qNorm !== undefined && { qNorm: normOf(base, at(names.qNorm)) }),
+    ...(names.kNorm !== undefined && { kNorm: normOf(base, at(names.kNorm)) }),
+    attention: attentionShape(base.config, layer),
+    linears: Object.fromEntries(linears),
   }
 }
 
@@ -123,8 +132,8 @@ function linearOf(base: Base, name: string): FrozenWeight {
   return weight
 }
 
-function normOf(base: Base, name: string): Float32Array {
-  const norm = base.norms[name]
-  if (norm === undefined) throw new LaminaError("WEIGHTS_MISSING", `expected norm ${name} in the base, got none`)
-  return norm
+function normOf(base: Base, name: string): NormWeights {
+  const weight = base.norms[name]
+  if (weight === undefined) throw new LaminaError("WEIGHTS_MISSING", `expected norm ${name} in the base, got none`)
+  return { weight }
 }

@@ -1,0 +1,34 @@
+import { rmsNorm } from "@lamina/kernels"
+import type { RmsNormAttrs } from "@lamina/kernels"
+import * as tf from "@tensorflow/tfjs-core"
+
+import { runKernel } from "./run-kernel.js"
+
+/** A norm's frozen parameters, (D). */
+export interface NormWeights {
+  readonly weight: Float32Array
+}
+
+/** The norm of every row of x (T,D); where the weights are shorter than a row, of every head (T, heads·headDim). */
+export function norm(x: tf.Tensor2D, { weight }: NormWeights, eps: number): tf.Tensor2D {
+  return inHeads(x, weight.length, (rows) => rmsNorm(rows, { weight, eps }))
+}
+
+/** d loss / d x of `norm`, from that of its result. */
+export function normGradient(
+  { dy, x }: { dy: tf.Tensor2D; x: tf.Tensor2D },
+  { weight }: NormWeights,
+  eps: number,
+): tf.Tensor2D {
+  const attrs: RmsNormAttrs = { weight, eps }
+  const rows = { dy: inRows(dy, weight.length), x: inRows(x, weight.length) }
+  return tf.reshape(runKernel("RmsNormGrad", rows, attrs)[0]!, x.shape)
+}
+
+function inHeads(x: tf.Tensor2D, width: number, normed: (rows: tf.Tensor2D) => tf.Tensor2D): tf.Tensor2D {
+  return x.shape[1] === width ? normed(x) : tf.reshape(normed(inRows(x, width)), x.shape)
+}
+
+function inRows(x: tf.Tensor2D, width: number): tf.Tensor2D {
+  return x.shape[1] === width ? x : tf.reshape(x, [x.size / width, width])
+}
