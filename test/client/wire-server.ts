@@ -209,7 +209,14 @@ export class WireServer {
       }),
       ...({ scaling: "lora", precision: "f32", schedule: "constant", lossOn: "all" } as const),
       ...{ dropout: 0, steps: 3, batch: 1, context: 8, accumulate: 1, learningRate: 1e-3, warmupSteps: 0, clipNorm: 1 },
-      ...{ weightDecay: 0, seed: round, downloadBytesMax: 0, proximal: 0, ...this.#options.plan },
+      ...{
+        weightDecay: 0,
+        seed: round,
+        downloadBytesMax: 0,
+        proximal: 0,
+        gradientCheckpointing: false,
+        ...this.#options.plan,
+      },
     }
   }
 

@@ -46,19 +46,22 @@ describe.each(["cpu", ...(nativeAvailable() ? ["native"] : [])] as ("cpu" | "nat
     )
   })
 
-  test.each(trained)("%s: loss under an adapter of PEFT and the gradients of its factors", async (name, adapterLoss) => {
-    const base = await loadBase(`${folder}${name}`, { precision: "f32" })
-    const adapter = await readPeftAdapter(`${folder}${name}/adapter`)
-    const expected = await tensors(`${name}/gradients.safetensors`)
-    const names = adapter.modules.flatMap((module) =>
-      ["A", "B"].map((side) => `base_model.model.${module.name}.lora_${side}.weight`),
-    )
-    expect(new Set(names)).toEqual(new Set(expected.keys()))
-    const model = createDecoder(base, { adapters: [], precision: "f32", positions: ids.length })
-    withGradients({ model, adapter, rows, dropout: 0, seed: 0, pass: 0 }, (loss, gradients) => {
-      expect(Math.abs(loss - adapterLoss) / adapterLoss).toBeLessThan(TOLERANCE)
-      const errors = gradients.map((gradient, i) => relativeError(gradient, expected.get(names[i] ?? "") ?? []))
-      expect(Math.max(...errors)).toBeLessThan(TOLERANCE)
-    })
-  })
+  test.each(trained)(
+    "%s: loss under an adapter of PEFT and the gradients of its factors",
+    async (name, adapterLoss) => {
+      const base = await loadBase(`${folder}${name}`, { precision: "f32" })
+      const adapter = await readPeftAdapter(`${folder}${name}/adapter`)
+      const expected = await tensors(`${name}/gradients.safetensors`)
+      const names = adapter.modules.flatMap((module) =>
+        ["A", "B"].map((side) => `base_model.model.${module.name}.lora_${side}.weight`),
+      )
+      expect(new Set(names)).toEqual(new Set(expected.keys()))
+      const model = createDecoder(base, { adapters: [], precision: "f32", positions: ids.length })
+      withGradients({ model, adapter, rows, dropout: 0, seed: 0, pass: 0 }, (loss, gradients) => {
+        expect(Math.abs(loss - adapterLoss) / adapterLoss).toBeLessThan(TOLERANCE)
+        const errors = gradients.map((gradient, i) => relativeError(gradient, expected.get(names[i] ?? "") ?? []))
+        expect(Math.max(...errors)).toBeLessThan(TOLERANCE)
+      })
+    },
+  )
 })

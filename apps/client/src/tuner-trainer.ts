@@ -102,10 +102,10 @@ function jobOf(
   base: TrainingJob["base"],
 ): TrainingJob {
   const { modules, scaling, steps, batch, context, accumulate, learningRate, schedule, warmupSteps } = plan
-  const { clipNorm, weightDecay, lossOn, dropout, seed } = plan
+  const { clipNorm, weightDecay, lossOn, dropout, seed, gradientCheckpointing } = plan
   const settings: TrainingSettings = {
     ...{ steps, batch, context, accumulate, learningRate, schedule, warmupSteps },
-    ...{ clipNorm, weightDecay, lossOn, dropout, seed, compute },
+    ...{ clipNorm, weightDecay, lossOn, dropout, seed, compute, gradientCheckpointing },
   }
   const checkpoint = { path: join(workFolder, "checkpoint"), everySteps: CHECKPOINT_STEPS }
   return { base, modules, scaling, settings, data, checkpoint, ...(globalAdapter && { globalAdapter }) }

@@ -1523,6 +1523,7 @@ export const lamina = $root.lamina = (() => {
             Plan.prototype.lossOn = "";
             Plan.prototype.downloadBytesMax = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
             Plan.prototype.proximal = 0;
+            Plan.prototype.gradientCheckpointing = false;
 
             Plan.encode = function (message, writer, _depth) {
                 if (!writer)
@@ -1566,6 +1567,8 @@ export const lamina = $root.lamina = (() => {
                     writer.uint32(128).uint64(message.downloadBytesMax);
                 if (message.proximal != null && $Object.hasOwnProperty.call(message, "proximal") && !$Object.is(message.proximal, 0))
                     writer.uint32(137).double(message.proximal);
+                if (message.gradientCheckpointing != null && $Object.hasOwnProperty.call(message, "gradientCheckpointing") && message.gradientCheckpointing !== false)
+                    writer.uint32(144).bool(message.gradientCheckpointing);
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -1749,6 +1752,15 @@ export const lamina = $root.lamina = (() => {
                                 message.proximal = value;
                             else
                                 delete message.proximal;
+                            continue;
+                        }
+                    case 18: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.bool())
+                                message.gradientCheckpointing = value;
+                            else
+                                delete message.gradientCheckpointing;
                             continue;
                         }
                     }

@@ -23,6 +23,18 @@ export function integer({
 export const uint32 = (options: { min?: number; max?: number } = {}): Field<number> =>
   integer({ max: 0xffff_ffff, ...options })
 
+/** Yes or no; a varint above 1 is neither. */
+export function flag(): Field<boolean> {
+  return {
+    numberMax: 1,
+    read(value, where) {
+      const given = value ?? false
+      if (typeof given !== "boolean") throw malformed(where, "true or false", given)
+      return given
+    },
+  }
+}
+
 export function double({ min = -Infinity, max = Infinity }: { min?: number; max?: number } = {}): Field<number> {
   return {
     read(value, where) {

@@ -115,6 +115,7 @@ const arbitraries: Arbitraries = {
     ...{ warmupSteps: uint(), clipNorm: positive, weightDecay: positive, seed: uint() },
     lossOn: fc.constantFrom("all", "response"),
     ...{ downloadBytesMax: uint64, proximal: positive },
+    gradientCheckpointing: fc.boolean(),
   }),
   Progress: fc.record({
     ...{

@@ -4,6 +4,7 @@ import {
   bytes,
   double,
   exactlyOne,
+  flag,
   integer,
   label,
   list,
@@ -122,6 +123,7 @@ const Plan = message(
     lossOn: word(["all", "response"]),
     downloadBytesMax: integer(),
     proximal: double({ min: 0 }),
+    gradientCheckpointing: flag(),
   },
   ({ modules }) =>
     new Set(modules.map((module) => module.name)).size < modules.length ? "a module comes twice" : undefined,

@@ -30,6 +30,8 @@ const training = z.strictObject({
   clipNorm: z.number().min(0).default(1),
   weightDecay: z.number().min(0).default(0),
   lossOn: z.enum(["all", "response"]).default("all"),
+  /** Less memory for more time, with the same result. */
+  gradientCheckpointing: z.boolean().default(false),
 })
 
 const cohort = z.strictObject({

@@ -49,6 +49,7 @@ function planOf(
     lossOn: training.lossOn,
     downloadBytesMax: 0,
     proximal: 0,
+    gradientCheckpointing: training.gradientCheckpointing,
   }
 }
 

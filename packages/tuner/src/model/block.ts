@@ -1,12 +1,5 @@
 import { causalAttention, quantLoraLinear, rope, swiglu } from "@lamina/kernels"
-import type {
-  CausalAttentionArgs,
-  FrozenFactors,
-  FrozenWeight,
-  LoraTerm,
-  Precision,
-  RopeTable,
-} from "@lamina/kernels"
+import type { CausalAttentionArgs, FrozenFactors, FrozenWeight, LoraTerm, Precision, RopeTable } from "@lamina/kernels"
 import * as tf from "@tensorflow/tfjs-core"
 
 import type { ModelConfig } from "../api.js"
@@ -48,7 +41,7 @@ interface BlockContext {
   readonly positions: Int32Array
   readonly offsets: Int32Array
   /** Keep only each block's input for the gradient. */
-  readonly checkpointing?: boolean
+  readonly gradientCheckpointing?: boolean
 }
 
 /** One block of one pass: its frozen weights and trained factors. */
@@ -79,7 +72,7 @@ export interface BlockActivations {
  * y = h + mlp(norm(h)), h = x + attention(norm(x)); x and y (T,D). One node of the tape: differentiable with respect
  * to the factors of `block.lora`, and to x when `needsDx`. Norms and the MLP's product are computed again for the
  * gradient instead of kept (Chen et al. 2016, arXiv:1604.06174): they are the larger half of the activations and cost
- * no matrix product. With `checkpointing` nothing but x is kept, and all of the block is computed again but its last
+ * no matrix product. With `gradientCheckpointing` nothing but x is kept, and all of the block is computed again but its last
  * product.
  */
 export function decoderBlock(block: Block, x: tf.Tensor2D, needsDx: boolean): tf.Tensor2D {
@@ -89,9 +82,9 @@ export function decoderBlock(block: Block, x: tf.Tensor2D, needsDx: boolean): tf
     const save = args.at(-1) as tf.GradSaveFunc
     const forward = activationsOf(block, x)
     const names = Object.keys(forward)
-    save(block.context.checkpointing ? [x] : Object.values(forward))
+    save(block.context.gradientCheckpointing ? [x] : Object.values(forward))
     const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]): tf.Tensor[] => {
-      const kept = block.context.checkpointing
+      const kept = block.context.gradientCheckpointing
         ? tf.tidy(() => ({ ...activationsOf(block, saved[0] as tf.Tensor2D) }))
         : Object.fromEntries(names.map((name, i) => [name, saved[i]]))
       const activations = kept as unknown as BlockActivations

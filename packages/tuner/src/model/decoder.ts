@@ -62,18 +62,23 @@ export function createDecoder(
   }
 }
 
-/**
- * Ids -> the hidden state after the last norm, (T,D). Differentiable with respect to the factors in `adapters`, one
- * entry per block. `attend`, by layer, stands in for attention among the rows' own tokens: for passes without a
- * gradient.
- */
+export interface PassOptions {
+  /** Trained factors, one entry per block. */
+  readonly adapters?: readonly BlockAdapters[]
+  /** By layer, in place of attention among the rows' own tokens: for passes without a gradient. */
+  readonly attend?: (layer: number) => Attend
+  /** Keep only each block's input for the gradient, and compute the rest again. */
+  readonly gradientCheckpointing?: boolean
+}
+
+/** Ids -> the hidden state after the last norm, (T,D). Differentiable with respect to the factors in `adapters`. */
 export function hiddenStates(
   model: Decoder,
   rows: TokenRows,
-  { adapters, attend }: { adapters?: readonly BlockAdapters[]; attend?: (layer: number) => Attend } = {},
+  { adapters, attend, gradientCheckpointing }: PassOptions = {},
 ): tf.Tensor2D {
   const { config, precision, rope } = model
-  const context = { config, precision, rope, positions: rows.positions, offsets: rows.offsets }
+  const context = { config, precision, rope, positions: rows.positions, offsets: rows.offsets, gradientCheckpointing }
   let x = embedding({ ids: rows.ids, weight: model.embed })
   let needsDx = false // nothing below the first trained block needs a gradient
   for (const [layer, weights] of model.blocks.entries()) {
@@ -88,14 +93,14 @@ export function hiddenStates(
 
 /**
  * Mean over targets >= 0 of -log softmax(hidden · headᵀ)[target]; targets (T), -1 for tokens that are not predicted.
- * Scalar, in nats. Differentiable with respect to the factors in `adapters`, one entry per block.
+ * Scalar, in nats. Differentiable with respect to the factors in `adapters`.
  */
 export function lossOf(
   model: Decoder,
   rows: TokenRows & { readonly targets: Int32Array },
-  adapters?: readonly BlockAdapters[],
+  options: Pick<PassOptions, "adapters" | "gradientCheckpointing"> = {},
 ): tf.Scalar {
-  const x = hiddenStates(model, rows, { adapters })
+  const x = hiddenStates(model, rows, options)
   return lmHeadCrossEntropy({ x, weight: model.head, targets: rows.targets, precision: model.precision })
 }
 

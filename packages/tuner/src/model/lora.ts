@@ -112,7 +112,8 @@ function checkFactors(base: Base, module: AdapterModule): void {
 
 function checkShape(base: Base, { name, outFeatures, inFeatures, rank, alpha }: LoraModule): void {
   const weight = Object.hasOwn(base.linears, name) ? base.linears[name] : undefined
-  if (weight === undefined || !moduleSlot(base.config, name)) throw mismatch(`module ${name}: the base has no such linear layer`)
+  if (weight === undefined || !moduleSlot(base.config, name))
+    throw mismatch(`module ${name}: the base has no such linear layer`)
   if (weight.rows !== outFeatures || weight.cols !== inFeatures)
     throw mismatch(
       `module ${name}: expected ${weight.rows} x ${weight.cols} (out x in) as in the base, ` +

@@ -24,6 +24,8 @@ export interface Pass {
   readonly seed: number
   /** Passes done before this one, over all steps: with `seed` and the module's name it gives the dropout seed. */
   readonly pass: number
+  /** Less memory, more time, the same gradients. */
+  readonly gradientCheckpointing?: boolean
 }
 
 /**
@@ -39,9 +41,9 @@ export function withGradients(pass: Pass, use: (loss: number, gradients: readonl
       return { ...factors, scale: scaleOf(module), dropout: pass.dropout, dropoutSeed }
     })
     const adapters = blockAdapters(pass, terms)
-    const { value, grads } = tf.valueAndGrads(() => lossOf(pass.model, pass.rows, adapters))(
-      terms.flatMap(({ a, b }) => [a, b]),
-    )
+    const { value, grads } = tf.valueAndGrads(() =>
+      lossOf(pass.model, pass.rows, { adapters, gradientCheckpointing: pass.gradientCheckpointing }),
+    )(terms.flatMap(({ a, b }) => [a, b]))
     use(
       value.dataSync()[0] as number,
       grads.map((gradient) => gradient.dataSync() as Float32Array),

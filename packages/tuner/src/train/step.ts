@@ -27,13 +27,14 @@ export interface TrainingState {
 export function trainingStep(state: TrainingState, micro: readonly TokenBatch[], step: number): number {
   const total = micro.reduce((sum, { predicted }) => sum + predicted, 0)
   const passes = micro.map((rows, i): Pass => {
-    const { dropout, seed } = state.settings
+    const { dropout, seed, gradientCheckpointing } = state.settings
     return {
       model: state.model,
       adapter: state.adapter,
       rows,
       dropout,
       seed,
+      gradientCheckpointing,
       pass: step * state.settings.accumulate + i,
     }
   })

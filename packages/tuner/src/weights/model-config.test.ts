@@ -56,7 +56,9 @@ test("a config of transformers 5 is read in full", () => {
 })
 
 test("a config of transformers 4 has rope_theta at the top", () => {
-  expect(parse({ rope_parameters: undefined, rope_theta: 12345, rope_scaling: null }).model.rope).toEqual({ theta: 12345 })
+  expect(parse({ rope_parameters: undefined, rope_theta: 12345, rope_scaling: null }).model.rope).toEqual({
+    theta: 12345,
+  })
 })
 
 test("what a config may leave out has transformers' defaults", () => {
@@ -91,7 +93,15 @@ test("scaling of positions is read in both spellings, with transformers' default
 })
 
 test("every family has its own biases, head size and windows", () => {
-  expect(parse({ attention_bias: true, mlp_bias: true }).model.biases).toEqual(["q", "k", "v", "o", "gate", "up", "down"])
+  expect(parse({ attention_bias: true, mlp_bias: true }).model.biases).toEqual([
+    "q",
+    "k",
+    "v",
+    "o",
+    "gate",
+    "up",
+    "down",
+  ])
   expect(parse({ ...QWEN2 }).model).toMatchObject({ architecture: "qwen2", biases: ["q", "k", "v"], headDim: 16 })
   expect(parse({ ...QWEN3 }).model).toMatchObject({ architecture: "qwen3", biases: [], headDim: 128 })
   expect(parse({ ...MISTRAL }).model.windows).toEqual([4096, 4096])
