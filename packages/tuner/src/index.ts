@@ -60,6 +60,10 @@ export { exactMatch } from "./judge/exact-match.js"
 export { rougeL } from "./judge/rouge.js"
 export type { RougeScore } from "./judge/rouge.js"
 
+export { writeGgufAdapter } from "./export/gguf-adapter.js"
+export { writeMergedModel } from "./export/merged-model.js"
+export type { MergedType } from "./export/merged-model.js"
+
 export { readPeftAdapter } from "./peft/read-adapter.js"
 export { writePeftAdapter } from "./peft/write-adapter.js"
 

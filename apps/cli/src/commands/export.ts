@@ -1,17 +1,30 @@
 import { existsSync } from "node:fs"
-import { join, resolve } from "node:path"
+import { basename, join, resolve } from "node:path"
 
 import { decodeAdapter } from "@lamina/protocol"
+import type { Adapter } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
 import { startCoordinator } from "@lamina/server"
-import { writePeftAdapter } from "@lamina/tuner"
+import {
+  loadBase,
+  readModelConfig,
+  readPeftAdapter,
+  writeGgufAdapter,
+  writeMergedModel,
+  writePeftAdapter,
+} from "@lamina/tuner"
+import type { MergedType } from "@lamina/tuner"
 
 import { callCoordinator } from "../coordinator-http.js"
+import { modelPath } from "../model-path.js"
 import { printJson } from "../output/json.js"
 import { readToken } from "./run.js"
 
 interface ExportOptions {
   readonly out: string
+  readonly format: "peft" | "gguf" | "merged"
+  readonly base?: string
+  readonly type: MergedType
   readonly run?: string
   readonly round?: number
   readonly tokenFile?: string
@@ -27,18 +40,51 @@ interface RunView {
 }
 
 /**
- * `lamina export`: the global adapter of a run, from a live coordinator or from the folder of one that is not
- * running.
+ * `lamina export`: the global adapter of a run, from a live coordinator or from the folder of one that is not running,
+ * or the adapter of a PEFT folder, in the format asked for.
  */
 export async function exportCommand(source: string, options: ExportOptions): Promise<void> {
+  if (options.format !== "peft" && options.base === undefined)
+    throw new LaminaError("USAGE", `--base: expected the adapter's base with --format ${options.format}, got none`)
+  const found = await findAdapter(source, options)
+  const out = resolve(options.out)
+  await write(found, out, options)
+  const { name, origin, adapter } = found
+  const modules = adapter.modules.length
+  if (options.json) printJson({ ...origin, modules, format: options.format, adapter: out })
+  else {
+    const where = "round" in origin ? `run ${name}, round ${origin.round}` : `adapter ${name}`
+    process.stdout.write(`${where}: ${modules} modules written to ${out}\n`)
+  }
+}
+
+async function write({ name, adapter }: FoundAdapter, out: string, options: ExportOptions): Promise<void> {
+  if (options.format === "peft" || options.base === undefined) {
+    await writePeftAdapter(out, adapter, { baseName: name })
+    return
+  }
+  const model = await modelPath(options.base)
+  if (options.format === "gguf") await writeGgufAdapter(out, adapter, { config: await readModelConfig(model), name })
+  else
+    await writeMergedModel(await loadBase(model, { precision: "stored" }), [adapter], {
+      folder: out,
+      type: options.type,
+    })
+}
+
+interface FoundAdapter {
+  readonly name: string
+  /** For --json. */
+  readonly origin: { readonly run: string; readonly round: number } | { readonly source: string }
+  readonly adapter: Adapter
+}
+
+async function findAdapter(source: string, options: ExportOptions): Promise<FoundAdapter> {
+  if (existsSync(join(source, "adapter_config.json")))
+    return { name: basename(resolve(source)), origin: { source }, adapter: await readPeftAdapter(source) }
   const remote = /^https?:\/\//.test(source)
   const { run, round, bytes } = remote ? await fromUrl(new URL(source), options) : await fromFolder(source, options)
-  const adapter = decodeAdapter(bytes)
-  const out = resolve(options.out)
-  await writePeftAdapter(out, adapter, { baseName: run.name })
-  const modules = adapter.modules.length
-  if (options.json) printJson({ run: run.id, round, modules, adapter: out })
-  else process.stdout.write(`run ${run.name}, round ${round}: ${modules} modules written to ${out}\n`)
+  return { name: run.name, origin: { run: run.id, round }, adapter: decodeAdapter(bytes) }
 }
 
 interface Found {
@@ -68,7 +114,7 @@ async function fromFolder(folder: string, options: ExportOptions): Promise<Found
   if (dataDir === undefined)
     throw new LaminaError(
       "NOT_FOUND",
-      `expected a run's folder or a coordinator's data folder, found no database in ${folder}`,
+      `expected a run's, a coordinator's or a PEFT adapter's folder, found neither database nor adapter in ${folder}`,
     )
   const coordinator = await startCoordinator({ dataDir: resolve(dataDir), port: 0, logLevel: "error" })
   try {

@@ -17,8 +17,15 @@ export function addModelTools(program: Command): void {
     .action(async (folders, options) => (await import("../commands/aggregate.js")).aggregateCommand(folders, options))
   program
     .command("export <source>")
-    .description("write the global adapter of a run as a PEFT folder; source is a run's folder or a coordinator's URL")
-    .requiredOption("--out <folder>", "PEFT adapter folder to write")
+    .description("write an adapter; source is a run's folder, a coordinator's URL or a PEFT adapter folder")
+    .requiredOption("--out <path>", "what to write: a folder, or with --format gguf a file")
+    .addOption(
+      new Option("--format <name>", "PEFT folder, GGUF adapter for llama.cpp, or base and adapter merged to floats")
+        .choices(["peft", "gguf", "merged"])
+        .default("peft"),
+    )
+    .option("--base <model>", "the base, for --format gguf and merged")
+    .addOption(new Option("--type <float>", "of --format merged").choices(["f32", "f16", "bf16"]).default("bf16"))
     .option("--run <id>", "which run (default: the newest)")
     .option("--round <number>", "which round's adapter (default: the last)", positiveInt)
     .option("--token-file <file>", "the coordinator's admin.token, with a URL")

@@ -3,6 +3,10 @@
  * tensor_mapping.py; what is not listed keeps its own name, which no architecture of ours expects.
  */
 export interface GgufArchitecture {
+  /** general.architecture. */
+  readonly name: string
+  /** Our names of the architectures that files call so. */
+  readonly families: readonly string[]
   /** `architectures` and `model_type` of config.json. */
   readonly architecture: string
   readonly modelType: string
@@ -29,14 +33,25 @@ const LLAMA_NAMES = {
 /** By general.architecture. Mistral's files say llama. */
 export const GGUF_ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
   llama: {
+    name: "llama",
+    families: ["llama", "mistral"],
     architecture: "LlamaForCausalLM",
     modelType: "llama",
     names: LLAMA_NAMES,
     // llama.cpp rotates neighbouring rows of a llama, transformers those half a head apart (arXiv:2104.09864)
     interleaved: ["self_attn.q_proj", "self_attn.k_proj"],
   },
-  qwen2: { architecture: "Qwen2ForCausalLM", modelType: "qwen2", names: LLAMA_NAMES, interleaved: [] },
+  qwen2: {
+    name: "qwen2",
+    families: ["qwen2"],
+    architecture: "Qwen2ForCausalLM",
+    modelType: "qwen2",
+    names: LLAMA_NAMES,
+    interleaved: [],
+  },
   qwen3: {
+    name: "qwen3",
+    families: ["qwen3"],
     architecture: "Qwen3ForCausalLM",
     modelType: "qwen3",
     names: {
@@ -50,7 +65,15 @@ export const GGUF_ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
 
 /** transformers' name of a tensor: `blk.3.attn_q.weight` -> `model.layers.3.self_attn.q_proj.weight`. */
 export function transformersName(architecture: GgufArchitecture, name: string): string {
-  const { names } = architecture
+  return rename(architecture.names, name)
+}
+
+/** GGUF's name of a tensor: `model.layers.3.self_attn.q_proj.weight` -> `blk.3.attn_q.weight`. */
+export function ggufName(architecture: GgufArchitecture, name: string): string {
+  return rename(Object.fromEntries(Object.entries(architecture.names).map(([gguf, ours]) => [ours, gguf])), name)
+}
+
+function rename(names: Readonly<Record<string, string>>, name: string): string {
   const [, module = name, part = ""] = /^(.*?)(\.weight|\.bias)?$/.exec(name) ?? []
   const layer = /\.(\d+)\./.exec(module)?.[1]
   const pattern = layer === undefined ? module : module.replace(`.${layer}.`, ".#.")

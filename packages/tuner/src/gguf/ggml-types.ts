@@ -48,3 +48,6 @@ const byNumber = new Map(TYPES.map(([number, name, elements, bytes]) => [number,
 export function ggmlType(number: number): GgmlType | undefined {
   return byNumber.get(number)
 }
+
+/** ggml's number of F32, which adapters are written in. */
+export const GGML_F32 = 0

@@ -11,6 +11,7 @@ import { blockReader } from "./block-rows.js"
 import { ShortHeader } from "./gguf-cursor.js"
 import { parseGgufHeader } from "./gguf-header.js"
 import type { GgufHeader, GgufTensor } from "./gguf-header.js"
+import type { RowOrder } from "./row-order.js"
 
 /** First read of a header; a vocabulary of 50,000 tokens takes 2 MB. */
 const HEADER_READ_BYTES = 4 * 2 ** 20
@@ -18,9 +19,6 @@ const HEADER_READ_BYTES = 4 * 2 ** 20
 const HEADER_BYTES_MAX = 256 * 2 ** 20
 /** Blocks are unpacked from pieces of about so many bytes, whole rows each. */
 const PIECE_BYTES = 4 * 2 ** 20
-
-/** Where row `row` of a tensor in a file goes in memory. */
-export type RowOrder = (row: number) => number
 
 /** An open GGUF file. */
 export interface GgufFile extends GgufHeader {

@@ -4,8 +4,10 @@ import type { TensorStore } from "../weights/safetensors-file.js"
 import type { TensorInfo } from "../weights/safetensors-header.js"
 import { transformersName } from "./architectures.js"
 import type { GgufArchitecture } from "./architectures.js"
-import type { GgufFile, RowOrder } from "./gguf-file.js"
+import type { GgufFile } from "./gguf-file.js"
 import { Metadata } from "./metadata.js"
+import { halvesApart } from "./row-order.js"
+import type { RowOrder } from "./row-order.js"
 
 /** Divisors of RoPE scaling; config.json says what they are made of. */
 const CONSUMED: ReadonlySet<string> = new Set(["rope_freqs.weight"])
@@ -54,13 +56,4 @@ function rowOrder(file: GgufFile, { module, rows }: { module: string; rows: numb
   if (heads < 1 || rows % (2 * heads) !== 0)
     throw metadata.invalid(used, `a number of heads that divides the ${rows} rows of ${module} evenly`)
   return halvesApart(rows / heads)
-}
-
-/** Row 2i + s of a head in the file is row i + s · headDim / 2 of it in transformers. */
-function halvesApart(headDim: number): RowOrder {
-  const half = headDim / 2
-  return (row) => {
-    const within = row % headDim
-    return row - within + (within >> 1) + (within & 1) * half
-  }
 }

@@ -74,5 +74,7 @@ function readBool(cursor: GgufCursor): boolean {
 
 /** A value in a message: short. */
 export function showValue(value: GgufValue | undefined): string {
-  return typeof value === "bigint" ? String(value) : showJson(value)
+  if (typeof value === "bigint") return String(value)
+  if (typeof value !== "object") return showJson(value)
+  return `[${value.slice(0, 6).map(showValue).join(", ")}${value.length > 6 ? ", …" : ""}]`
 }

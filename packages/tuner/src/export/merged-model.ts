@@ -1,0 +1,157 @@
+import { join, resolve } from "node:path"
+
+import { dequantizeRow, encodeBf16, encodeF16 } from "@lamina/kernels"
+import type { FrozenFactors, FrozenWeight } from "@lamina/kernels"
+import type { Adapter } from "@lamina/protocol"
+import { LaminaError } from "@lamina/protocol/errors"
+
+import type { Base } from "../api.js"
+import { makeFolder } from "../files/make-folder.js"
+import { writeAtomically } from "../files/write-atomically.js"
+import { foldAdapters } from "../model/lora.js"
+import { writeTokenizer } from "../tokenizer/write-tokenizer.js"
+import { openModelFiles } from "../weights/model-files.js"
+import { tensorBytes } from "../weights/safetensors-header.js"
+import { writeSafetensors } from "../weights/safetensors-write.js"
+import type { TensorData } from "../weights/safetensors-write.js"
+
+/** Floats that a merged model is written in. */
+export type MergedType = "f32" | "f16" | "bf16"
+
+/** What transformers calls them, and what a safetensors file does. */
+const TYPES = {
+  f32: { torch: "float32", dtype: "F32" },
+  f16: { torch: "float16", dtype: "F16" },
+  bf16: { torch: "bfloat16", dtype: "BF16" },
+} as const
+
+/** A file is at most so long: what the Hub and old file systems take. */
+const SHARD_BYTES = 4 * 2 ** 30 - 2 ** 20
+
+/**
+ * Writes base plus adapters as one float model that transformers loads: every linear W + sum s B A, dequantized, added
+ * in f32 and rounded once to `type`; config.json, tokenizer and chat template beside it; several files with an index
+ * from 4 GiB on. A tensor at a time is in memory. The model is no base to federate on: the next update would be rounded
+ * away. ADAPTER_MISMATCH, WEIGHTS_MALFORMED where a value does not fit f16, FILE_UNWRITABLE, FILE_UNREADABLE.
+ */
+export async function writeMergedModel(
+  base: Base,
+  adapters: readonly Adapter[],
+  out: { readonly folder: string; readonly type: MergedType; readonly shardBytes?: number },
+): Promise<void> {
+  const { folder, type, shardBytes = SHARD_BYTES } = out
+  if (resolve(folder) === resolve(base.folder))
+    throw new LaminaError("FILE_UNWRITABLE", `${folder}: expected another folder than the one the base came from`)
+  const terms = foldAdapters(base, adapters)
+  const shards = intoShards(tensorsOf(base, terms, type), shardBytes)
+  const files = await openModelFiles(base.folder)
+  try {
+    const config: Record<string, unknown> = { ...(await files.config()), dtype: TYPES[type].torch }
+    delete config.quantization_config
+    delete config.torch_dtype
+    await makeFolder(folder)
+    await writeTokenizer(files, folder)
+    await writeShards(folder, shards)
+    await writeAtomically(join(folder, "config.json"), [json(config)])
+  } finally {
+    await files.close()
+  }
+}
+
+async function writeShards(folder: string, shards: readonly ReadonlyMap<string, TensorData>[]): Promise<void> {
+  const [only] = shards
+  if (shards.length === 1 && only !== undefined) {
+    await writeSafetensors(join(folder, "model.safetensors"), only, { format: "pt" })
+    return
+  }
+  const padded = (number: number): string => String(number).padStart(5, "0")
+  const weightMap: Record<string, string> = {}
+  let bytes = 0
+  for (const [i, shard] of shards.entries()) {
+    const file = `model-${padded(i + 1)}-of-${padded(shards.length)}.safetensors`
+    await writeSafetensors(join(folder, file), shard, { format: "pt" })
+    for (const [name, tensor] of shard) {
+      weightMap[name] = file
+      bytes += tensorBytes(tensor.dtype, tensor.shape)
+    }
+  }
+  const index = { metadata: { total_size: bytes }, weight_map: weightMap }
+  await writeAtomically(join(folder, "model.safetensors.index.json"), [json(index)])
+}
+
+function tensorsOf(
+  base: Base,
+  terms: Readonly<Record<string, FrozenFactors>>,
+  type: MergedType,
+): [string, TensorData][] {
+  const { dtype } = TYPES[type]
+  const linears = Object.entries(base.linears).map(([name, weight]): [string, TensorData] => [
+    `${name}.weight`,
+    {
+      dtype,
+      shape: [weight.rows, weight.cols],
+      data: () => Promise.resolve().then(() => merge(name, { weight, term: terms[name], type })),
+    },
+  ])
+  const norms = Object.entries(base.norms).map(([name, values]): [string, TensorData] => [
+    `${name}.weight`,
+    { dtype, shape: [values.length], data: encode(name, values, type) },
+  ])
+  return [...linears, ...norms]
+}
+
+function merge(
+  name: string,
+  { weight, term, type }: { weight: FrozenWeight; term: FrozenFactors | undefined; type: MergedType },
+): ArrayBufferView {
+  const { rows, cols } = weight
+  const whole = type === "f32" ? new Float32Array(rows * cols) : new Uint16Array(rows * cols)
+  const values = new Float32Array(cols)
+  for (let row = 0; row < rows; row++) {
+    dequantizeRow(weight, row, values)
+    if (term !== undefined) addTerm(values, term, row)
+    whole.set(encode(name, values, type), row * cols)
+  }
+  return whole
+}
+
+/** Row `row` of B A, its scale in B (`foldAdapters`), added in f32. */
+function addTerm(values: Float32Array, { rank, a, b }: FrozenFactors, row: number): void {
+  const cols = values.length
+  const sum = new Float32Array(cols)
+  for (let r = 0; r < rank; r++) {
+    const factor = b[row * rank + r] ?? 0
+    const start = r * cols
+    for (let col = 0; col < cols; col++) sum[col]! += factor * a[start + col]!
+  }
+  for (let col = 0; col < cols; col++) values[col]! += sum[col]!
+}
+
+function encode(name: string, values: Float32Array, type: MergedType): Float32Array | Uint16Array {
+  if (type === "f32") return values
+  if (type === "bf16") return Uint16Array.from(values, encodeBf16)
+  const halves = Uint16Array.from(values, encodeF16)
+  const bad = halves.findIndex((half) => (half & 0x7c00) === 0x7c00)
+  if (bad < 0) return halves
+  const at = `${name}.weight: expected values that fit half floats, got ${values[bad] ?? NaN}`
+  throw new LaminaError("WEIGHTS_MALFORMED", at, { hint: "write it as bf16 or f32" })
+}
+
+function intoShards(tensors: readonly [string, TensorData][], most: number): Map<string, TensorData>[] {
+  const shards: Map<string, TensorData>[] = []
+  let left = 0
+  for (const [name, tensor] of tensors) {
+    const bytes = tensorBytes(tensor.dtype, tensor.shape)
+    if (shards.length === 0 || bytes > left) {
+      shards.push(new Map())
+      left = most
+    }
+    shards.at(-1)?.set(name, tensor)
+    left -= bytes
+  }
+  return shards
+}
+
+function json(value: unknown): Uint8Array {
+  return Buffer.from(`${JSON.stringify(value, undefined, 2)}\n`)
+}
