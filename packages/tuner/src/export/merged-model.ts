@@ -15,7 +15,7 @@ import { tensorBytes } from "../weights/safetensors-header.js"
 import { writeSafetensors } from "../weights/safetensors-write.js"
 import type { TensorData } from "../weights/safetensors-write.js"
 
-/** Floats that a merged model is written in. */
+/** Floats that base and adapter are merged to. */
 export type MergedType = "f32" | "f16" | "bf16"
 
 /** What transformers calls them, and what a safetensors file does. */
