@@ -86,7 +86,7 @@ linear("down", hidden, ffn, 1)
   const [wide, narrow] = [heads * headDim, kvHeads * headDim]
   const [q, k, v, dy] = [floats(tokens * wide), floats(tokens * narrow), floats(tokens * narrow), floats(tokens * wide)]
   const [y, dq, dk, dv] = [q, q, k, v].map((like) => new Float32Array(like.length))
-  const args = [tokens, heads, kvHeads, headDim, 0.125, bf16, 2 ** 31 - 1, Int32Array.of(0, tokens)]
+  const args = [tokens, heads, kvHeads, headDim, 0.125, precision !== 0, 2 ** 31 - 1, Int32Array.of(0, tokens)]
   // Half of the scores lie in the future: 2 products forward, 5 backward, of tokens^2 / 2 x headDim.
   const flops = (products) => products * tokens * tokens * headDim * heads
   report("attention", { run: () => addon.attention(...args, q, k, v, y), perStep: layers, flops: flops(2) })

@@ -26,7 +26,10 @@ export class LaminaProcess {
   #stderr = ""
   readonly #waiting = new Set<() => void>()
 
-  constructor(args: readonly string[], options: { cwd?: string; env?: Record<string, string> } = {}) {
+  constructor(
+    args: readonly string[],
+    options: { cwd?: string; env?: Record<string, string>; input?: string; keepOpen?: boolean } = {},
+  ) {
     this.#child = spawn(process.execPath, [bin, ...args], {
       cwd: options.cwd ?? root,
       stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],

@@ -31,7 +31,9 @@ async function whole({ prompt, lead = "" }: ChoiceQuestion, choice: string): Pro
   const [first, second, third] = [prompt, lead, choice].map((text) => [...tokenizer.encode(text)])
   const ids = Int32Array.from([...(first ?? []), ...(second ?? []), ...(third ?? [])])
   const model = createDecoder(base, { adapters: [], precision: "f32", positions: ids.length })
-  const values = tf.tidy(() => tf.logSoftmax(logitsOf(model, joinRows([[{ ids, lossFrom: 0 }]]))).arraySync())
+  const values = tf.tidy(() =>
+    tf.logSoftmax(logitsOf(model, joinRows([[{ ids, predicted: new Uint8Array(ids.length).fill(1) }]]))).arraySync(),
+  )
   const from = ids.length - (third?.length ?? 0)
   return [...ids.subarray(from)].reduce((sum, id, i) => sum + ((values[from + i - 1] ?? [])[id] ?? NaN), 0)
 }

@@ -21,7 +21,7 @@ const { ids, models } = JSON.parse(readFileSync(`${folder}vectors.json`, "utf8")
   readonly ids: readonly number[]
   readonly models: Readonly<Record<string, { readonly adapterLoss?: number }>>
 }
-const rows = joinRows([[{ ids: Int32Array.from(ids), lossFrom: 0 }]])
+const rows = joinRows([[{ ids: Int32Array.from(ids), predicted: new Uint8Array(ids.length).fill(1) }]])
 const trained = Object.entries(models).flatMap(([name, { adapterLoss }]) =>
   adapterLoss === undefined ? [] : [[name, adapterLoss] as const],
 )

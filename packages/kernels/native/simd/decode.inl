@@ -63,8 +63,8 @@ void attend_cache(const float* q, const float* k, const float* v, long ld, long 
     store_part(scores + key, sums_of(acc) * scale, keys - key);
   }
   float largest, sum;
-  row_max_sum(scores, keys, &largest, &sum);
-  exp_scaled(scores, keys, largest, 1.0f / sum);
+  row_softmax(scores, keys, scores, false, &largest, &sum);
+  row_scaled(scores, false, keys, 1.0f / sum, scores);
   constexpr int kVectors = 4;
   for (long d = 0; d < head_dim; d += kVectors * L) {
     vf acc[kVectors] = {};

@@ -1,14 +1,12 @@
-import { causalAttention } from "@lamina/kernels"
+import { cachedAttention, causalAttention } from "@lamina/kernels"
 import { LaminaError } from "@lamina/protocol/errors"
 import * as tf from "@tensorflow/tfjs-core"
 
 import type { ModelConfig } from "../api.js"
 import { attentionShape } from "../model/attention-shape.js"
-import type { AttentionShape } from "../model/attention-shape.js"
 import type { Attend } from "../model/block.js"
 import { headLogits, hiddenStates } from "../model/decoder.js"
 import type { Decoder, TokenRows } from "../model/decoder.js"
-import { attendPast } from "./attend-past.js"
 import type { KvCache } from "./kv-cache.js"
 
 /** Tokens to run after those in a cache. */
@@ -103,7 +101,7 @@ function attendCaches(config: ModelConfig, { continuations, rows: { offsets }, l
       store(cache, first, end) // just before it is read: continuations may share this cache
       const own = tf.slice(q, [first, 0], [end - first, heads * headDim])
       const [k, v] = [cache.keys[layer] as Float32Array, cache.values[layer] as Float32Array]
-      return attendPast(own, { ...shape, keys: k, values: v, past: cache.length })
+      return cachedAttention({ q: own, k, v }, { ...shape, past: cache.length })
     })
     return parts.length === 1 ? (parts[0] as tf.Tensor2D) : tf.concat(parts, 0)
   }
