@@ -69,7 +69,7 @@ test("a file becomes the config and the tensors that transformers would have", a
   expect(base.config).toEqual({
     architecture: "llama",
     ...{ hidden: 8, layers: 1, heads: 2, kvHeads: 1, headDim: 4, ffn: 12, vocabulary: 16, context: 64 },
-    ...{ normEps: 1e-5, rope: { theta: 10_000 }, tiedHead: true },
+    ...{ normEps: 1e-5, rope: { theta: 10_000 }, tiedHead: true, biases: [] },
   })
   const rows = (name: string): number[] => {
     const weight = base.linears[name]

@@ -72,8 +72,8 @@ export interface BlockActivations {
  * y = h + mlp(norm(h)), h = x + attention(norm(x)); x and y (T,D). One node of the tape: differentiable with respect
  * to the factors of `block.lora`, and to x when `needsDx`. Norms and the MLP's product are computed again for the
  * gradient instead of kept (Chen et al. 2016, arXiv:1604.06174): they are the larger half of the activations and cost
- * no matrix product. With `gradientCheckpointing` nothing but x is kept, and all of the block is computed again but its last
- * product.
+ * no matrix product. With `gradientCheckpointing` nothing but x is kept, and all of the block is computed again but its
+ * last product.
  */
 export function decoderBlock(block: Block, x: tf.Tensor2D, needsDx: boolean): tf.Tensor2D {
   const factors = Object.values(block.lora).flatMap(({ a, b }) => [a, b])

@@ -62,7 +62,7 @@ export function createDecoder(
   }
 }
 
-export interface PassOptions {
+interface PassOptions {
   /** Trained factors, one entry per block. */
   readonly adapters?: readonly BlockAdapters[]
   /** By layer, in place of attention among the rows' own tokens: for passes without a gradient. */

@@ -53,7 +53,7 @@ function llama3Frequency(frequency: number, scaling: Scaling<"llama3">): number 
   return ((1 - smooth) * frequency) / factor + smooth * frequency
 }
 
-/** Peng et al. 2023, arXiv:2309.00071, definition 2: pairs that turn often stay, those that turn rarely are stretched. */
+/** Peng et al. 2023, arXiv:2309.00071, definition 2: pairs that turn often stay, those that turn rarely stretch. */
 function yarnFrequencies(
   plain: Float32Array,
   { theta, headDim, scaling }: { theta: number; headDim: number; scaling: Scaling<"yarn"> },

@@ -177,7 +177,6 @@ describe("a folder", () => {
     ["lora_bias", { lora_bias: true }],
     ["bias", { bias: "lora_only" }],
     ["modules_to_save", { modules_to_save: ["lm_head"] }],
-    ["fan_in_fan_out", { fan_in_fan_out: true }],
     ["layer_replication", { layer_replication: [[0, 2]] }],
     ["trainable_token_indices", { trainable_token_indices: { embed_tokens: [1] } }],
     ["init_lora_weights", { init_lora_weights: "pissa" }],

@@ -14,8 +14,8 @@ const SAMPLE_BYTES = 4_096
 
 /**
  * SHA-256 of everything the result of a job depends on but the backend: base (names, shapes, both ends of every
- * tensor), adapters, modules, settings and the packed data. Where the base lies, where the checkpoint goes and how much memory
- * may be used do not count.
+ * tensor), adapters, modules, settings and the packed data. Where the base lies, where the checkpoint goes and how much
+ * memory may be used do not count.
  */
 export function jobFingerprint(job: TrainingJob, data: string): string {
   const { modules, scaling, settings } = job

@@ -55,7 +55,8 @@ export function withGradients(pass: Pass, use: (loss: number, gradients: readonl
 function blockAdapters({ model, adapter }: Pass, terms: readonly LoraTerm[]): BlockAdapters[] {
   const blocks = model.blocks.map((): Partial<Record<LinearName, LoraTerm>> => ({}))
   for (const [i, { name }] of adapter.modules.entries()) {
-    const { layer, linear } = moduleSlot(model.config, name) as ModuleSlot // checked when the adapter was made (model/lora.ts)
+    // checked when the adapter was made (model/lora.ts)
+    const { layer, linear } = moduleSlot(model.config, name) as ModuleSlot
     ;(blocks[layer] as Partial<Record<LinearName, LoraTerm>>)[linear] = terms[i]
   }
   return blocks

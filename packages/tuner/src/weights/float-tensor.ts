@@ -4,7 +4,7 @@ import { LaminaError } from "@lamina/protocol/errors"
 import type { TensorStore } from "./safetensors-file.js"
 
 /** A float tensor as stored: f32 values, or 16-bit patterns. */
-export type FloatTensor =
+type FloatTensor =
   | { readonly dtype: "F32"; readonly values: Float32Array<SharedArrayBuffer> }
   | { readonly dtype: "BF16" | "F16"; readonly values: Uint16Array<SharedArrayBuffer> }
 
