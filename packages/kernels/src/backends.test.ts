@@ -72,7 +72,12 @@ const CASES: Record<string, () => tf.Tensor[]> = {
   },
 }
 
-describe.each(["native", "wasm", "tensorflow"] as const)("backend %s", (backend: BackendName) => {
+const BACKENDS: readonly [name: string, backend: BackendName][] = [
+  ["backend native", "native"],
+  ["backend wasm", "wasm"],
+  [tensorflowHere() ? "backend tensorflow" : "backend tensorflow (skipped: tfjs-node is not here)", "tensorflow"],
+]
+describe.each(BACKENDS)("%s", (_name, backend) => {
   const runs = backend !== "tensorflow" || tensorflowHere()
   for (const [name, body] of Object.entries(CASES))
     (runs ? test : test.skip)(`computes ${name} and its gradients as cpu does`, async () => {

@@ -70,8 +70,9 @@ test("tensors of a mapped file have the values written, whatever their alignment
 /** Mapping needs the addon and glibc; elsewhere files are read, which the test above covers. */
 const glibc = "glibcVersionRuntime" in ((process.report.getReport() as { header: object }).header ?? {})
 const mapped = process.platform === "linux" && glibc && nativeAvailable()
+const reason = mapped ? "" : " (skipped: no addon, or no glibc)"
 
-;(mapped ? test : test.skip)("a mapped file takes file cache, not memory of its own", async () => {
+;(mapped ? test : test.skip)(`a mapped file takes file cache, not memory of its own${reason}`, async () => {
   const { read } = await open()
   const before = await ownBytes()
   for (const name of ["a", "b"]) {
@@ -86,20 +87,23 @@ const mapped = process.platform === "linux" && glibc && nativeAvailable()
   expect((await read("a")).buffer).toBe((await read("b")).buffer)
 })
 
-;(mapped ? test : test.skip)("worker threads see a mapped file, and what one writes stays out of it", async () => {
-  const { read } = await open()
-  const bytes = await read("b")
-  const worker = new Worker(
-    `const { parentPort, workerData } = require("node:worker_threads")
+;(mapped ? test : test.skip)(
+  `worker threads see a mapped file, and what one writes stays out of it${reason}`,
+  async () => {
+    const { read } = await open()
+    const bytes = await read("b")
+    const worker = new Worker(
+      `const { parentPort, workerData } = require("node:worker_threads")
      const seen = workerData[4242]
      workerData[4242] = seen + 1
      parentPort.postMessage(seen)`,
-    { eval: true, workerData: new Uint16Array(bytes.buffer, bytes.byteOffset, 8 * MIB) },
-  )
-  expect(await new Promise((resolve, reject) => worker.once("message", resolve).once("error", reject))).toBe(4242)
-  await worker.terminate()
-  expect(bytes[2 * 4242]).toBe((4242 & 255) + 1)
-  const again = await openSafetensors(join(folder, "model.safetensors"))
-  expect((await again.read("b"))[2 * 4242]).toBe(4242 & 255)
-  await again.close()
-})
+      { eval: true, workerData: new Uint16Array(bytes.buffer, bytes.byteOffset, 8 * MIB) },
+    )
+    expect(await new Promise((resolve, reject) => worker.once("message", resolve).once("error", reject))).toBe(4242)
+    await worker.terminate()
+    expect(bytes[2 * 4242]).toBe((4242 & 255) + 1)
+    const again = await openSafetensors(join(folder, "model.safetensors"))
+    expect((await again.read("b"))[2 * 4242]).toBe(4242 & 255)
+    await again.close()
+  },
+)
