@@ -66,6 +66,19 @@ test("Ctrl-C stops the answer and not the program", async () => {
   expect((await child.finished).status).toBe(0)
 }, 60_000)
 
+test("generate and eval write their prompts with the template when told to", async () => {
+  const model = chatModel()
+  const asked = ["--prompt", "We the people", "--chat", "--system", "Be brief."]
+  const expected = await said(model, "system: Be brief.\nuser: We the people\nassistant:")
+  expect((await lamina("generate", model, ...greedy, ...asked)).stdout).toBe(expected)
+  const data = join(model, "data.jsonl")
+  writeFileSync(data, JSON.stringify({ prompt: "We the people", response: expected }))
+  const task = ["--data", data, "--task", "exact", "--max-tokens", "8"]
+  expect((await lamina("eval", model, ...task, ...asked.slice(2))).stdout).toBe("exact match 100.00 %   1 prompts\n")
+  expect((await lamina("eval", model, ...task)).stdout).toBe("exact match 0.00 %   1 prompts\n")
+  expect((await lamina("eval", model, ...task, "--system", "Be brief.")).status).toBe(2)
+}, 60_000)
+
 test("a model without a chat template is refused with what to do", async () => {
   const finished = await new LaminaProcess(["chat", tiny], { input: "hello\n" }).finished
   expect(finished).toMatchObject({ status: 1, stderr: expect.stringMatching(/\[MODEL_UNSUPPORTED\]\nlamina: hint: /) })

@@ -1,8 +1,8 @@
-import { chatTemplate, loadTokenizer, openModelFiles } from "@lamina/tuner"
-import type { ChatMessage, ChatTemplate, SamplingSettings } from "@lamina/tuner"
-import { LaminaError } from "@lamina/protocol/errors"
+import { loadTokenizer } from "@lamina/tuner"
+import type { ChatMessage, SamplingSettings } from "@lamina/tuner"
 
 import type { OpenModel } from "../open-model.js"
+import { modelTemplate } from "./model-template.js"
 
 /** What a conversation needs besides its model. */
 interface ConversationSettings {
@@ -26,9 +26,9 @@ export interface Conversation {
   instruct(system: string): void
 }
 
-/** A conversation by the model's chat template. MODEL_UNSUPPORTED where it has none; codes of openModelFiles. */
+/** A conversation by the model's chat template. Codes of modelTemplate. */
 export async function openConversation(model: OpenModel, settings: ConversationSettings): Promise<Conversation> {
-  const template = await templateOf(model.job.base.folder)
+  const template = await modelTemplate(model.job.base.folder)
   const tokenizer = await loadTokenizer(model.job.base.folder)
   const context = model.job.context ?? model.job.base.config.context
   let { system = "" } = settings
@@ -69,19 +69,5 @@ export async function openConversation(model: OpenModel, settings: ConversationS
     },
     reset: () => void (messages = []),
     instruct: (text) => void (system = text),
-  }
-}
-
-async function templateOf(path: string): Promise<ChatTemplate> {
-  const files = await openModelFiles(path)
-  try {
-    const source = await files.chatTemplate()
-    if (source === undefined)
-      throw new LaminaError("MODEL_UNSUPPORTED", `${path}: expected a chat template in the model's files, found none`, {
-        hint: "lamina generate continues any text",
-      })
-    return chatTemplate(source, await files.specialTokens())
-  } finally {
-    await files.close()
   }
 }

@@ -4,6 +4,7 @@ import { text as readAll } from "node:stream/consumers"
 import { LaminaError } from "@lamina/protocol/errors"
 import type { GeneratedText, GeneratedToken, GenerationResult } from "@lamina/tuner"
 
+import { promptWriter } from "../chat/model-template.js"
 import { untilInterrupted } from "../interrupt.js"
 import { openModel } from "../open-model.js"
 import type { ModelOptions } from "../open-model.js"
@@ -14,6 +15,8 @@ import type { SamplingOptions } from "../sampling.js"
 interface GenerateOptions extends ModelOptions, SamplingOptions {
   readonly prompt?: string
   readonly promptFile?: string
+  readonly chat?: boolean
+  readonly system?: string
   readonly json?: boolean
 }
 
@@ -24,7 +27,8 @@ export async function generateCommand(model: string, options: GenerateOptions): 
   const sampling = samplingOf(options)
   const onToken = ({ text }: GeneratedToken): void => void (options.json || process.stdout.write(text))
   try {
-    const work = { ...job, prompts: [prompt], maxTokens: options.maxTokens, stop: options.stop, sampling }
+    const write = await promptWriter(job.base.folder, options)
+    const work = { ...job, prompts: [write(prompt)], maxTokens: options.maxTokens, stop: options.stop, sampling }
     const result = await untilInterrupted((signal) => pool.generate(work, { signal, onToken }))
     report(result, { seed: sampling.seed, json: options.json ?? false })
   } finally {

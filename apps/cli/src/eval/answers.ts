@@ -1,6 +1,7 @@
 import { answerTasks, corpusBleu, exactMatch, readRecords, rougeL } from "@lamina/tuner"
 import type { JudgedAnswer } from "@lamina/tuner"
 
+import { promptWriter } from "../chat/model-template.js"
 import { percent } from "../output/table.js"
 import type { Evaluation, Outcome } from "./evaluation.js"
 
@@ -40,7 +41,8 @@ interface Answered {
 async function generateAnswers({ model, options, signal, onCount }: Evaluation): Promise<Answered> {
   const fields = { prompt: options.promptField, response: options.responseField }
   const tasks = answerTasks(await readRecords(options.data), fields).slice(0, options.limit)
-  const job = { prompts: tasks.map(({ prompt }) => prompt), maxTokens: options.maxTokens, stop: options.stop }
+  const write = await promptWriter(model.job.base.folder, options)
+  const job = { prompts: tasks.map(({ prompt }) => write(prompt)), maxTokens: options.maxTokens, stop: options.stop }
   const { answers, tokensPerSecond } = await model.pool.generate({ ...model.job, ...job }, { signal, onCount })
   const judged = tasks.map((task, i) => ({ ...task, answer: answers[i]?.text.trim() ?? "" }))
   return { judged, cost: { tokens: answers.reduce((sum, { ids }) => sum + ids.length, 0), tokensPerSecond } }

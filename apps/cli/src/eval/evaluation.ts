@@ -11,6 +11,8 @@ export interface TaskOptions extends DataOptions {
   readonly choices: "text" | "letter"
   /** Which tokens count (perplexity). */
   readonly lossOn: "all" | "response"
+  readonly chat?: boolean
+  readonly system?: string
   readonly maxTokens: number
   readonly stop: readonly string[]
 }

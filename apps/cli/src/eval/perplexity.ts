@@ -7,6 +7,7 @@ import type { Evaluation, Outcome } from "./evaluation.js"
 export async function perplexity({ model, options, signal, onCount }: Evaluation): Promise<Outcome> {
   if (options.limit !== undefined)
     throw new LaminaError("USAGE", "--limit: counts questions or prompts, and perplexity is of the whole file")
+  if (options.chat) throw new LaminaError("USAGE", "--chat: perplexity is of the text as it stands")
   const job = { ...model.job, data: dataOfFiles([options.data], options), lossOn: options.lossOn }
   const { loss, perplexity, tokens } = await model.pool.evaluate(job, { signal, onCount })
   return {

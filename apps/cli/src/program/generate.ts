@@ -10,6 +10,8 @@ export function addGeneration(program: Command): void {
     .description("continue a prompt, streaming the text to stdout")
     .option("--prompt <text>", "what to continue")
     .option("--prompt-file <file>", "the same from a file, - for stdin")
+    .option("--chat", "the prompt is a user's message: write it with the model's chat template")
+    .option("--system <text>", "an instruction before it (with --chat)")
   addModelOptions(addSamplingOptions(generate, { maxTokens: 256, temperature: 0 }))
     .addOption(json())
     .action(async (model, options) => (await import("../commands/generate.js")).generateCommand(model, options))

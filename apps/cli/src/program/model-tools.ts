@@ -50,6 +50,8 @@ function addEval(program: Command): void {
         .default("text"),
     )
     .addOption(lossOn("all"))
+    .option("--chat", "prompts are a user's messages: write them with the model's chat template")
+    .option("--system <text>", "an instruction before each (with --chat)")
     .option("--max-tokens <number>", "tokens of an answer, at most (exact, generate)", positiveInt, 256)
     .option("--stop <text>", "end an answer before this text; may be given several times", appended, [])
     .option("--out <file>", "write every question or prompt with its answer as JSON lines")
