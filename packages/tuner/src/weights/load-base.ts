@@ -19,9 +19,9 @@ import type { TensorStore } from "./safetensors-file.js"
 
 /**
  * Reads a model's folder or GGUF file: config.json and model.safetensors or its shards, in f32, f16 or bf16 as
- * transformers writes them or quantized as `saveBase` does. All weights lie on SharedArrayBuffers. All names, types and shapes are checked
- * before the first weight is read. MODEL_CONFIG, MODEL_UNSUPPORTED, WEIGHTS_MISSING, WEIGHTS_MALFORMED, WEIGHTS_DTYPE,
- * FILE_UNREADABLE.
+ * transformers writes them or quantized as `saveBase` does. All weights lie on SharedArrayBuffers. All names, types and
+ * shapes are checked before the first weight is read. MODEL_CONFIG, MODEL_UNSUPPORTED, WEIGHTS_MISSING,
+ * WEIGHTS_MALFORMED, WEIGHTS_DTYPE, FILE_UNREADABLE.
  */
 export async function loadBase(path: string, options: { precision: BasePrecision }): Promise<Base> {
   const files = await openModelFiles(path)
@@ -72,7 +72,7 @@ export function checkTensors(folder: string, config: CheckpointConfig, store: Te
     if (!known.has(name) && !isRedundant(name, config.model))
       throw new LaminaError(
         "MODEL_UNSUPPORTED",
-        `${file}: ${showJson(name)}: expected the tensors of a ${config.model.architecture} decoder, got this one as well`,
+        `${file}: ${showJson(name)}: expected the tensors of a ${config.model.architecture} decoder, got this too`,
       )
 }
 
