@@ -111,3 +111,15 @@ test("a merged model in 16 bits is rounded once, and says what it is in", async 
     code: "FILE_UNWRITABLE",
   })
 })
+
+test.each(["qwen2", "qwen3", "mistral"])("a merged model has all of its family's vectors (%s)", async (family) => {
+  const source = await loadBase(join(random, "../families", family), { precision: "f32" })
+  const out = join(folder, family)
+  await writeMergedModel(source, [], { folder: out, type: "f32" })
+  const merged = await loadBase(out, { precision: "stored" })
+  expect(merged.config).toEqual(source.config)
+  expect(merged.linears).toEqual(source.linears)
+  expect(merged.norms).toEqual(source.norms)
+  expect(merged.biases).toEqual(source.biases)
+  if (family === "qwen2") expect(Object.keys(merged.biases).length).toBeGreaterThan(0)
+})

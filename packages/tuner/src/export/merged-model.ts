@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path"
 
-import { dequantizeRow, encodeBf16, encodeF16 } from "@lamina/kernels"
-import type { FrozenFactors, FrozenWeight } from "@lamina/kernels"
+import { allocateFrozen, dequantizeRow, encodeBf16, encodeF16 } from "@lamina/kernels"
+import type { FrozenFactors, FrozenOf, FrozenWeight } from "@lamina/kernels"
 import type { Adapter } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
 
@@ -11,9 +11,11 @@ import { writeAtomically } from "../files/write-atomically.js"
 import { foldAdapters } from "../model/lora.js"
 import { writeTokenizer } from "../tokenizer/write-tokenizer.js"
 import { openModelFiles } from "../weights/model-files.js"
+import { linearShapes } from "../weights/module-shapes.js"
 import { tensorBytes } from "../weights/safetensors-header.js"
 import { writeSafetensors } from "../weights/safetensors-write.js"
 import type { TensorData } from "../weights/safetensors-write.js"
+import { liesTransposed, transposedCodes } from "../weights/transposed-linear.js"
 
 /** Floats that base and adapter are merged to. */
 export type MergedType = "f32" | "f16" | "bf16"
@@ -85,32 +87,36 @@ function tensorsOf(
   type: MergedType,
 ): [string, TensorData][] {
   const { dtype } = TYPES[type]
-  const linears = Object.entries(base.linears).map(([name, weight]): [string, TensorData] => [
-    `${name}.weight`,
-    {
-      dtype,
-      shape: [weight.rows, weight.cols],
-      data: () => Promise.resolve().then(() => merge(name, { weight, term: terms[name], type })),
-    },
-  ])
-  const norms = Object.entries(base.norms).map(([name, values]): [string, TensorData] => [
-    `${name}.weight`,
-    { dtype, shape: [values.length], data: encode(name, values, type) },
-  ])
-  return [...linears, ...norms]
+  const linears = linearShapes(base.config).flatMap((linear): [string, TensorData][] => {
+    const weight = base.linears[linear.name]
+    if (weight === undefined) return []
+    const turned = liesTransposed(linear, type)
+    const make = (): ArrayBufferView => {
+      const merged = merge(linear.name, { weight, term: terms[linear.name], type })
+      return turned ? transposedCodes(merged) : merged.codes
+    }
+    const shape = turned ? [weight.cols, weight.rows] : [weight.rows, weight.cols]
+    return [[`${linear.name}.weight`, { dtype, shape, data: () => Promise.resolve().then(make) }]]
+  })
+  const vectors = (values: Readonly<Record<string, Float32Array>>, part: "weight" | "bias"): [string, TensorData][] =>
+    Object.entries(values).map(([name, vector]) => [
+      `${name}.${part}`,
+      { dtype, shape: [vector.length], data: encode(`${name}.${part}`, vector, type) },
+    ])
+  return [...linears, ...vectors(base.norms, "weight"), ...vectors(base.biases, "bias")]
 }
 
 function merge(
   name: string,
   { weight, term, type }: { weight: FrozenWeight; term: FrozenFactors | undefined; type: MergedType },
-): ArrayBufferView {
+): FrozenOf<MergedType> {
   const { rows, cols } = weight
-  const whole = type === "f32" ? new Float32Array(rows * cols) : new Uint16Array(rows * cols)
+  const whole = allocateFrozen(type, rows, cols)
   const values = new Float32Array(cols)
   for (let row = 0; row < rows; row++) {
     dequantizeRow(weight, row, values)
     if (term !== undefined) addTerm(values, term, row)
-    whole.set(encode(name, values, type), row * cols)
+    whole.codes.set(encode(`${name}.weight`, values, type), row * cols)
   }
   return whole
 }
@@ -133,7 +139,7 @@ function encode(name: string, values: Float32Array, type: MergedType): Float32Ar
   const halves = Uint16Array.from(values, encodeF16)
   const bad = halves.findIndex((half) => (half & 0x7c00) === 0x7c00)
   if (bad < 0) return halves
-  const at = `${name}.weight: expected values that fit half floats, got ${values[bad] ?? NaN}`
+  const at = `${name}: expected values that fit half floats, got ${values[bad] ?? NaN}`
   throw new LaminaError("WEIGHTS_MALFORMED", at, { hint: "write it as bf16 or f32" })
 }
 

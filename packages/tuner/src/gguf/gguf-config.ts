@@ -105,9 +105,16 @@ async function ropeScaling(file: GgufFile, facts: RopeFacts): Promise<JsonObject
       rope_type: type ?? "linear",
       factor: metadata.require(factor, at("rope.scaling.factor"), "a number"),
       ...(type === "yarn" && original !== undefined ? { original_max_position_embeddings: original } : {}),
-      ...(type === "yarn" && attention !== undefined && attention !== 1 ? { attention_factor: attention } : {}),
+      ...(type === "yarn" && attention !== undefined && attention !== 1
+        ? { attention_factor: attention * yarnAttention(factor ?? 1) }
+        : {}),
     },
   }
+}
+
+/** YaRN's own factor (arXiv:2309.00071, equation 22): GGUF's multiplies it, transformers' stands in its place. */
+function yarnAttention(factor: number): number {
+  return 0.1 * Math.log(factor) + 1
 }
 
 /**

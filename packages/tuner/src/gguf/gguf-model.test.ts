@@ -124,6 +124,11 @@ test("Llama 3's RoPE scaling is known again by its divisors", async () => {
   })
 })
 
+const yarnOf4: Readonly<Record<string, GgufEntry>> = {
+  "llama.rope.scaling.type": { string: "yarn" },
+  "llama.rope.scaling.factor": { f32: 4 },
+}
+
 test("linear and yarn scaling keep their words", async () => {
   const scaled = (type: string): Promise<Record<string, unknown>> =>
     write({
@@ -137,6 +142,11 @@ test("linear and yarn scaling keep their words", async () => {
   expect((await scaled("yarn")).rope_scaling).toEqual({
     ...{ rope_type: "yarn", factor: 4, original_max_position_embeddings: 16 },
   })
+  const metadata = { "llama.rope.scaling.attn_factor": { f32: 0.5 } }
+  const files = await openModelFiles(await write({ metadata: { ...METADATA, ...yarnOf4, ...metadata } }))
+  // YaRN's own is 0.1 ln 4 + 1; GGUF's multiplies it
+  expect((await files.config()).rope_scaling).toMatchObject({ attention_factor: 0.5 * (0.1 * Math.log(4) + 1) })
+  await files.close()
   expect(await scaled("none")).not.toHaveProperty("rope_scaling")
 })
 
