@@ -58,14 +58,14 @@ async function write(kind: string, bytes: number): Promise<string> {
 async function prepare(kind: string, bytes: number): Promise<Outcome> {
   const path = await write(kind, bytes)
   expect((await stat(path)).size).toBeGreaterThanOrEqual(bytes)
-  const flags = ["--max-old-space-size=64", "--input-type=module", "-e", CHILD, kind, path]
+  const flags = ["--max-old-space-size=32", "--max-semi-space-size=4", "--input-type=module", "-e", CHILD, kind, path]
   const { stdout } = await promisify(execFile)(process.execPath, flags, { env: { PATH: process.env.PATH } })
   return JSON.parse(stdout) as Outcome
 }
 
 // A 64 MiB file read whole is 64 MiB of bytes, 64 to 128 MiB of text and 64 MiB of tokens at least. As a stream it adds
-// to an 8 MiB file's memory: 20 bytes for each of 128 Ki windows (2.5 MiB), and what the collector has not yet taken
-// back of a heap held to 64 MiB. Half the file is well above that and well below anything that holds the file.
+// to an 8 MiB file's memory: 20 bytes for each of 32 Ki windows (0.6 MiB), and what the collector has not yet taken
+// back of a heap held to 32 MiB. Half the file is well above that and well below anything that holds the file.
 test.each(["jsonl", "csv", "text"])(
   "memory does not grow with a %s file",
   async (kind) => {
