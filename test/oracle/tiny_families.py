@@ -40,8 +40,11 @@ MODELS = {
     "mistral": ("mistral", {"sliding_window": 5}),
     "qwen2": ("qwen2", {"use_sliding_window": True, "sliding_window": 7, "max_window_layers": 1}),
     "qwen3": ("qwen3", {"head_dim": 16}),
+    "gpt2": ("gpt2", {
+        "n_embd": 32, "n_layer": 2, "n_head": 4, "n_inner": 48, "n_positions": 64, "layer_norm_epsilon": 1e-5,
+    }),
 }  # fmt: skip
-WITH_GRADIENTS = ("mistral", "qwen2", "qwen3")
+WITH_GRADIENTS = ("mistral", "qwen2", "qwen3", "gpt2")
 SCALINGS = {
     "linear": {"rope_type": "linear", "factor": 8.0},
     "llama3": {**LLAMA3, "factor": 8.0, "original_max_position_embeddings": 8192},
@@ -55,7 +58,8 @@ SCALINGS = {
 
 def random_model(generator: torch.Generator, model_type: str, overrides: dict):
     """A model whose weights are bfloat16 values far from their initial ones, norms and biases too."""
-    config = AutoConfig.for_model(model_type, **{**COMMON, **overrides})
+    common = {"vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": 0} if model_type == "gpt2" else COMMON
+    config = AutoConfig.for_model(model_type, **{**common, **overrides})
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -109,6 +109,36 @@ napi_value rms_norm_grad(napi_env env, napi_callback_info info) {
   return args.answer();
 }
 
+napi_value layer_norm(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const long rows = args.size(), d = args.size();
+  const float* x = args.floats(product(rows, d));
+  const float* weight = args.floats(static_cast<double>(d));
+  const float* bias = args.floats(static_cast<double>(d));
+  const float eps = static_cast<float>(args.number());
+  float* y = args.floats(product(rows, d));
+  if (args.ok())
+    by_rows(rows, d, [&](long first, long count) {
+      isa().kernels->layer_norm(x + first * d, weight, bias, eps, y + first * d, count, d);
+    });
+  return args.answer();
+}
+
+napi_value layer_norm_grad(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const long rows = args.size(), d = args.size();
+  const float* dy = args.floats(product(rows, d));
+  const float* x = args.floats(product(rows, d));
+  const float* weight = args.floats(static_cast<double>(d));
+  const float eps = static_cast<float>(args.number());
+  float* dx = args.floats(product(rows, d));
+  if (args.ok())
+    by_rows(rows, d, [&](long first, long count) {
+      isa().kernels->layer_norm_grad(dy + first * d, x + first * d, weight, eps, dx + first * d, count, d);
+    });
+  return args.answer();
+}
+
 napi_value rope(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
   const long rows = args.size(), heads = args.size(), head_dim = args.size(), table = args.size();
@@ -156,6 +186,31 @@ napi_value swiglu_grad(napi_env env, napi_callback_info info) {
     by_elements(static_cast<long>(count), [&](long i, long some) {
       isa().kernels->swiglu_grad(dy + i, gate + i, up + i, dgate + i, dup + i, some);
     });
+  return args.answer();
+}
+
+napi_value gelu(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  size_t count;
+  const float* x = args.float_list(count);
+  const bool tanh = args.boolean();
+  float* y = args.floats(static_cast<double>(count));
+  if (args.ok())
+    by_elements(static_cast<long>(count),
+                [&](long first, long n) { isa().kernels->gelu(x + first, y + first, n, tanh); });
+  return args.answer();
+}
+
+napi_value gelu_grad(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  size_t count;
+  const float* dy = args.float_list(count);
+  const float* x = args.floats(static_cast<double>(count));
+  const bool tanh = args.boolean();
+  float* dx = args.floats(static_cast<double>(count));
+  if (args.ok())
+    by_elements(static_cast<long>(count),
+                [&](long i, long n) { isa().kernels->gelu_grad(dy + i, x + i, dx + i, n, tanh); });
   return args.answer();
 }
 
@@ -321,12 +376,16 @@ NAPI_MODULE_INIT() {
               {"linearGrad", linear_grad},
               {"rmsNorm", rms_norm},
               {"rmsNormGrad", rms_norm_grad},
+              {"layerNorm", layer_norm},
+              {"layerNormGrad", layer_norm_grad},
               {"rope", rope},
               {"attention", attention},
               {"attentionGrad", attention_grad},
               {"cachedAttention", attention_of_cache},
               {"swiglu", swiglu},
               {"swigluGrad", swiglu_grad},
+              {"gelu", gelu},
+              {"geluGrad", gelu_grad},
               {"add", add},
               {"embedding", embedding},
               {"lmHead", lm_head_cross_entropy},

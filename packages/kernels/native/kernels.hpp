@@ -109,10 +109,15 @@ struct KernelSet {
 
   void (*rms_norm)(const float* x, const float* weight, float eps, float* y, long rows, long d);
   void (*rms_norm_grad)(const float* dy, const float* x, const float* weight, float eps, float* dx, long rows, long d);
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, float* y, long rows, long d);
+  void (*layer_norm_grad)(const float* dy, const float* x, const float* weight, float eps, float* dx, long rows,
+                          long d);
   void (*rope)(const float* x, float* y, long rows, long heads, long head_dim, const int32_t* positions,
                const float* cos, const float* sin, bool inverse);
   void (*swiglu)(const float* gate, const float* up, float* y, long count);
   void (*swiglu_grad)(const float* dy, const float* gate, const float* up, float* dgate, float* dup, long count);
+  void (*gelu)(const float* x, float* y, long count, bool tanh);
+  void (*gelu_grad)(const float* dy, const float* x, float* dx, long count, bool tanh);
   void (*add)(const float* a, const float* b, float* y, long count);
   void (*row)(const WeightView& w, long row, float* y);
   void (*adamw)(float* param, const float* grad, float* m, float* v, long count, const AdamwStep& step);

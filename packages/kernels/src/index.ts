@@ -42,8 +42,10 @@ export type { CachedAttentionArgs } from "./ops/cached-attention.js"
 export { causalAttention } from "./ops/causal-attention.js"
 export type { CausalAttentionArgs } from "./ops/causal-attention.js"
 export { embedding } from "./ops/embedding.js"
+export { gelu } from "./ops/gelu.js"
 export { releaseUnclaimedGradients } from "./ops/gradient-group.js"
 export { registerGradients } from "./ops/gradients.js"
+export { layerNorm } from "./ops/layer-norm.js"
 export { lmHeadCrossEntropy } from "./ops/lm-head-cross-entropy.js"
 export type { LmHeadArgs } from "./ops/lm-head-cross-entropy.js"
 export { quantLoraLinear } from "./ops/quant-lora-linear.js"
@@ -57,6 +59,8 @@ export type {
   AttentionAttrs,
   CachedAttentionAttrs,
   EmbeddingAttrs,
+  GeluAttrs,
+  LayerNormAttrs,
   LinearAttrs,
   LinearGradAttrs,
   LmHeadAttrs,

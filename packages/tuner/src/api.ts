@@ -13,7 +13,10 @@ import type { LinearName } from "./model/families/family.js"
 export type BasePrecision = "stored" | TargetFormat
 
 /** Families of decoders, as config.json's `model_type` calls them (model/families/). */
-export type Architecture = "llama" | "mistral" | "qwen2" | "qwen3"
+export type Architecture = "llama" | "mistral" | "qwen2" | "qwen3" | "gpt2"
+
+/** What the MLP has between its linears: SwiGLU, or GELU in one of its forms (`gelu_tanh` is GPT-2's `gelu_new`). */
+export type Activation = "swiglu" | "gelu" | "gelu_tanh"
 
 /** How rotary position embeddings turn: pair i of a head by position · theta^(-2i / headDim), scaled. */
 export interface RopeSettings {
@@ -54,6 +57,8 @@ export interface ModelConfig {
   readonly vocabulary: number
   readonly context: number
   readonly normEps: number
+  /** Default: swiglu. */
+  readonly activation?: Activation
   /** Absent: positions are learned, a row each. */
   readonly rope?: RopeSettings
   /** Linears of every block that have a bias; absent: none. */

@@ -38,6 +38,55 @@ void rms_norm_grad(const float* dy, const float* x, const float* weight, float e
   }
 }
 
+struct RowMoments {
+  float mean, inverse;  // 1 / sqrt(variance + eps)
+};
+
+inline RowMoments moments(const float* x, long d, float eps) {
+  vf total{};
+  for (long i = 0; i < d; i += L) total += load_part(x + i, d - i);
+  const float mean = sum_of(total) / static_cast<float>(d);
+  vf squares{};
+  for (long i = 0; i < d; i += L) {
+    vf off = load_part(x + i, d - i) - mean;
+    if (d - i < L) off = keep_first(off, d - i);
+    squares += off * off;
+  }
+  return {mean, 1.0f / __builtin_sqrtf(sum_of(squares) / static_cast<float>(d) + eps)};
+}
+
+void layer_norm(const float* x, const float* weight, const float* bias, float eps, float* y, long rows, long d) {
+  for (long t = 0; t < rows; t++, x += d, y += d) {
+    const RowMoments m = moments(x, d, eps);
+    for (long i = 0; i < d; i += L) {
+      const long left = d - i;
+      const vf normed = (load_part(x + i, left) - m.mean) * m.inverse;
+      store_part(y + i, normed * load_part(weight + i, left) + load_part(bias + i, left), left);
+    }
+  }
+}
+
+// dx = inverse (g - mean(g) - n mean(g n)), g = dy w, n = (x - mean) inverse.
+void layer_norm_grad(const float* dy, const float* x, const float* weight, float eps, float* dx, long rows, long d) {
+  for (long t = 0; t < rows; t++, dy += d, x += d, dx += d) {
+    const RowMoments m = moments(x, d, eps);
+    vf sum{}, dot{};
+    for (long i = 0; i < d; i += L) {
+      const long left = d - i;
+      const vf g = load_part(dy + i, left) * load_part(weight + i, left);
+      sum += g;
+      dot += g * ((load_part(x + i, left) - m.mean) * m.inverse);
+    }
+    const float shift = sum_of(sum) / static_cast<float>(d), pull = sum_of(dot) / static_cast<float>(d);
+    for (long i = 0; i < d; i += L) {
+      const long left = d - i;
+      const vf g = load_part(dy + i, left) * load_part(weight + i, left);
+      const vf n = (load_part(x + i, left) - m.mean) * m.inverse;
+      store_part(dx + i, (g - shift - n * pull) * m.inverse, left);
+    }
+  }
+}
+
 void rope(const float* x, float* y, long rows, long heads, long head_dim, const int32_t* positions, const float* cos,
           const float* sin, bool inverse) {
   const long half = head_dim / 2;
@@ -73,6 +122,42 @@ void swiglu_grad(const float* dy, const float* gate, const float* up, float* dga
     const vf s = sigmoid(g);
     store_part(dgate + i, d * u * (s * (1.0f + g * (1.0f - s))), left);
     store_part(dup + i, d * (g * s), left);
+  }
+}
+
+// 1/2 (1 + erf(x / sqrt 2)): Abramowitz and Stegun 7.1.26, off by at most 1.5e-7.
+inline vf normal_share(vf x) {
+  const vf z = maximum(x, -x) * 0.70710678f;
+  const vf t = 1.0f / (1.0f + 0.3275911f * z);
+  const vf poly = t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
+  const vf tail = 0.5f * poly * exp_of(-z * z);
+  return x < 0.0f ? tail : 1.0f - tail;
+}
+
+constexpr float GELU_SLOPE = 1.5957691f;  // 2 sqrt(2 / pi)
+constexpr float GELU_CUBE = 0.044715f;
+
+// x Phi(x), or with tanh x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)).
+void gelu(const float* x, float* y, long count, bool tanh) {
+  for (long i = 0; i < count; i += L) {
+    const vf v = load_part(x + i, count - i);
+    const vf share = tanh ? sigmoid(GELU_SLOPE * (v + GELU_CUBE * v * v * v)) : normal_share(v);
+    store_part(y + i, v * share, count - i);
+  }
+}
+
+void gelu_grad(const float* dy, const float* x, float* dx, long count, bool tanh) {
+  for (long i = 0; i < count; i += L) {
+    const long left = count - i;
+    const vf v = load_part(x + i, left);
+    vf slope;
+    if (tanh) {
+      const vf s = sigmoid(GELU_SLOPE * (v + GELU_CUBE * v * v * v));
+      slope = s + v * s * (1.0f - s) * (GELU_SLOPE * (1.0f + 3.0f * GELU_CUBE * v * v));
+    } else {
+      slope = normal_share(v) + v * 0.39894228f * exp_of(-0.5f * v * v);
+    }
+    store_part(dx + i, load_part(dy + i, left) * slope, left);
   }
 }
 

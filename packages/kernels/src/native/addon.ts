@@ -70,6 +70,12 @@ export interface Addon {
   cachedAttention(
     ...args: [number, number, number, number, number, number, number, Array32, Array32, Array32, Array32]
   ): number
+  /** rows, d, x, weight, bias, eps, y. */
+  layerNorm(...args: [number, number, Array32, Array32, Array32, number, Array32]): number
+  /** rows, d, dy, x, weight, eps, dx. */
+  layerNormGrad(...args: [number, number, Array32, Array32, Array32, number, Array32]): number
+  gelu(x: Array32, tanh: boolean, y: Array32): number
+  geluGrad(dy: Array32, x: Array32, tanh: boolean, dx: Array32): number
   swiglu(gate: Array32, up: Array32, y: Array32): number
   swigluGrad(dy: Array32, gate: Array32, up: Array32, dgate: Array32, dup: Array32): number
   add(a: Array32, b: Array32, y: Array32): number

@@ -6,8 +6,10 @@ import { adamwNative } from "./kernels/adamw.js"
 import { addNative, addNNative } from "./kernels/add.js"
 import { cachedAttentionNative, causalAttentionGradNative, causalAttentionNative } from "./kernels/causal-attention.js"
 import { embeddingNative } from "./kernels/embedding.js"
+import { geluGradNative, geluNative } from "./kernels/gelu.js"
 import { identityNative, reshapeNative } from "./kernels/identity.js"
 import type { NativeKernel } from "./kernels/kernel.js"
+import { layerNormGradNative, layerNormNative } from "./kernels/layer-norm.js"
 import { lmHeadCrossEntropyNative } from "./kernels/lm-head-cross-entropy.js"
 import { quantLoraLinearGradNative, quantLoraLinearNative } from "./kernels/quant-lora-linear.js"
 import { rmsNormGradNative, rmsNormNative } from "./kernels/rms-norm.js"
@@ -19,12 +21,16 @@ const KERNELS: Record<string, NativeKernel> = {
   QuantLoraLinearGrad: quantLoraLinearGradNative,
   RmsNorm: rmsNormNative,
   RmsNormGrad: rmsNormGradNative,
+  LayerNorm: layerNormNative,
+  LayerNormGrad: layerNormGradNative,
   Rope: ropeNative,
   CausalAttention: causalAttentionNative,
   CausalAttentionGrad: causalAttentionGradNative,
   CachedAttention: cachedAttentionNative,
   Swiglu: swigluNative,
   SwigluGrad: swigluGradNative,
+  Gelu: geluNative,
+  GeluGrad: geluGradNative,
   Embedding: embeddingNative,
   LmHeadCrossEntropy: lmHeadCrossEntropyNative,
   AdamW: adamwNative,

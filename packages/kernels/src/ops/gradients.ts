@@ -2,6 +2,8 @@ import * as tf from "@tensorflow/tfjs-core"
 
 import { causalAttentionGradient } from "./causal-attention.js"
 import { coreGradients } from "./core-gradients.js"
+import { geluGradient } from "./gelu.js"
+import { layerNormGradient } from "./layer-norm.js"
 import { lmHeadCrossEntropyGradient } from "./lm-head-cross-entropy.js"
 import { quantLoraLinearGradient } from "./quant-lora-linear.js"
 import { rmsNormGradient } from "./rms-norm.js"
@@ -16,9 +18,11 @@ export function registerGradients(): void {
   const ours = [
     quantLoraLinearGradient,
     rmsNormGradient,
+    layerNormGradient,
     ropeGradient,
     causalAttentionGradient,
     swigluGradient,
+    geluGradient,
     lmHeadCrossEntropyGradient,
   ]
   for (const gradient of [...ours, ...coreGradients])

@@ -105,6 +105,24 @@ export interface CachedAttentionAttrs extends Omit<AttentionAttrs, "offsets" | "
 export type SwigluAttrs = Record<string, never>
 
 /**
+ * `LayerNorm`: x (T,D) -> (x - mean) / sqrt(variance + eps) * weight + bias. `LayerNormGrad`: dy, x -> dx. Ba et al.
+ * 2016 (arXiv:1607.06450), equation 4.
+ */
+export interface LayerNormAttrs {
+  readonly weight: Float32Array
+  readonly bias: Float32Array
+  readonly eps: number
+}
+
+/**
+ * `Gelu`: x (T,F) -> x · Phi(x), Phi the normal distribution's, or with `tanh` the form with tanh that GPT-2 has.
+ * `GeluGrad`: dy, x -> dx. Hendrycks & Gimpel 2016 (arXiv:1606.08415).
+ */
+export interface GeluAttrs {
+  readonly tanh: boolean
+}
+
+/**
  * `Embedding`: no inputs -> (T,D), row ids[t] of the frozen table. Ids are checked against V before any read
  * (KERNEL_SHAPE).
  */

@@ -4,6 +4,8 @@ import { adamwReference } from "./adamw.js"
 import { cachedAttentionReference } from "./cached-attention.js"
 import { causalAttentionGradReference, causalAttentionReference } from "./causal-attention.js"
 import { embeddingReference } from "./embedding.js"
+import { geluGradReference, geluReference } from "./gelu.js"
+import { layerNormGradReference, layerNormReference } from "./layer-norm.js"
 import { lmHeadCrossEntropyReference } from "./lm-head-cross-entropy.js"
 import { quantLoraLinearGradReference, quantLoraLinearReference } from "./quant-lora-linear.js"
 import { rmsNormGradReference, rmsNormReference } from "./rms-norm.js"
@@ -23,12 +25,16 @@ const REFERENCES: Record<string, Reference> = {
   QuantLoraLinearGrad: quantLoraLinearGradReference,
   RmsNorm: rmsNormReference,
   RmsNormGrad: rmsNormGradReference,
+  LayerNorm: layerNormReference,
+  LayerNormGrad: layerNormGradReference,
   Rope: ropeReference,
   CausalAttention: causalAttentionReference,
   CausalAttentionGrad: causalAttentionGradReference,
   CachedAttention: cachedAttentionReference,
   Swiglu: swigluReference,
   SwigluGrad: swigluGradReference,
+  Gelu: geluReference,
+  GeluGrad: geluGradReference,
   Embedding: embeddingReference,
   LmHeadCrossEntropy: lmHeadCrossEntropyReference,
   AdamW: adamwReference,

@@ -1,7 +1,7 @@
-import { swiglu } from "@lamina/kernels"
 import type { AttentionAttrs, LinearGradAttrs, RopeAttrs } from "@lamina/kernels"
 import * as tf from "@tensorflow/tfjs-core"
 
+import { activated, activationGradient } from "./activation.js"
 import type { Block, BlockActivations } from "./block.js"
 import type { LinearName } from "./families/family.js"
 import { norm, normGradient } from "./norm.js"
@@ -34,15 +34,18 @@ export function blockGradient(
 
 /** d loss / d middle: straight on, and through the MLP and its norm. */
 function mlpGradient(block: Block, factors: FactorGradients, dy: tf.Tensor2D, kept: BlockActivations): tf.Tensor2D {
-  const { middle, gate, up } = kept
   const { mlpNorm } = block.weights
-  const { normEps } = block.context.config
-  const dProduct = linearGradient(block, factors, { name: "down", x: swiglu(gate, up), dy, needsDx: true })
-  const [dGate, dUp] = runKernel("SwigluGrad", { dy: dProduct, gate, up }, {})
-  const input = norm(middle, mlpNorm, normEps)
-  const throughGate = linearGradient(block, factors, { name: "gate", x: input, dy: dGate!, needsDx: true })
-  const throughUp = linearGradient(block, factors, { name: "up", x: input, dy: dUp!, needsDx: true })
-  return tf.add(dy, normGradient({ dy: tf.add(throughGate, throughUp), x: middle }, mlpNorm, normEps))
+  const { config } = block.context
+  const product = activated(config, kept)
+  const dProduct = linearGradient(block, factors, { name: "down", x: product, dy, needsDx: true })
+  const inner = activationGradient(config, dProduct, kept)
+  const input = norm(kept.middle, mlpNorm, config.normEps)
+  const through = (name: LinearName, dy: tf.Tensor2D): tf.Tensor2D =>
+    linearGradient(block, factors, { name, x: input, dy, needsDx: true })
+  const throughGate = inner.gate && through("gate", inner.gate)
+  const throughUp = through("up", inner.up)
+  const dInput = throughGate ? tf.add<tf.Tensor2D>(throughGate, throughUp) : throughUp
+  return tf.add(dy, normGradient({ dy: dInput, x: kept.middle }, mlpNorm, config.normEps))
 }
 
 /**
@@ -68,12 +71,13 @@ function attentionGradient(
   const dqRaw = unturned(dq!, kept.rawQ, qNorm)
   const dkRaw = unturned(dk!, kept.rawK, kNorm)
   const input = norm(x, attentionNorm, config.normEps)
-  const throughQ = linearGradient(block, factors, { name: "q", x: input, dy: dqRaw, needsDx })
-  const throughK = linearGradient(block, factors, { name: "k", x: input, dy: dkRaw, needsDx })
-  const throughV = linearGradient(block, factors, { name: "v", x: input, dy: dv!, needsDx })
+  const through = (name: LinearName, dy: tf.Tensor2D): tf.Tensor2D =>
+    linearGradient(block, factors, { name, x: input, dy, needsDx })
+  const dNormed = block.weights.linears.qkv
+    ? [through("qkv", tf.concat([dqRaw, dkRaw, dv!], 1))]
+    : [through("q", dqRaw), through("k", dkRaw), through("v", dv!)]
   if (!needsDx) return dMiddle
-  const dNormed = tf.addN([throughQ, throughK, throughV])
-  return tf.add(dMiddle, normGradient({ dy: dNormed, x }, attentionNorm, config.normEps))
+  return tf.add(dMiddle, normGradient({ dy: tf.addN(dNormed), x }, attentionNorm, config.normEps))
 }
 
 function turnedBack(x: tf.Tensor2D, attrs: RopeAttrs): tf.Tensor2D {

@@ -1,8 +1,9 @@
-import { causalAttention, quantLoraLinear, rope, swiglu } from "@lamina/kernels"
+import { causalAttention, quantLoraLinear, rope } from "@lamina/kernels"
 import type { CausalAttentionArgs, FrozenFactors, FrozenWeight, LoraTerm, Precision, RopeTable } from "@lamina/kernels"
 import * as tf from "@tensorflow/tfjs-core"
 
 import type { ModelConfig } from "../api.js"
+import { activated } from "./activation.js"
 import type { AttentionShape } from "./attention-shape.js"
 import { blockGradient } from "./block-gradient.js"
 import type { LinearName } from "./families/family.js"
@@ -64,7 +65,8 @@ export interface BlockActivations {
   readonly v: tf.Tensor2D
   readonly attended: tf.Tensor2D
   readonly middle: tf.Tensor2D
-  readonly gate: tf.Tensor2D
+  /** None where the activation is no SwiGLU. */
+  readonly gate?: tf.Tensor2D
   readonly up: tf.Tensor2D
 }
 
@@ -99,9 +101,7 @@ function activationsOf(block: Block, x: tf.Tensor2D): BlockActivations {
   const { config, offsets, positions, precision, rope: table } = block.context
   const { attention, attentionNorm, mlpNorm, qNorm, kNorm } = block.weights
   const input = norm(x, attentionNorm, config.normEps)
-  const rawQ = linear(block, "q", input)
-  const rawK = linear(block, "k", input)
-  const v = linear(block, "v", input)
+  const [rawQ, rawK, v] = queryKeyValue(block, input)
   const turned = (raw: tf.Tensor2D, weights: NormWeights | undefined): tf.Tensor2D => {
     const x = weights ? norm(raw, weights, config.normEps) : raw
     return table ? rope(x, table, positions) : x
@@ -112,13 +112,22 @@ function activationsOf(block: Block, x: tf.Tensor2D): BlockActivations {
     : causalAttention({ q, k, v }, { ...attention, offsets, precision })
   const middle = tf.add(x, linear(block, "o", attended)) as tf.Tensor2D
   const mlpInput = norm(middle, mlpNorm, config.normEps)
-  const gate = linear(block, "gate", mlpInput)
+  const gate = block.weights.linears.gate && linear(block, "gate", mlpInput)
   const up = linear(block, "up", mlpInput)
-  return { x, ...(qNorm && { rawQ }), ...(kNorm && { rawK }), q, k, v, attended, middle, gate, up }
+  return { x, ...(qNorm && { rawQ }), ...(kNorm && { rawK }), q, k, v, attended, middle, ...(gate && { gate }), up }
 }
 
-function outputOf(block: Block, { middle, gate, up }: BlockActivations): tf.Tensor2D {
-  return tf.add(middle, linear(block, "down", swiglu(gate, up)))
+/** q (T, heads·headDim), k and v (T, kvHeads·headDim), of one linear or three. */
+function queryKeyValue(block: Block, input: tf.Tensor2D): [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D] {
+  if (!block.weights.linears.qkv)
+    return [linear(block, "q", input), linear(block, "k", input), linear(block, "v", input)]
+  const { heads, kvHeads, headDim } = block.context.config
+  const widths = [heads * headDim, kvHeads * headDim, kvHeads * headDim]
+  return tf.split(linear(block, "qkv", input), widths, 1) as [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D]
+}
+
+function outputOf(block: Block, activations: BlockActivations): tf.Tensor2D {
+  return tf.add(activations.middle, linear(block, "down", activated(block.context.config, activations)))
 }
 
 function linear({ context, weights, lora }: Block, name: LinearName, x: tf.Tensor2D): tf.Tensor2D {

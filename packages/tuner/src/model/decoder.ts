@@ -22,6 +22,8 @@ export interface Decoder {
   readonly config: ModelConfig
   readonly precision: Precision
   readonly embed: FrozenWeight
+  /** Learned positions, (context, D). */
+  readonly positions?: FrozenWeight
   readonly blocks: readonly BlockWeights[]
   readonly norm: NormWeights
   readonly head: FrozenWeight
@@ -55,6 +57,7 @@ export function createDecoder(
     config,
     precision: options.precision,
     embed,
+    ...(names.positions !== undefined && { positions: linearOf(base, names.positions) }),
     blocks: Array.from({ length: config.layers }, (_, layer) => blockWeights(base, global, layer)),
     norm: normOf(base, names.norm),
     head: config.tiedHead ? embed : linearOf(base, names.head),
@@ -79,7 +82,7 @@ export function hiddenStates(
 ): tf.Tensor2D {
   const { config, precision, rope } = model
   const context = { config, precision, rope, positions: rows.positions, offsets: rows.offsets, gradientCheckpointing }
-  let x = embedding({ ids: rows.ids, weight: model.embed })
+  let x = embed(model, rows)
   let needsDx = false // nothing below the first trained block needs a gradient
   for (const [layer, weights] of model.blocks.entries()) {
     const lora = adapters?.[layer] ?? {}
@@ -89,6 +92,17 @@ export function hiddenStates(
     needsDx ||= Object.keys(lora).length > 0
   }
   return norm(x, model.norm, config.normEps)
+}
+
+function embed({ embed: weight, positions }: Decoder, rows: TokenRows): tf.Tensor2D {
+  const x = embedding({ ids: rows.ids, weight })
+  if (positions === undefined) return x
+  return tf.tidy(() => {
+    const learned = embedding({ ids: rows.positions, weight: positions })
+    const sum = tf.add<tf.Tensor2D>(x, learned)
+    x.dispose()
+    return sum
+  })
 }
 
 /**
@@ -140,5 +154,6 @@ function linearOf(base: Base, name: string): FrozenWeight {
 function normOf(base: Base, name: string): NormWeights {
   const weight = base.norms[name]
   if (weight === undefined) throw new LaminaError("WEIGHTS_MISSING", `expected norm ${name} in the base, got none`)
-  return { weight }
+  const bias = base.biases[name]
+  return { weight, ...(bias && { bias }) }
 }

@@ -12,5 +12,7 @@ test("moduleSlot knows the seven linear layers of a block and nothing else", () 
     "model.layers.0.mlp",
     "x.model.layers.0.mlp.up_proj",
   ]
+  expect(moduleSlot({ architecture: "gpt2" }, "transformer.h.3.attn.c_attn")).toEqual({ layer: 3, linear: "qkv" })
+  expect(moduleSlot({ architecture: "gpt2" }, "model.layers.0.self_attn.q_proj")).toBeUndefined()
   expect(others.map((name) => moduleSlot(llama, name))).toEqual(others.map(() => undefined))
 })

@@ -7,12 +7,14 @@ import type { JsonObject } from "../files/json.js"
 import { isJsonObject } from "../files/json.js"
 import { openGguf } from "../gguf/gguf-file.js"
 import { showValue } from "../gguf/gguf-value.js"
+import { familyOf } from "../model/families/families.js"
 import { checkTensors } from "./load-base.js"
 import { parseModelConfig } from "./model-config.js"
 import type { CheckpointConfig } from "./model-config.js"
 import { openModelFiles } from "./model-files.js"
 import type { ModelFiles } from "./model-files.js"
 import { linearShapes } from "./module-shapes.js"
+import { prefixedStore } from "./prefixed-store.js"
 import { storedFormat } from "./read-linear.js"
 import type { TensorStore } from "./safetensors-file.js"
 
@@ -111,12 +113,13 @@ function isFailure(value: unknown): value is Failure {
 function check(files: ModelFiles, store: TensorStore, json: JsonObject | Failure): CheckpointConfig | Failure {
   if (isFailure(json)) return json
   const config = parseModelConfig(json, files.configPath)
-  checkTensors(files.path, config, store)
+  checkTensors(files.path, config, prefixedStore(store, familyOf(config.model).names))
   return config
 }
 
 /** Numbers in the tensors that are no linear, and in the linears. */
-function parametersOf({ model }: CheckpointConfig, store: TensorStore): number {
+function parametersOf({ model }: CheckpointConfig, asStored: TensorStore): number {
+  const store = prefixedStore(asStored, familyOf(model).names)
   const linears = linearShapes(model)
   const names = linears.map(({ name }) => name)
   const others = [...store.tensors].filter(([name]) => !names.some((linear) => name.startsWith(`${linear}.weight`)))
@@ -125,10 +128,11 @@ function parametersOf({ model }: CheckpointConfig, store: TensorStore): number {
 
 function memoryOf(
   config: CheckpointConfig,
-  store: TensorStore,
+  asStored: TensorStore,
   { rank, tokens }: { rank: number; tokens: number },
 ): MemoryNeed {
   const { model, quantization } = config
+  const store = prefixedStore(asStored, familyOf(model).names)
   const linears = linearShapes(model)
   const packed = (formatOf: (shape: ModuleShape) => WeightFormat): number =>
     sum(linears.map((shape) => packedBytes(formatOf(shape), shape)))
@@ -136,8 +140,10 @@ function memoryOf(
   const trained = linears.filter(({ name }) => /\.\d+\./.test(name)) // embedding and head are in no layer
   const parameters = sum(trained.map(({ outFeatures, inFeatures }) => rank * (outFeatures + inFeatures)))
   const { hidden, heads, kvHeads, headDim, ffn, layers } = model
-  // x, q, k, v, attended, middle, gate and up of each block (packages/tuner/src/model/block.ts)
-  const kept = 2 * hidden + 2 * heads * headDim + 2 * kvHeads * headDim + 2 * ffn
+  const { qNorm, linears: own } = familyOf(model).names
+  // x, q, k, v, attended, middle, gate and up of each block (model/block.ts), and q and k before norms of their own
+  const perHead = (qNorm === undefined ? 2 : 3) * headDim
+  const kept = 2 * hidden + perHead * (heads + kvHeads) + (own.gate === undefined ? 1 : 2) * ffn
   return {
     hold: {
       stored: packed(({ name }) => storedFormat(store, name, quantization)),

@@ -109,6 +109,23 @@ test("every family has its own biases, head size and windows", () => {
   expect(parse({ ...MISTRAL, sliding_window: null }).model.windows).toBeUndefined()
 })
 
+test("GPT-2's config has words of its own", () => {
+  const sizes = { n_embd: 64, n_head: 4, n_layer: 2, n_positions: 128, vocab_size: 96 }
+  const gpt2 = (changes: object): ReturnType<typeof parseModelConfig> =>
+    parseModelConfig({ model_type: "gpt2", architectures: ["GPT2LMHeadModel"], ...sizes, ...changes }, "config.json")
+  expect(gpt2({}).model).toEqual({
+    ...{ architecture: "gpt2", hidden: 64, heads: 4, kvHeads: 4, headDim: 16, layers: 2, ffn: 256, vocabulary: 96 },
+    ...{ context: 128, normEps: 1e-5, activation: "gelu_tanh", biases: ["qkv", "o", "up", "down"], tiedHead: true },
+  })
+  expect(gpt2({ n_inner: 80, activation_function: "gelu" }).model).toMatchObject({ ffn: 80, activation: "gelu" })
+  expect(() => gpt2({ activation_function: "relu" })).toThrow("activation_function: expected one of gelu_new")
+  expect(() => gpt2({ scale_attn_weights: false })).toThrow("scale_attn_weights: expected true, got false")
+  expect(() => gpt2({ n_head: 5 })).toThrow("n_head: expected a divisor of n_embd 64, got 5")
+  expect(moduleShapes(gpt2({}).model, ["c_proj"]).map(({ name }) => name)).toEqual(
+    ["0", "1"].flatMap((layer) => [`transformer.h.${layer}.attn.c_proj`, `transformer.h.${layer}.mlp.c_proj`]),
+  )
+})
+
 test("Qwen's layers slide where its config says so", () => {
   const sliding = { ...QWEN2, use_sliding_window: true, sliding_window: 8 }
   expect(parse({ ...QWEN2, sliding_window: 8, use_sliding_window: false }).model.windows).toBeUndefined()

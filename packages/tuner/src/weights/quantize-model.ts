@@ -7,6 +7,7 @@ import { LaminaError } from "@lamina/protocol/errors"
 
 import { makeFolder } from "../files/make-folder.js"
 import { writeAtomically } from "../files/write-atomically.js"
+import { familyOf } from "../model/families/families.js"
 import { writeTokenizer } from "../tokenizer/write-tokenizer.js"
 import { checkTensors, isRedundant } from "./load-base.js"
 import { parseModelConfig } from "./model-config.js"
@@ -14,6 +15,7 @@ import type { CheckpointConfig } from "./model-config.js"
 import { openModelFiles } from "./model-files.js"
 import { linearShapes } from "./module-shapes.js"
 import type { MatrixShape } from "./module-shapes.js"
+import { prefixedStore } from "./prefixed-store.js"
 import { formatOf, quantizationConfig } from "./quantized-format.js"
 import { linearTensors, readLinear, storedFormat, tensorName } from "./read-linear.js"
 import type { TensorStore } from "./safetensors-file.js"
@@ -57,7 +59,7 @@ export async function quantizeModel(path: string, folder: string, options: Quant
   try {
     const json = await files.config()
     const config = parseModelConfig(json, files.configPath)
-    const store = await files.store()
+    const store = prefixedStore(await files.store(), familyOf(config.model).names)
     checkTensors(files.path, config, store)
     const job = { config, store, options }
     const linears = linearShapes(config.model)

@@ -39,6 +39,38 @@ test.each(ODD)("RmsNorm and its gradient equal the reference at width %d", async
   )
 })
 
+test.each(ODD)("LayerNorm and its gradient equal the reference at width %d", async (d) => {
+  const random = seededRandom(d)
+  const [x, dy] = [random.floats(7 * d), random.floats(7 * d)]
+  const attrs = { weight: random.floats(d), bias: random.floats(d), eps: 1e-2 }
+  // Means of d terms, a root and a few products: (2 d + 8) roundings at most, against values of about 1.
+  const relative = (2 * d + 8) * 2 ** -23
+  await compare(
+    () => {
+      const [xt, dyt] = [tf.tensor2d(x, [7, d]), tf.tensor2d(dy, [7, d])]
+      return [runOne("LayerNorm", { x: xt }, attrs), runOne("LayerNormGrad", { dy: dyt, x: xt }, attrs)]
+    },
+    { relative, absolute: 1e-5 },
+  )
+})
+
+test.each(ODD)("Gelu and its gradient equal the reference over %d columns, far out too", async (cols) => {
+  const random = seededRandom(cols)
+  const x = random.floats(3 * cols).map((value) => value * 30)
+  const dy = random.floats(3 * cols)
+  // Both sides take erf to 1.5e-7, times values of up to 30; e^x within 2 ulp and a dozen operations.
+  await compare(
+    () => {
+      const [xt, dyt] = [tf.tensor2d(x, [3, cols]), tf.tensor2d(dy, [3, cols])]
+      return [true, false].flatMap((tanh) => [
+        runOne("Gelu", { x: xt }, { tanh }),
+        runOne("GeluGrad", { dy: dyt, x: xt }, { tanh }),
+      ])
+    },
+    { relative: 16 * 2 ** -23, absolute: 1e-5 },
+  )
+})
+
 test.each([2, 6, 16, 30, 32, 64])("Rope turns and turns back at head size %d", async (headDim) => {
   const random = seededRandom(headDim)
   const table = ropeTable({ positions: 40, headDim, theta: 10000 })

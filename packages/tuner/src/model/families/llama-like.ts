@@ -5,8 +5,8 @@ import type { ConfigFields } from "../../weights/config-fields.js"
 import type { Family, FamilyNames, LinearName } from "./family.js"
 import { ropeSettings } from "./rope-settings.js"
 
-const LAYERS_MAX = 1_024
-const HEADS_MAX = 4_096
+export const LAYERS_MAX = 1_024
+export const HEADS_MAX = 4_096
 export const CONTEXT_MAX = 2 ** 24
 
 const NAMES: FamilyNames = {
