@@ -194,7 +194,7 @@ struct Everything {
     const std::vector<float> w = floats(vocabulary * in), x = floats(tokens * in);
     std::vector<int32_t> targets(static_cast<size_t>(tokens), 3);
     std::vector<float> loss(1), dx(x.size());
-    lm_head(dense_view(w.data(), vocabulary, in), x.data(), targets.data(), tokens, false, loss.data(), dx.data());
+    lm_head(dense_view(w.data(), vocabulary, in), x.data(), targets.data(), tokens, Precision::f32, loss.data(), dx.data());
     keep(loss), keep(dx);
   }
 };

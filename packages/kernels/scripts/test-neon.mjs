@@ -19,8 +19,9 @@ for (const tool of [COMPILER, EMULATOR])
     process.exit(0)
   }
 
+/** The face towards Node, addon*.cpp and what only it calls, stays out. */
 const sources = [
-  ...readdirSync(native).filter((name) => name.endsWith(".cpp") && !["addon.cpp", "map_file.cpp"].includes(name)),
+  ...readdirSync(native).filter((name) => name.endsWith(".cpp") && !/^(addon.*|map_file)\.cpp$/.test(name)),
   ...["simd/isa_portable.cpp", "simd/isa_neon.cpp"],
 ]
 mkdirSync(out, { recursive: true })
