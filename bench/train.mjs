@@ -1,5 +1,5 @@
 // npm run bench -- train [--shape 135m|tiny] [--batch B] [--context T] [--steps 8] [--compute bf16] [--threads N]
-//                       [--contended]
+//                       [--contended] [--gradient-checkpointing]
 //
 // Tokens per second of LoRA training through the public API: a pool of one worker, forward, backward and AdamW.
 // `135m` is a Llama of random q8 weights (hidden 576, 30 layers, 9 heads on 3, FFN 1536, vocabulary 49152, tied
@@ -24,6 +24,7 @@ const { values: options } = parseArgs({
     compute: { type: "string", default: "bf16" },
     threads: { type: "string", default: String(availableParallelism()) },
     contended: { type: "boolean", default: false },
+    "gradient-checkpointing": { type: "boolean", default: false },
     peers: { type: "boolean", default: false },
     turns: { type: "string", default: "4" },
     json: { type: "boolean", default: false },
@@ -110,6 +111,7 @@ function trainingJob(base) {
     settings: {
       ...{ steps, batch, context, accumulate: 1, learningRate: 1e-4, schedule: "constant", warmupSteps: 0 },
       ...{ clipNorm: 1, weightDecay: 0, lossOn: "all", dropout: 0, seed: 1, compute: options.compute },
+      gradientCheckpointing: options["gradient-checkpointing"],
     },
   }
 }
@@ -133,7 +135,8 @@ try {
   const measured = speeds.slice(WARM_UP_STEPS)
   const { batch, context, compute } = job.settings
   const setting = `${options.shape}/${batch}x${context}/${compute}/${pool.kernels.replace(" ", "-")}`
-  const name = `train/${setting}${rival ? "/contended" : ""}`
+  const checkpointing = options["gradient-checkpointing"] ? "/gradient-checkpointing" : ""
+  const name = `train/${setting}${checkpointing}${rival ? "/contended" : ""}`
   report(`${name}/median`, median(measured), "tokens/s")
   report(`${name}/best`, Math.max(...measured), "tokens/s")
   const tokens = (speeds.length - WARM_UP_STEPS) * batch * context
