@@ -31,7 +31,7 @@ const BASE = fileURLToPath(new URL("../../../../models/tiny", import.meta.url))
  * tokens.
  */
 const TRAINING = { steps: 80, batch: 2, context: 256, learningRate: 8e-3, schedule: "linear", clipNorm: 1 } as const
-const ROUNDS = 4
+const ROUNDS = 3
 
 /**
  * `npm run demo`: eight clients of unequal rank and precision. Three ways are compared on everyone's held-out text:

@@ -1,15 +1,22 @@
 /**
  * Memory of kernel outputs, used again after disposal: a fresh ArrayBuffer is zeroed page by page, which costs more
  * than small kernels do, and dropped ones keep the garbage collector busy. Idle and used memory together stay within
- * the most that was ever in use at once, so that keeping costs no memory. Sizes are rounded up to an eighth of a power
+ * the most that was ever in use at once, and a little more: a step's forward and backward pass use different sizes,
+ * and a small model would otherwise drop and make buffers all the time. Sizes are rounded up to an eighth of a power
  * of two, so that batches of slightly different length share buffers.
  */
 export class BufferPool {
+  readonly #slackBytes: number
+
   /** By size, the size given back longest ago first. */
   readonly #idle = new Map<number, ArrayBuffer[]>()
   #idleBytes = 0
   #usedBytes = 0
   #usedBytesMax = 0
+
+  constructor(slackBytes = 32 * 2 ** 20) {
+    this.#slackBytes = slackBytes
+  }
 
   /** `length` floats with undefined contents. */
   take(length: number): Float32Array {
@@ -50,7 +57,7 @@ export class BufferPool {
 
   #trim(): void {
     for (const [bytes, buffers] of this.#idle) {
-      while (buffers.length > 0 && this.#idleBytes + this.#usedBytes > this.#usedBytesMax) {
+      while (buffers.length > 0 && this.#idleBytes + this.#usedBytes > this.#usedBytesMax + this.#slackBytes) {
         buffers.pop()
         this.#idleBytes -= bytes
       }
