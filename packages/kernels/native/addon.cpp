@@ -8,6 +8,7 @@
 #include <string>
 
 #include "addon_attention.hpp"
+#include "addon_elementwise.hpp"
 #include "arguments.hpp"
 #include "isa.hpp"
 #include "linear.hpp"
@@ -18,25 +19,6 @@
 
 namespace lamina {
 namespace {
-
-constexpr long kElements = 16384;  // one task of an element-wise op: 64 KiB per array
-
-template <class F>
-void by_elements(long count, F&& body) {
-  parallel((count + kElements - 1) / kElements, [&](long task, int) {
-    const long first = task * kElements;
-    body(first, std::min(kElements, count - first));
-  });
-}
-
-template <class F>
-void by_rows(long rows, long width, F&& body) {
-  const long chunk = std::max<long>(1, kElements / std::max<long>(1, width));
-  parallel((rows + chunk - 1) / chunk, [&](long task, int) {
-    const long first = task * chunk;
-    body(first, std::min(chunk, rows - first));
-  });
-}
 
 // tokens, precision, weight, bias, global (rank, a, b), lora (rank, a, b), scale, dropout, seed
 Linear read_linear(Arguments& args) {
@@ -63,8 +45,9 @@ napi_value linear(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
   const Linear op = read_linear(args);
   const float* x = args.floats(product(op.tokens, op.weight.cols));
+  const float* plus = args.floats_or_null(product(op.tokens, op.weight.rows));
   float* y = args.floats(product(op.tokens, op.weight.rows));
-  return args.ok() ? args.answer(linear_forward(op, x, y)) : args.answer();
+  return args.ok() ? args.answer(linear_forward(op, x, plus, y)) : args.answer();
 }
 
 napi_value linear_grad(napi_env env, napi_callback_info info) {
@@ -73,172 +56,12 @@ napi_value linear_grad(napi_env env, napi_callback_info info) {
   const WeightView& w = op.weight;
   const float* dy = args.floats(product(op.tokens, w.rows));
   const float* x = args.floats(product(op.tokens, w.cols));
+  const float* plus = args.floats_or_null(product(op.tokens, w.cols));
   float* dx = args.floats_or_null(product(op.tokens, w.cols));
   float* da = args.floats_or_null(product(op.lora.rank, w.cols));
   float* db = args.floats_or_null(product(w.rows, op.lora.rank));
   if (!da != !db) args.fail(Status::wrong_type);
-  return args.ok() ? args.answer(linear_backward(op, dy, x, dx, da, db)) : args.answer();
-}
-
-napi_value rms_norm(napi_env env, napi_callback_info info) {
-  Arguments args(env, info);
-  const long rows = args.size(), d = args.size();
-  const float* x = args.floats(product(rows, d));
-  const float* weight = args.floats(static_cast<double>(d));
-  const float eps = static_cast<float>(args.number());
-  float* y = args.floats(product(rows, d));
-  if (args.ok())
-    by_rows(rows, d, [&](long first, long count) {
-      isa().kernels->rms_norm(x + first * d, weight, eps, y + first * d, count, d);
-    });
-  return args.answer();
-}
-
-napi_value rms_norm_grad(napi_env env, napi_callback_info info) {
-  Arguments args(env, info);
-  const long rows = args.size(), d = args.size();
-  const float* dy = args.floats(product(rows, d));
-  const float* x = args.floats(product(rows, d));
-  const float* weight = args.floats(static_cast<double>(d));
-  const float eps = static_cast<float>(args.number());
-  float* dx = args.floats(product(rows, d));
-  if (args.ok())
-    by_rows(rows, d, [&](long first, long count) {
-      isa().kernels->rms_norm_grad(dy + first * d, x + first * d, weight, eps, dx + first * d, count, d);
-    });
-  return args.answer();
-}
-
-napi_value layer_norm(napi_env env, napi_callback_info info) {
-  Arguments args(env, info);
-  const long rows = args.size(), d = args.size();
-  const float* x = args.floats(product(rows, d));
-  const float* weight = args.floats(static_cast<double>(d));
-  const float* bias = args.floats(static_cast<double>(d));
-  const float eps = static_cast<float>(args.number());
-  float* y = args.floats(product(rows, d));
-  if (args.ok())
-    by_rows(rows, d, [&](long first, long count) {
-      isa().kernels->layer_norm(x + first * d, weight, bias, eps, y + first * d, count, d);
-    });
-  return args.answer();
-}
-
-napi_value layer_norm_grad(napi_env env, napi_callback_info info) {
-  Arguments args(env, info);
-  const long rows = args.size(), d = args.size();
-  const float* dy = args.floats(product(rows, d));
-  const float* x = args.floats(product(rows, d));
-  const float* weight = args.floats(static_cast<double>(d));
-  const float eps = static_cast<float>(args.number());
-  float* dx = args.floats(product(rows, d));
-  if (args.ok())
-    by_rows(rows, d, [&](long first, long count) {
-      isa().kernels->layer_norm_grad(dy + first * d, x + first * d, weight, eps, dx + first * d, count, d);
-    });
-  return args.answer();
-}
-
-napi_value rope(napi_env env, napi_callback_info info) {
-  Arguments args(env, info);
-  const long rows = args.size(), heads = args.size(), head_dim = args.size(), table = args.size();
-  if (head_dim % 2 != 0) args.fail(Status::bad_value);
-  const double all = product(rows, heads * head_dim);
-  const float* x = args.floats(all);
-  const int32_t* positions = args.ints(static_cast<double>(rows));
-  const float* cos = args.floats(product(table, head_dim / 2));
-  const float* sin = args.floats(product(table, head_dim / 2));
-  const bool inverse = args.boolean();
-  float* y = args.floats(all);
-  if (!args.ok()) return args.answer();
-  for (long t = 0; t < rows; t++)
-    if (positions[t] < 0 || positions[t] >= table) return args.answer(Status::bad_value);
-  const long width = heads * head_dim;
-  by_rows(rows, width, [&](long first, long count) {
-    isa().kernels->rope(x + first * width, y + first * width, count, heads, head_dim, positions + first, cos, sin,
-                        inverse);
-  });
-  return args.answer();
-}
-
-napi_value swiglu(napi_env env, napi_callback_info info) {
-  Arguments args(env, info);
-  size_t count;
-  const float* gate = args.float_list(count);
-  const float* up = args.floats(static_cast<double>(count));
-  float* y = args.floats(static_cast<double>(count));
-  if (args.ok())
-    by_elements(static_cast<long>(count),
-                [&](long first, long n) { isa().kernels->swiglu(gate + first, up + first, y + first, n); });
-  return args.answer();
-}
-
-napi_value swiglu_grad(napi_env env, napi_callback_info info) {
-  Arguments args(env, info);
-  size_t count;
-  const float* dy = args.float_list(count);
-  const double n = static_cast<double>(count);
-  const float* gate = args.floats(n);
-  const float* up = args.floats(n);
-  float* dgate = args.floats(n);
-  float* dup = args.floats(n);
-  if (args.ok())
-    by_elements(static_cast<long>(count), [&](long i, long some) {
-      isa().kernels->swiglu_grad(dy + i, gate + i, up + i, dgate + i, dup + i, some);
-    });
-  return args.answer();
-}
-
-napi_value gelu(napi_env env, napi_callback_info info) {
-  Arguments args(env, info);
-  size_t count;
-  const float* x = args.float_list(count);
-  const bool tanh = args.boolean();
-  float* y = args.floats(static_cast<double>(count));
-  if (args.ok())
-    by_elements(static_cast<long>(count),
-                [&](long first, long n) { isa().kernels->gelu(x + first, y + first, n, tanh); });
-  return args.answer();
-}
-
-napi_value gelu_grad(napi_env env, napi_callback_info info) {
-  Arguments args(env, info);
-  size_t count;
-  const float* dy = args.float_list(count);
-  const float* x = args.floats(static_cast<double>(count));
-  const bool tanh = args.boolean();
-  float* dx = args.floats(static_cast<double>(count));
-  if (args.ok())
-    by_elements(static_cast<long>(count),
-                [&](long i, long n) { isa().kernels->gelu_grad(dy + i, x + i, dx + i, n, tanh); });
-  return args.answer();
-}
-
-napi_value add(napi_env env, napi_callback_info info) {
-  Arguments args(env, info);
-  size_t count;
-  const float* a = args.float_list(count);
-  const float* b = args.floats(static_cast<double>(count));
-  float* y = args.floats(static_cast<double>(count));
-  if (args.ok())
-    by_elements(static_cast<long>(count), [&](long i, long n) { isa().kernels->add(a + i, b + i, y + i, n); });
-  return args.answer();
-}
-
-napi_value embedding(napi_env env, napi_callback_info info) {
-  Arguments args(env, info);
-  const WeightView w = args.weight();
-  size_t count;
-  const int32_t* ids = args.int_list(count);
-  const long tokens = static_cast<long>(count);
-  float* y = args.floats(product(tokens, w.cols));
-  if (!args.ok()) return args.answer();
-  for (long t = 0; t < tokens; t++)
-    if (ids[t] < 0 || ids[t] >= w.rows) return args.answer(Status::bad_value);
-  by_rows(tokens, w.cols, [&](long first, long n) {
-    for (long t = first; t < first + n; t++) isa().kernels->row(w, ids[t], y + t * w.cols);
-  });
-  return args.answer();
+  return args.ok() ? args.answer(linear_backward(op, dy, x, plus, dx, da, db)) : args.answer();
 }
 
 napi_value lm_head_cross_entropy(napi_env env, napi_callback_info info) {
@@ -251,31 +74,6 @@ napi_value lm_head_cross_entropy(napi_env env, napi_callback_info info) {
   float* loss = args.floats(1);
   float* dx = args.floats_or_null(product(tokens, w.cols));
   return args.ok() ? args.answer(lm_head(w, x, targets, tokens, precision, loss, dx)) : args.answer();
-}
-
-// param, grad, m, v, learningRate, beta1, beta2, eps, weightDecay, step, gradScale
-napi_value adamw(napi_env env, napi_callback_info info) {
-  Arguments args(env, info);
-  size_t count;
-  float* param = args.float_list(count);
-  const double n = static_cast<double>(count);
-  const float* grad = args.floats(n);
-  float* m = args.floats(n);
-  float* v = args.floats(n);
-  const double rate = args.number(), beta1 = args.number(), beta2 = args.number(), eps = args.number(),
-               decay = args.number();
-  const double step = static_cast<double>(args.integer(1, 9007199254740991.0)), grad_scale = args.number();
-  const AdamwStep s{static_cast<float>(1.0 - rate * decay),
-                    static_cast<float>(beta1),
-                    static_cast<float>(beta2),
-                    static_cast<float>(rate / (1.0 - std::pow(beta1, step))),
-                    static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(beta2, step))),
-                    static_cast<float>(eps),
-                    static_cast<float>(grad_scale)};
-  if (args.ok())
-    by_elements(static_cast<long>(count),
-                [&](long i, long some) { isa().kernels->adamw(param + i, grad + i, m + i, v + i, some, s); });
-  return args.answer();
 }
 
 napi_value set_threads_of_caller(napi_env env, napi_callback_info info) {
@@ -384,6 +182,11 @@ NAPI_MODULE_INIT() {
               {"cachedAttention", attention_of_cache},
               {"swiglu", swiglu},
               {"swigluGrad", swiglu_grad},
+              {"swigluKeep", swiglu_keep},
+              {"swigluOfKept", swiglu_of_kept},
+              {"swigluGradOfKept", swiglu_grad_of_kept},
+              {"halve", halve},
+              {"unhalve", unhalve},
               {"gelu", gelu},
               {"geluGrad", gelu_grad},
               {"add", add},

@@ -156,15 +156,24 @@ class Share {
   float* c(long row) const { return p_.c + (row_ + row) * p_.ldc + col_; }
 
   void start() {
-    const size_t bytes = static_cast<size_t>(cols_) * sizeof(float);
-    if (!accumulate_ && p_.bias)
-      for (long i = 0; i < rows_; i++) memcpy(c(i), p_.bias + col_, bytes);
-    else if (!accumulate_ && !Pieces(p_).next())
-      for (long i = 0; i < rows_; i++) memset(c(i), 0, bytes);
-    accumulate_ |= p_.bias != nullptr;
+    if (!accumulate_ && ((p_.bias && p_.plus) || !Pieces(p_).next())) {
+      for (long i = 0; i < rows_; i++) begin(c(i), p_.bias, p_.plus ? p_.plus + (row_ + i) * p_.cols : nullptr);
+      accumulate_ = true;
+    }
     for (long j = 0; j < cols_ && p_.tail.depth > 0; j += f_.nr)
       isa().kernels->f32.pack_b(p_.tail.w, p_.tail.transposed, col_ + j, 0, static_cast<int>(p_.tail.depth),
                                 tail_ + j * p_.tail.depth);
+  }
+
+  // c = bias + plus, of which each may be missing.
+  void begin(float* c, const float* bias, const float* plus) const {
+    for (long j = 0; j < cols_; j++) c[j] = (bias ? bias[col_ + j] : 0.0f) + (plus ? plus[col_ + j] : 0.0f);
+  }
+
+  // What a block's sums begin with when nothing was added into C yet, and how far apart its rows are.
+  const float* from(long row, long& ld) const {
+    ld = p_.plus ? p_.cols : 0;
+    return p_.plus ? p_.plus + (row_ + row) * p_.cols + col_ : p_.bias ? p_.bias + col_ : nullptr;
   }
 
   char* panels(int piece) const { return panels_ + static_cast<size_t>(piece) * kPanels * stride_; }
@@ -180,8 +189,11 @@ class Share {
     const char* block = a_.data + static_cast<size_t>((row_ + row) / f_.mr) * a_.stride;
     const long rows = std::min<long>(kBlocks * f_.mr, rows_ - row);
     for (int i = 0; i < count; i++, piece.next()) {
+      const bool more = accumulate_ || i > 0;
+      long ld = p_.ldc;
+      const float* start = more ? c(row) : from(row, ld);
       GemmFamily::Compute work{block + piece.a_at, a_.stride, panels(i), stride_, c(row), p_.ldc, rows, cols_,
-                               piece.padded, accumulate_ || i > 0};
+                               piece.padded, start, ld};
       if (piece.last) {
         work.tail_a = a_.tail + (row_ + row) * p_.tail.depth;
         work.tail_b = tail_;

@@ -21,8 +21,8 @@ struct Prepare {
   const void* context = nullptr;
 };
 
-// C (rows, cols) = [C +] [bias +] sum of the terms, in the order given, + tail. Every element is summed by one thread
-// in one order.
+// C (rows, cols) = [C +] [bias +] [plus +] sum of the terms, in the order given, + tail. Every element is summed by one
+// thread in one order.
 struct Product {
   static constexpr int kTermsMax = 2;
   const GemmFamily* family;
@@ -30,6 +30,7 @@ struct Product {
   int terms = 0;
   Term tail{};  // a short dense f32 term, summed in f32 by every family; depth 0: none; needs a term before it
   const float* bias = nullptr;
+  const float* plus = nullptr;  // (rows, cols), not C; none where C accumulates
   float* c = nullptr;
   long ldc = 0;
   long rows = 0;

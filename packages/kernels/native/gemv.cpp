@@ -45,8 +45,9 @@ bool few_tokens(const Linear& op) {
   return op.tokens >= 1 && op.tokens <= kTokensMax && op.weight.cols > 0 && (op.lora.rank == 0 || op.dropout <= 0.0);
 }
 
-Status linear_few_tokens(const Linear& op, const float* x, float* y) {
+Status linear_few_tokens(const Linear& op, const float* x, const float* plus, float* y) {
   product(op.weight, x, op.tokens, y);
+  if (plus) isa().kernels->add(y, plus, y, op.tokens * op.weight.rows);
   if (op.bias)
     for (long t = 0; t < op.tokens; t++)
       isa().kernels->add(y + t * op.weight.rows, op.bias, y + t * op.weight.rows, op.weight.rows);

@@ -8,6 +8,6 @@ namespace lamina {
 bool few_tokens(const Linear& op);
 
 // linear_forward for which few_tokens holds: f32 arithmetic, whatever the precision, as it waits for memory anyway.
-Status linear_few_tokens(const Linear& op, const float* x, float* y);
+Status linear_few_tokens(const Linear& op, const float* x, const float* plus, float* y);
 
 }  // namespace lamina

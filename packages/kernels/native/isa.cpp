@@ -96,7 +96,8 @@ double time_family(const GemmFamily& family) {
                                     kRows,
                                     family.nr,
                                     kDepth,
-                                    false,
+                                    nullptr,
+                                    0,
                                     nullptr,
                                     nullptr,
                                     0};

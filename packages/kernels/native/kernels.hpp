@@ -30,7 +30,7 @@ struct GemmFamily {
   // transposed: B[k][n] = W[n][k] (forward, n indexes rows of W); else B[k][n] = W[k][n]. n is a multiple of nr, k and
   // the depth of all but the last piece of 32; depth is padded to k_unit and reads zeros past W.
   void (*pack_b)(const WeightView& w, bool transposed, long n, long k, int depth, void* panel);
-  // C (rows, cols) += or = A block rows x panels + tail; blocks lie a_stride bytes apart, panels b_stride.
+  // C (rows, cols) = `from` + A block rows x panels + tail; blocks lie a_stride bytes apart, panels b_stride.
   struct Compute {
     const char* a;
     size_t a_stride;
@@ -41,7 +41,8 @@ struct GemmFamily {
     long rows;
     long cols;
     int depth;
-    bool accumulate;
+    const float* from;  // rows from_ld apart: C itself, other memory, one row for all (0), or null for zeros
+    long from_ld;
     // A short product in f32, whatever the family: blocks [k][mr] and panels [k][nr], one after another.
     const float* tail_a = nullptr;
     const float* tail_b = nullptr;
@@ -108,14 +109,23 @@ struct KernelSet {
   void (*add_dropped)(const float* x, float* y, long first, long count, const Dropout& dropout);
 
   void (*rms_norm)(const float* x, const float* weight, float eps, float* y, long rows, long d);
-  void (*rms_norm_grad)(const float* dy, const float* x, const float* weight, float eps, float* dx, long rows, long d);
+  // Gradients are added to `plus` where it is not null.
+  void (*rms_norm_grad)(const float* dy, const float* x, const float* weight, float eps, const float* plus, float* dx,
+                        long rows, long d);
   void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, float* y, long rows, long d);
-  void (*layer_norm_grad)(const float* dy, const float* x, const float* weight, float eps, float* dx, long rows,
-                          long d);
+  void (*layer_norm_grad)(const float* dy, const float* x, const float* weight, float eps, const float* plus, float* dx,
+                          long rows, long d);
   void (*rope)(const float* x, float* y, long rows, long heads, long head_dim, const int32_t* positions,
                const float* cos, const float* sin, bool inverse);
   void (*swiglu)(const float* gate, const float* up, float* y, long count);
   void (*swiglu_grad)(const float* dy, const float* gate, const float* up, float* dgate, float* dup, long count);
+  // `kept` holds gate and up rounded to bf16, up in the high half of each word.
+  void (*swiglu_keep)(const float* gate, const float* up, float* y, uint32_t* kept, long count);
+  void (*swiglu_of_kept)(const uint32_t* kept, float* y, long count);
+  void (*swiglu_grad_of_kept)(const float* dy, const uint32_t* kept, float* dgate, float* dup, long count);
+  // x rounded to bf16, two to a word: word 16 g + j holds elements 32 g + j and, in the high half, 32 g + 16 + j.
+  void (*halve)(const float* x, uint32_t* halves, long count);
+  void (*unhalve)(const uint32_t* halves, float* x, long count);
   void (*gelu)(const float* x, float* y, long count, bool tanh);
   void (*gelu_grad)(const float* dy, const float* x, float* dx, long count, bool tanh);
   void (*add)(const float* a, const float* b, float* y, long count);

@@ -81,14 +81,15 @@ void turn(const float* b, long rows, long rank, float* out) {
 
 }  // namespace
 
-Status linear_forward(const Linear& op, const float* x, float* y) {
-  if (few_tokens(op)) return linear_few_tokens(op, x, y);
+Status linear_forward(const Linear& op, const float* x, const float* plus, float* y) {
+  if (few_tokens(op)) return linear_few_tokens(op, x, plus, y);
   const long in = op.weight.cols, out = op.weight.rows, rank = op.lora.rank, global_rank = op.global.rank;
   Product p(family(op.precision));
   p.c = y;
   p.ldc = p.cols = out;
   p.rows = op.tokens;
   p.bias = op.bias;
+  p.plus = plus;
   p.add({x, in, in, op.weight, true});
   Term term;
   if (global_rank > 0) {
@@ -191,11 +192,12 @@ class Branch {
   float *turned_ = nullptr, *back_ = nullptr, *hidden_ = nullptr, *sums_ = nullptr;
 };
 
-// dx = dy W + (dy B_G) A_G + mask (back A); runs the branch on the way.
-Status input_gradient(const Linear& op, const float* dy, const Branch& branch, float* dx) {
+// dx = plus + dy W + (dy B_G) A_G + mask (back A); runs the branch on the way.
+Status input_gradient(const Linear& op, const float* dy, const Branch& branch, const float* plus, float* dx) {
   const long in = op.weight.cols, out = op.weight.rows, rank = op.lora.rank, global_rank = op.global.rank;
   Product p(family(op.precision));
   p.c = dx;
+  p.plus = plus;
   p.ldc = p.cols = in;
   p.rows = op.tokens;
   p.add({dy, out, out, op.weight, false});
@@ -232,11 +234,12 @@ Status input_gradient(const Linear& op, const float* dy, const Branch& branch, f
 
 }  // namespace
 
-Status linear_backward(const Linear& op, const float* dy, const float* x, float* dx, float* da, float* db) {
+Status linear_backward(const Linear& op, const float* dy, const float* x, const float* plus, float* dx, float* da,
+                       float* db) {
   Branch branch(op, dy, x, da != nullptr);
   if (op.lora.rank > 0 && !branch.start()) return Status::out_of_memory;
   if (dx && op.weight.cols > 0) {
-    const Status status = input_gradient(op, dy, branch, dx);
+    const Status status = input_gradient(op, dy, branch, plus, dx);
     if (status != Status::ok) return status;
   } else if (op.lora.rank > 0) {
     branch.all();

@@ -27,8 +27,10 @@ struct Linear {
   long tokens = 0;
 };
 
-Status linear_forward(const Linear& op, const float* x, float* y);
-// dx may be null; da and db are both null or both not.
-Status linear_backward(const Linear& op, const float* dy, const float* x, float* dx, float* da, float* db);
+// y = plus + what the map gives; plus (tokens, rows of W) may be null.
+Status linear_forward(const Linear& op, const float* x, const float* plus, float* y);
+// dx = plus + the gradient; dx and plus may be null; da and db are both null or both not.
+Status linear_backward(const Linear& op, const float* dy, const float* x, const float* plus, float* dx, float* da,
+                       float* db);
 
 }  // namespace lamina

@@ -12,9 +12,10 @@
 namespace lamina {
 namespace {
 
-// exp(logit - largest) of one chunk of tokens is kept for the gradient, at most 64 MiB of it; where the product rounds
-// its inputs anyway, as bf16. W is dequantized once per chunk and direction, so a chunk must be long enough to hide it.
-constexpr size_t kKept = 64 << 20;
+// exp(logit - largest) of one chunk of tokens is kept for the gradient; where the product rounds its inputs anyway, as
+// bf16. W is dequantized once per chunk and direction, so a chunk must be long enough to hide it; what is kept grows
+// with the batch, as the activations do.
+constexpr size_t kKeptMin = 28 << 20, kKeptPerToken = 28 << 10;
 constexpr long kChunkMin = 32, kChunkMax = 1024;
 // Columns of one slab of logits, which is used again for the next.
 constexpr long kSlab = 2048;
@@ -131,8 +132,10 @@ Status lm_head(const WeightView& w, const float* x, const int32_t* targets, long
   const GemmFamily& chosen = family(precision);
   const bool halves = &chosen != &isa().kernels->f32;
   const size_t bytes = halves ? 2 : 4;
-  const long fit = static_cast<long>(kKept / (static_cast<size_t>(w.rows) * bytes));
-  const long chunk = std::min(tokens, std::clamp(fit / 32 * 32, kChunkMin, kChunkMax));
+  const size_t most = std::max(kKeptMin, kKeptPerToken * static_cast<size_t>(tokens));
+  const long fit = std::clamp(static_cast<long>(most / (static_cast<size_t>(w.rows) * bytes)), kChunkMin, kChunkMax);
+  const long chunks = (tokens + fit - 1) / fit;  // of equal length
+  const long chunk = (tokens + chunks - 1) / chunks;
   const size_t rows = static_cast<size_t>(chunk), slabs = static_cast<size_t>((w.rows + kSlab - 1) / kSlab);
   float* slab = scratch_floats(Scratch::logits, rows * (kSlab + kGap));
   char* kept = dx ? static_cast<char*>(scratch(Scratch::softmax, rows * static_cast<size_t>(w.rows) * bytes)) : nullptr;

@@ -108,8 +108,8 @@ void check_linear(const char* name, Format format, long tokens, long in, long ou
   op.tokens = tokens;
   std::vector<float> y(static_cast<size_t>(tokens * out)), dx(static_cast<size_t>(tokens * in));
   set_isa(name);
-  expect(linear_forward(op, x.data(), y.data()) == Status::ok, name, "linear_forward");
-  expect(linear_backward(op, dy.data(), x.data(), dx.data(), nullptr, nullptr) == Status::ok, name, "linear_backward");
+  expect(linear_forward(op, x.data(), nullptr, y.data()) == Status::ok, name, "linear_forward");
+  expect(linear_backward(op, dy.data(), x.data(), nullptr, dx.data(), nullptr, nullptr) == Status::ok, name, "linear_backward");
   bool forward = true, backward = true;
   for (long t = 0; t < tokens; t++) {
     for (long m = 0; m < out; m++) {
@@ -145,15 +145,20 @@ struct Everything {
     const std::vector<float> x = floats(rows * d), g = floats(rows * d), weight = floats(d);
     std::vector<float> y(x.size()), z(x.size());
     k.rms_norm(x.data(), weight.data(), 1e-5f, y.data(), rows, d), keep(y);
-    k.rms_norm_grad(g.data(), x.data(), weight.data(), 1e-5f, y.data(), rows, d), keep(y);
-    k.layer_norm(x.data(), weight.data(), g.data(), 1e-5f, y.data(), rows, d), keep(y);
-    k.layer_norm_grad(g.data(), x.data(), weight.data(), 1e-5f, y.data(), rows, d), keep(y);
+    k.rms_norm_grad(g.data(), x.data(), weight.data(), 1e-5f, x.data(), y.data(), rows, d), keep(y);
+    k.layer_norm(x.data(), weight.data(), g.data(), 1e-5f, x.data(), y.data(), rows, d), keep(y);
+    k.layer_norm_grad(g.data(), x.data(), weight.data(), 1e-5f, x.data(), y.data(), rows, d), keep(y);
     for (const bool tanh : {false, true}) {
       k.gelu(x.data(), y.data(), rows * d, tanh), keep(y);
       k.gelu_grad(g.data(), x.data(), y.data(), rows * d, tanh), keep(y);
     }
     k.swiglu(x.data(), g.data(), y.data(), rows * d), keep(y);
     k.swiglu_grad(x.data(), g.data(), weight.size() ? x.data() : nullptr, y.data(), z.data(), rows * d), keep(y), keep(z);
+    std::vector<uint32_t> kept(x.size());
+    k.halve(x.data(), kept.data(), rows * d), k.unhalve(kept.data(), y.data(), rows * d), keep(y);
+    k.swiglu_keep(x.data(), g.data(), y.data(), kept.data(), rows * d), keep(y);
+    k.swiglu_of_kept(kept.data(), y.data(), rows * d), keep(y);
+    k.swiglu_grad_of_kept(g.data(), kept.data(), y.data(), z.data(), rows * d), keep(y), keep(z);
     attend(rows * 5);
     std::vector<float> p = x, m(x.size()), v(x.size());
     k.adamw(p.data(), g.data(), m.data(), v.data(), rows * d, {0.999f, 0.9f, 0.999f, 0.1f, 1.1f, 1e-8f, 0.5f});
@@ -185,8 +190,8 @@ struct Everything {
     op.scale = 1.5f;
     op.dropout = 0.25;
     op.tokens = tokens;
-    linear_forward(op, x.data(), y.data());
-    linear_backward(op, dy.data(), x.data(), dx.data(), da.data(), db.data());
+    linear_forward(op, x.data(), nullptr, y.data());
+    linear_backward(op, dy.data(), x.data(), nullptr, dx.data(), da.data(), db.data());
     keep(y), keep(dx), keep(da), keep(db);
   }
 

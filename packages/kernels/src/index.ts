@@ -60,6 +60,8 @@ export type {
   CachedAttentionAttrs,
   EmbeddingAttrs,
   GeluAttrs,
+  KeepAttrs,
+  KeptAttrs,
   LayerNormAttrs,
   LinearAttrs,
   LinearGradAttrs,
@@ -68,4 +70,6 @@ export type {
   RmsNormAttrs,
   RopeAttrs,
   SwigluAttrs,
+  SwigluKeepAttrs,
+  SwigluKept,
 } from "./ops/kernel-args.js"

@@ -44,7 +44,7 @@ inline void unpack_queries(const float* in, const vf (&factor)[2], long count, l
 // c (rows, NR) = or += sum_k a[k * lda + i] b[k][NR]
 inline void lanes_product(long rows, long depth, const float* a, long lda, const float* b, float* c, bool accumulate) {
   for (long i = 0; i < rows; i += MR)
-    kTiles[min_of(MR, rows - i)](depth, a + i, lda, b, NR, c + i * NR, NR, accumulate);
+    kTiles[min_of(MR, rows - i)](depth, a + i, lda, b, NR, c + i * NR, NR, accumulate ? c + i * NR : nullptr, NR);
 }
 
 // The first key that a block of queries from `first` on reads.
@@ -129,8 +129,10 @@ inline void keys_product(long keys, long queries, const float* a, long lda, cons
                          long head_dim) {
   for (long i = 0; i < keys; i += MR) {
     const int rows = static_cast<int>(min_of(MR, keys - i));
-    for (long d = 0; d < head_dim; d += NR)
-      tile_any(rows, head_dim - d, queries, a + i, lda, b + d, ldb, c + i * head_dim + d, head_dim, true);
+    for (long d = 0; d < head_dim; d += NR) {
+      float* sums = c + i * head_dim + d;
+      tile_any(rows, head_dim - d, queries, a + i, lda, b + d, ldb, sums, head_dim, sums, head_dim);
+    }
   }
 }
 

@@ -43,14 +43,15 @@ struct alignas(64) TileConfig {
 
 constexpr TileConfig kTileConfig;
 
-inline void block_32x32(int steps, const char* a, const char* b, float* c, long ldc, bool accumulate) {
-  const long c_bytes = ldc * 4;
+inline void block_32x32(int steps, const char* a, const char* b, float* c, long ldc, const float* from,
+                        long from_ld) {
+  const long c_bytes = ldc * 4, from_bytes = from_ld * 4;
   float* low = c + 16 * ldc;
-  if (accumulate) {
-    _tile_loadd(0, c, c_bytes);
-    _tile_loadd(1, c + 16, c_bytes);
-    _tile_loadd(2, low, c_bytes);
-    _tile_loadd(3, low + 16, c_bytes);
+  if (from) {
+    _tile_loadd(0, from, from_bytes);
+    _tile_loadd(1, from + 16, from_bytes);
+    _tile_loadd(2, from + 16 * from_ld, from_bytes);
+    _tile_loadd(3, from + 16 * from_ld + 16, from_bytes);
   } else {
     _tile_zero(0);
     _tile_zero(1);
@@ -97,15 +98,16 @@ void compute(const GemmFamily::Compute& g) {
       const long cols = min_of(NR, g.cols - col);
       float* c = g.c + row * g.ldc + col;
       const float *tail_a = g.tail_a + row * g.tail_depth, *tail_b = g.tail_b + col * g.tail_depth;
+      const float* from = g.from ? g.from + row * g.from_ld + col : nullptr;
       if (rows == MR && cols == NR) {
-        block_32x32(steps, a, b, c, g.ldc, g.accumulate);
+        block_32x32(steps, a, b, c, g.ldc, from, g.from_ld);
         add_tail_rows(tail_a, tail_b, g.tail_depth, c, g.ldc);
         continue;
       }
       alignas(64) float part[MR * NR];
-      if (g.accumulate)
-        for (long i = 0; i < rows; i++) memcpy(part + i * NR, c + i * g.ldc, static_cast<size_t>(cols) * sizeof(float));
-      block_32x32(steps, a, b, part, NR, g.accumulate);
+      if (from)
+        for (long i = 0; i < rows; i++) memcpy(part + i * NR, from + i * g.from_ld, static_cast<size_t>(cols) * sizeof(float));
+      block_32x32(steps, a, b, part, NR, from ? part : nullptr, NR);
       add_tail_rows(tail_a, tail_b, g.tail_depth, part, NR);
       for (long i = 0; i < rows; i++) memcpy(c + i * g.ldc, part + i * NR, static_cast<size_t>(cols) * sizeof(float));
     }

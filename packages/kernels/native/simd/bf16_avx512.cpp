@@ -50,9 +50,10 @@ struct TileArgs {
   const float* tail_b;
   float* c;
   long ldc;
+  const float* from;  // null: zeros
+  long from_ld;
   int depth;
   int tail_depth;
-  bool accumulate;
 };
 
 template <int R>
@@ -60,8 +61,8 @@ void tile(const TileArgs& t) {
   __m512 left[R], right[R];
 #pragma GCC unroll 16
   for (int i = 0; i < R; i++) {
-    left[i] = t.accumulate ? _mm512_loadu_ps(t.c + i * t.ldc) : _mm512_setzero_ps();
-    right[i] = t.accumulate ? _mm512_loadu_ps(t.c + i * t.ldc + L) : _mm512_setzero_ps();
+    left[i] = t.from ? _mm512_loadu_ps(t.from + i * t.from_ld) : _mm512_setzero_ps();
+    right[i] = t.from ? _mm512_loadu_ps(t.from + i * t.from_ld + L) : _mm512_setzero_ps();
   }
   const float* a = reinterpret_cast<const float*>(t.a);
   const float* b = reinterpret_cast<const float*>(t.b);

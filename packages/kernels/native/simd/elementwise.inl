@@ -23,8 +23,12 @@ void rms_norm(const float* x, const float* weight, float eps, float* y, long row
   }
 }
 
-// dx = f w dy - x f^3 mean(dy w x), f = 1 / sqrt(mean(x^2) + eps).
-void rms_norm_grad(const float* dy, const float* x, const float* weight, float eps, float* dx, long rows, long d) {
+// `count` of plus where there is any; rows of it follow dx.
+inline vf load_plus(const float* plus, long at, long count) { return plus ? load_part(plus + at, count) : vf{}; }
+
+// dx = plus + f w dy - x f^3 mean(dy w x), f = 1 / sqrt(mean(x^2) + eps).
+void rms_norm_grad(const float* dy, const float* x, const float* weight, float eps, const float* plus, float* dx,
+                   long rows, long d) {
   for (long t = 0; t < rows; t++, dy += d, x += d, dx += d) {
     const float factor = 1.0f / __builtin_sqrtf(sum_of_squares(x, d) / static_cast<float>(d) + eps);
     vf dot{};
@@ -33,7 +37,8 @@ void rms_norm_grad(const float* dy, const float* x, const float* weight, float e
     const float pull = sum_of(dot) / static_cast<float>(d) * factor * factor * factor;
     for (long i = 0; i < d; i += L)
       store_part(dx + i,
-                 load_part(dy + i, d - i) * load_part(weight + i, d - i) * factor - load_part(x + i, d - i) * pull,
+                 load_plus(plus, t * d + i, d - i) +
+                     (load_part(dy + i, d - i) * load_part(weight + i, d - i) * factor - load_part(x + i, d - i) * pull),
                  d - i);
   }
 }
@@ -66,8 +71,9 @@ void layer_norm(const float* x, const float* weight, const float* bias, float ep
   }
 }
 
-// dx = inverse (g - mean(g) - n mean(g n)), g = dy w, n = (x - mean) inverse.
-void layer_norm_grad(const float* dy, const float* x, const float* weight, float eps, float* dx, long rows, long d) {
+// dx = plus + inverse (g - mean(g) - n mean(g n)), g = dy w, n = (x - mean) inverse.
+void layer_norm_grad(const float* dy, const float* x, const float* weight, float eps, const float* plus, float* dx,
+                     long rows, long d) {
   for (long t = 0; t < rows; t++, dy += d, x += d, dx += d) {
     const RowMoments m = moments(x, d, eps);
     vf sum{}, dot{};
@@ -82,7 +88,7 @@ void layer_norm_grad(const float* dy, const float* x, const float* weight, float
       const long left = d - i;
       const vf g = load_part(dy + i, left) * load_part(weight + i, left);
       const vf n = (load_part(x + i, left) - m.mean) * m.inverse;
-      store_part(dx + i, (g - shift - n * pull) * m.inverse, left);
+      store_part(dx + i, load_plus(plus, t * d + i, left) + (g - shift - n * pull) * m.inverse, left);
     }
   }
 }
@@ -115,13 +121,82 @@ void swiglu(const float* gate, const float* up, float* y, long count) {
 }
 
 // d silu(g) / dg = s (1 + g (1 - s)), s = sigmoid(g).
+inline void store_swiglu_grad(vf d, vf g, vf u, float* dgate, float* dup, long count) {
+  const vf s = sigmoid(g);
+  store_part(dgate, d * u * (s * (1.0f + g * (1.0f - s))), count);
+  store_part(dup, d * (g * s), count);
+}
+
 void swiglu_grad(const float* dy, const float* gate, const float* up, float* dgate, float* dup, long count) {
   for (long i = 0; i < count; i += L) {
     const long left = count - i;
-    const vf g = load_part(gate + i, left), d = load_part(dy + i, left), u = load_part(up + i, left);
-    const vf s = sigmoid(g);
-    store_part(dgate + i, d * u * (s * (1.0f + g * (1.0f - s))), left);
-    store_part(dup + i, d * (g * s), left);
+    store_swiglu_grad(load_part(dy + i, left), load_part(gate + i, left), load_part(up + i, left), dgate + i, dup + i,
+                      left);
+  }
+}
+
+// The bits of a float rounded to bf16, in the high half; the low half holds rubbish.
+inline vu high_half(vf v) {
+  const vu bits = reinterpret_cast<vu>(v);
+  return bits + 0x7fffu + ((bits >> 16) & 1u);
+}
+
+// Two floats rounded to bf16 in a word. Words pass through vectors of floats, which keep any bits.
+struct Pair {
+  vf low, high;
+};
+
+inline Pair load_pair(const uint32_t* words, long count) {
+  const vu word = reinterpret_cast<vu>(load_part(reinterpret_cast<const float*>(words), count));
+  return {reinterpret_cast<vf>(word << 16), reinterpret_cast<vf>(word & 0xffff0000u)};
+}
+inline void store_pair(uint32_t* words, vf low, vf high, long count) {
+  const vu word = (high_half(low) >> 16) | (high_half(high) & 0xffff0000u);
+  store_part(reinterpret_cast<float*>(words), reinterpret_cast<vf>(word), count);
+}
+
+constexpr long kHalfGroup = 16;
+
+void halve(const float* x, uint32_t* halves, long count) {
+  for (long i = 0; i < count; i += 2 * kHalfGroup, halves += kHalfGroup)
+    for (long j = 0; j < kHalfGroup; j += L) {
+      const long low = count - i - j, high = low - kHalfGroup;
+      store_pair(halves + j, low > 0 ? load_part(x + i + j, low) : vf{},
+                 high > 0 ? load_part(x + i + kHalfGroup + j, high) : vf{}, L);
+    }
+}
+
+void unhalve(const uint32_t* halves, float* x, long count) {
+  for (long i = 0; i < count; i += 2 * kHalfGroup, halves += kHalfGroup)
+    for (long j = 0; j < kHalfGroup; j += L) {
+      const Pair pair = load_pair(halves + j, L);
+      const long low = count - i - j, high = low - kHalfGroup;
+      if (low > 0) store_part(x + i + j, pair.low, low);
+      if (high > 0) store_part(x + i + kHalfGroup + j, pair.high, high);
+    }
+}
+
+void swiglu_keep(const float* gate, const float* up, float* y, uint32_t* kept, long count) {
+  for (long i = 0; i < count; i += L) {
+    const long left = count - i;
+    const vf g = load_part(gate + i, left), u = load_part(up + i, left);
+    store_part(y + i, g * sigmoid(g) * u, left);
+    store_pair(kept + i, g, u, left);
+  }
+}
+
+void swiglu_of_kept(const uint32_t* kept, float* y, long count) {
+  for (long i = 0; i < count; i += L) {
+    const Pair pair = load_pair(kept + i, count - i);
+    store_part(y + i, pair.low * sigmoid(pair.low) * pair.high, count - i);
+  }
+}
+
+void swiglu_grad_of_kept(const float* dy, const uint32_t* kept, float* dgate, float* dup, long count) {
+  for (long i = 0; i < count; i += L) {
+    const long left = count - i;
+    const Pair pair = load_pair(kept + i, left);
+    store_swiglu_grad(load_part(dy + i, left), pair.low, pair.high, dgate + i, dup + i, left);
   }
 }
 
@@ -192,8 +267,7 @@ void adamw(float* param, const float* grad, float* m, float* v, long count, cons
 
 inline void store_bf16(uint16_t* p, vf v, long count) {
   typedef uint16_t half_vector __attribute__((vector_size(2 * LAMINA_LANES)));
-  const vu bits = reinterpret_cast<vu>(v);
-  const half_vector h = __builtin_convertvector((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16, half_vector);
+  const half_vector h = __builtin_convertvector(high_half(v) >> 16, half_vector);
   memcpy(p, &h, sizeof(uint16_t) * static_cast<size_t>(min_of(L, count)));
 }
 

@@ -1,15 +1,16 @@
 // f32 products: C (rows, cols) = sum_k a[k][row] b[k][col] in register tiles of MR x 2 vectors, a and b streamed along
 // k.
 
-// a[k * lda + i], i < R; b[k * ldb + j], j < NR; c (R, NR) row-major. The order of additions per element is k = 0, 1,
+// a[k * lda + i], i < R; b[k * ldb + j], j < NR; c (R, NR) row-major, which begins as `from`, or zeros. The order of additions per element is k = 0, 1,
 // ...
 template <int R>
-inline void tile(long depth, const float* a, long lda, const float* b, long ldb, float* c, long ldc, bool accumulate) {
+inline void tile(long depth, const float* a, long lda, const float* b, long ldb, float* c, long ldc, const float* from,
+                 long from_ld) {
   vf left[R], right[R];
 #pragma GCC unroll 16
   for (int i = 0; i < R; i++) {
-    left[i] = accumulate ? load(c + i * ldc) : vf{};
-    right[i] = accumulate ? load(c + i * ldc + L) : vf{};
+    left[i] = from ? load(from + i * from_ld) : vf{};
+    right[i] = from ? load(from + i * from_ld + L) : vf{};
   }
   for (long k = 0; k < depth; k++, a += lda, b += ldb) {
     const vf b0 = load(b), b1 = load(b + L);
@@ -26,7 +27,7 @@ inline void tile(long depth, const float* a, long lda, const float* b, long ldb,
   }
 }
 
-typedef void (*TileFn)(long, const float*, long, const float*, long, float*, long, bool);
+typedef void (*TileFn)(long, const float*, long, const float*, long, float*, long, const float*, long);
 
 #if defined(LAMINA_NEON)
 constexpr int MR = 12;  // 24 sums, 2 of b and the rest for a, of 32 registers
@@ -49,15 +50,15 @@ constexpr TileFn kTiles[MR + 1] = {nullptr, tile<1>, tile<2>, tile<3>, tile<4>};
 // Any R <= MR rows and any number of columns <= NR; narrow tiles go through a full one beside C. b must be readable for
 // NR columns.
 inline void tile_any(int rows, long cols, long depth, const float* a, long lda, const float* b, long ldb, float* c,
-                     long ldc, bool accumulate) {
+                     long ldc, const float* from, long from_ld) {
   if (cols >= NR) {
-    kTiles[rows](depth, a, lda, b, ldb, c, ldc, accumulate);
+    kTiles[rows](depth, a, lda, b, ldb, c, ldc, from, from_ld);
     return;
   }
   alignas(64) float part[MR * NR];
   for (int i = 0; i < rows; i++)
-    for (long j = 0; j < NR; j++) part[i * NR + j] = accumulate && j < cols ? c[i * ldc + j] : 0.0f;
-  kTiles[rows](depth, a, lda, b, ldb, part, NR, accumulate);
+    for (long j = 0; j < NR; j++) part[i * NR + j] = from && j < cols ? from[i * from_ld + j] : 0.0f;
+  kTiles[rows](depth, a, lda, b, ldb, part, NR, part, NR);
   for (int i = 0; i < rows; i++) memcpy(c + i * ldc, part + i * NR, static_cast<size_t>(cols) * sizeof(float));
 }
 
@@ -117,10 +118,10 @@ void compute_f32(const GemmFamily::Compute& g) {
       float* c = g.c + row * g.ldc + col;
       tile_any(rows, g.cols - col, g.depth, a, MR,
                reinterpret_cast<const float*>(g.b + static_cast<size_t>(col / NR) * g.b_stride), NR, c, g.ldc,
-               g.accumulate);
+               g.from ? g.from + row * g.from_ld + col : nullptr, g.from_ld);
       if (g.tail_depth > 0)
         tile_any(rows, g.cols - col, g.tail_depth, g.tail_a + row * g.tail_depth, MR, g.tail_b + col * g.tail_depth,
-                 NR, c, g.ldc, true);
+                 NR, c, g.ldc, c, g.ldc);
     }
   }
 }

@@ -18,7 +18,7 @@ namespace {
 #include "tail.inl"
 
 constexpr int MR = 14;
-constexpr int kDepthMax = 384;
+constexpr int kDepthMax = 576;
 constexpr float kLevels = 127.0f;
 // Rows below this are zeros: 127 / x must stay finite.
 constexpr float kTiny = 1e-30f;
@@ -190,9 +190,10 @@ struct TileArgs {
   const float* tail_b;
   float* c;
   long ldc;
+  const float* from;  // null: zeros
+  long from_ld;
   int depth;
   int tail_depth;
-  bool accumulate;
 };
 
 template <int R>
@@ -223,11 +224,11 @@ void tile(const TileArgs& t) {
     l[i] = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(left[i]), s0), scale);
     r[i] = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(right[i]), s1), scale);
   }
-  if (t.accumulate) {
+  if (t.from) {
 #pragma GCC unroll 16
     for (int i = 0; i < R; i++) {
-      l[i] = _mm512_add_ps(l[i], _mm512_loadu_ps(t.c + i * t.ldc));
-      r[i] = _mm512_add_ps(r[i], _mm512_loadu_ps(t.c + i * t.ldc + L));
+      l[i] = _mm512_add_ps(l[i], _mm512_loadu_ps(t.from + i * t.from_ld));
+      r[i] = _mm512_add_ps(r[i], _mm512_loadu_ps(t.from + i * t.from_ld + L));
     }
   }
   add_tail<R, MR>(l, r, t.tail_a, t.tail_b, t.tail_depth);

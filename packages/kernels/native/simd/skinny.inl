@@ -11,7 +11,10 @@ inline void dot_tile(const float* x, long ldx, const float* a, long lda, long de
   const auto step = [&](long k, auto&& read) {
     vf xs[TR];
 #pragma GCC unroll 4
-    for (int t = 0; t < TR; t++) xs[t] = read(x + t * ldx + k);
+    for (int t = 0; t < TR; t++) {
+      xs[t] = read(x + t * ldx + k);
+      __builtin_prefetch(x + (t + TR) * ldx + k);  // the next rows come from far
+    }
 #pragma GCC unroll 4
     for (int r = 0; r < RR; r++) {
       const vf as = read(a + r * lda + k);
@@ -53,7 +56,8 @@ void token_sum(const float* a, long lda, long rows, const float* b, long ldb, lo
   for (long i = 0; i < rows; i += step) {
     const int height = static_cast<int>(min_of(step, rows - i));
     for (long j = 0; j < whole; j += NR)
-      kTiles[height](tokens, a + i, lda, b + j, ldb, c + i * cols + j, cols, accumulate);
+      kTiles[height](tokens, a + i, lda, b + j, ldb, c + i * cols + j, cols, accumulate ? c + i * cols + j : nullptr,
+                     cols);
     for (int r = 0; r < height; r++)
       for (long j = whole; j < cols; j++) {
         float sum = accumulate ? c[(i + r) * cols + j] : 0.0f;

@@ -41,15 +41,17 @@ export type AttentionArguments = readonly [number, number, number, number, numbe
  * every array before they touch it; outputs come last and are overwritten as a whole.
  */
 export interface Addon {
-  linear(...args: [...LinearArguments, x: Array32, y: Array32]): number
-  linearGrad(...args: [...LinearArguments, dy: Array32, x: Array32, dx: Optional, da: Optional, db: Optional]): number
+  linear(...args: [...LinearArguments, x: Array32, plus: Optional, y: Array32]): number
+  linearGrad(
+    ...args: [...LinearArguments, dy: Array32, x: Array32, plus: Optional, dx: Optional, da: Optional, db: Optional]
+  ): number
   rmsNorm(rows: number, d: number, x: Array32, weight: Array32, ...rest: [eps: number, y: Array32]): number
   rmsNormGrad(
     rows: number,
     d: number,
     dy: Array32,
     x: Array32,
-    ...rest: [weight: Array32, eps: number, dx: Array32]
+    ...rest: [weight: Array32, eps: number, plus: Optional, dx: Array32]
   ): number
   /** rows, heads, headDim, rows of the table, x, positions, cos, sin, inverse, y. */
   rope(...args: [number, number, number, number, Array32, Int32Array, Array32, Array32, boolean, Array32]): number
@@ -72,12 +74,19 @@ export interface Addon {
   ): number
   /** rows, d, x, weight, bias, eps, y. */
   layerNorm(...args: [number, number, Array32, Array32, Array32, number, Array32]): number
-  /** rows, d, dy, x, weight, eps, dx. */
-  layerNormGrad(...args: [number, number, Array32, Array32, Array32, number, Array32]): number
+  /** rows, d, dy, x, weight, eps, plus, dx. */
+  layerNormGrad(...args: [number, number, Array32, Array32, Array32, number, Optional, Array32]): number
   gelu(x: Array32, tanh: boolean, y: Array32): number
   geluGrad(dy: Array32, x: Array32, tanh: boolean, dx: Array32): number
   swiglu(gate: Array32, up: Array32, y: Array32): number
   swigluGrad(dy: Array32, gate: Array32, up: Array32, dgate: Array32, dup: Array32): number
+  /** `kept` gets gate and up rounded to bf16 in one word, as no number anyone can read. */
+  swigluKeep(gate: Array32, up: Array32, y: Array32, kept: Array32): number
+  swigluOfKept(kept: Array32, y: Array32): number
+  /** `halves` has 16 words for every 32 floats begun; bf16. */
+  halve(x: Array32, halves: Array32): number
+  unhalve(x: Array32, halves: Array32): number
+  swigluGradOfKept(dy: Array32, kept: Array32, dgate: Array32, dup: Array32): number
   add(a: Array32, b: Array32, y: Array32): number
   embedding(...args: [...WeightArguments, ids: Int32Array, y: Array32]): number
   lmHead(

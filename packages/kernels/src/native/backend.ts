@@ -73,6 +73,12 @@ export class NativeBackend extends MathBackendCPU {
     return info
   }
 
+  /** Another reference to the data of `tensor`. */
+  same({ dataId, shape, dtype }: tf.TensorInfo): tf.TensorInfo {
+    this.incRef(dataId)
+    return { dataId, shape, dtype }
+  }
+
   /** Bytes waiting to be used again. */
   get idleBytes(): number {
     return this.#pool.idleBytes

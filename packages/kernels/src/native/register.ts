@@ -8,13 +8,20 @@ import { cachedAttentionNative, causalAttentionGradNative, causalAttentionNative
 import { embeddingNative } from "./kernels/embedding.js"
 import { geluGradNative, geluNative } from "./kernels/gelu.js"
 import { identityNative, reshapeNative } from "./kernels/identity.js"
+import { keepNative, keptNative } from "./kernels/keep.js"
 import type { NativeKernel } from "./kernels/kernel.js"
 import { layerNormGradNative, layerNormNative } from "./kernels/layer-norm.js"
 import { lmHeadCrossEntropyNative } from "./kernels/lm-head-cross-entropy.js"
 import { quantLoraLinearGradNative, quantLoraLinearNative } from "./kernels/quant-lora-linear.js"
 import { rmsNormGradNative, rmsNormNative } from "./kernels/rms-norm.js"
 import { ropeNative } from "./kernels/rope.js"
-import { swigluGradNative, swigluNative } from "./kernels/swiglu.js"
+import {
+  swigluGradNative,
+  swigluGradOfKeptNative,
+  swigluKeepNative,
+  swigluNative,
+  swigluOfKeptNative,
+} from "./kernels/swiglu.js"
 
 const KERNELS: Record<string, NativeKernel> = {
   QuantLoraLinear: quantLoraLinearNative,
@@ -29,6 +36,11 @@ const KERNELS: Record<string, NativeKernel> = {
   CachedAttention: cachedAttentionNative,
   Swiglu: swigluNative,
   SwigluGrad: swigluGradNative,
+  SwigluKeep: swigluKeepNative,
+  SwigluOfKept: swigluOfKeptNative,
+  SwigluGradOfKept: swigluGradOfKeptNative,
+  Keep: keepNative,
+  Kept: keptNative,
   Gelu: geluNative,
   GeluGrad: geluGradNative,
   Embedding: embeddingNative,

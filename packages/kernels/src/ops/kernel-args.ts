@@ -10,7 +10,7 @@ import type { FrozenFactors, FrozenWeight } from "../frozen.js"
 /**
  * Arithmetic of the frozen products (base and global adapter): f32 throughout; bf16 inputs with f32 sums; or int8: both
  * inputs rounded to 255 levels, the left one with a scale per row, the right one with a scale per column, each anew for
- * every piece of at most 384 of the summed index, exact sums in a piece, f32 over pieces (W8A8 with dynamic scales:
+ * every piece of at most 576 of the summed index, exact sums in a piece, f32 over pieces (W8A8 with dynamic scales:
  * arXiv:2208.07339; also for dx: arXiv:2304.13013). A rounded value is off by at most max|row| / 254. Attention
  * multiplies in bf16 for both; everything else is always f32. Where a processor lacks the unit for one, the next more
  * exact one computes it (`describeKernels`); the reference kernels are exact in all three.
@@ -18,9 +18,10 @@ import type { FrozenFactors, FrozenWeight } from "../frozen.js"
 export type Precision = "f32" | "bf16" | "int8"
 
 /**
- * `QuantLoraLinear`: inputs x (T,N), a? (R,N), b? (M,R) -> y (T,M) = x·Wᵀ + bias + (x·A_Gᵀ)·B_Gᵀ +
- * scale·(drop(x)·Aᵀ)·Bᵀ. `QuantLoraLinearGrad`: inputs dy (T,M), x, a?, b? -> [dx (T,N), da, db]; dx is left out when
- * `needsDx` is false, da and db when there is no adapter (the array then holds only what is left, in this order).
+ * `QuantLoraLinear`: inputs x (T,N), a? (R,N), b? (M,R), plus? (T,M) -> y (T,M) = [plus +] x·Wᵀ + bias +
+ * (x·A_Gᵀ)·B_Gᵀ + scale·(drop(x)·Aᵀ)·Bᵀ. `QuantLoraLinearGrad`: inputs dy (T,M), x, a?, b?, plus? (T,N) -> [dx (T,N),
+ * da, db], dx with `plus` added; dx is left out when `needsDx` is false, da and db when there is no adapter (the array
+ * then holds only what is left, in this order).
  * Hu et al. 2021 (arXiv:2106.09685), equation 3; the frozen term is Lamina's global adapter.
  */
 export interface LinearAttrs {
@@ -43,8 +44,8 @@ export interface LinearGradAttrs extends LinearAttrs {
 }
 
 /**
- * `RmsNorm`: x (T,D) -> x / sqrt(mean(x²) + eps) * weight. `RmsNormGrad`: dy, x -> dx. Zhang & Sennrich 2019
- * (arXiv:1910.07467), eq. 4.
+ * `RmsNorm`: x (T,D) -> x / sqrt(mean(x²) + eps) * weight. `RmsNormGrad`: dy, x, plus? -> [plus +] dx. Zhang &
+ * Sennrich 2019 (arXiv:1910.07467), eq. 4.
  */
 export interface RmsNormAttrs {
   readonly weight: Float32Array
@@ -105,8 +106,33 @@ export interface CachedAttentionAttrs extends Omit<AttentionAttrs, "offsets" | "
 export type SwigluAttrs = Record<string, never>
 
 /**
- * `LayerNorm`: x (T,D) -> (x - mean) / sqrt(variance + eps) * weight + bias. `LayerNormGrad`: dy, x -> dx. Ba et al.
- * 2016 (arXiv:1607.06450), equation 4.
+ * For activations that wait for the gradient. `Keep`: x -> x in a form that only the backend knows: itself, or where
+ * `precision` rounds the inputs of products anyway, rounded to bf16 in half the memory. `Kept`: that -> x (`shape`).
+ */
+export interface KeepAttrs {
+  readonly precision: Precision
+}
+export interface KeptAttrs extends KeepAttrs {
+  readonly shape: readonly [number, number]
+}
+
+/**
+ * SwiGLU for a block that computes its gradient itself. `SwigluKeep`: gate, up (T,F) -> [silu(gate) * up, ...kept], one
+ * or two tensors in a form that only the backend knows: gate and up as they are, or where `precision` rounds the inputs
+ * of products anyway, rounded to bf16 in half the memory. They go by the names of SwigluKept into `SwigluOfKept` ->
+ * silu(gate) * up, and with dy into `SwigluGradOfKept` -> [dgate, dup].
+ */
+export interface SwigluKeepAttrs {
+  readonly precision: Precision
+}
+export interface SwigluKept<Tensor> {
+  readonly first: Tensor
+  readonly second?: Tensor
+}
+
+/**
+ * `LayerNorm`: x (T,D) -> (x - mean) / sqrt(variance + eps) * weight + bias. `LayerNormGrad`: dy, x, plus? -> [plus +]
+ * dx. Ba et al. 2016 (arXiv:1607.06450), equation 4.
  */
 export interface LayerNormAttrs {
   readonly weight: Float32Array

@@ -1,4 +1,4 @@
-import type * as tf from "@tensorflow/tfjs-core"
+import * as tf from "@tensorflow/tfjs-core"
 
 import { expectShape, KernelError } from "../errors.js"
 import { checkFrozen } from "../frozen.js"
@@ -31,13 +31,15 @@ export interface QuantLoraLinearArgs {
   /** The federation's global adapter for this layer. */
   readonly global?: FrozenFactors
   readonly lora?: LoraTerm
+  /** (T,M), added to the result. */
+  readonly plus?: tf.Tensor2D
   /** Default f32. */
   readonly precision?: Precision
 }
 
 /**
- * y (T,M) = x·Wᵀ + bias + (x·A_Gᵀ)·B_Gᵀ + scale·(drop(x)·Aᵀ)·Bᵀ. Gradients reach x, A and B; that of x is computed only
- * when something before this layer is trained. Hu et al. 2021 (arXiv:2106.09685), equation 3. Throws KERNEL_SHAPE.
+ * y (T,M) = [plus +] x·Wᵀ + bias + (x·A_Gᵀ)·B_Gᵀ + scale·(drop(x)·Aᵀ)·Bᵀ. Gradients reach x, A, B and plus; that of x
+ * is computed only when something before this layer is trained. Hu et al. 2021 (arXiv:2106.09685), equation 3. Throws KERNEL_SHAPE.
  */
 export function quantLoraLinear({
   x,
@@ -45,6 +47,7 @@ export function quantLoraLinear({
   bias,
   global,
   lora,
+  plus,
   precision = "f32",
 }: QuantLoraLinearArgs): tf.Tensor2D {
   checkFrozen("weight", weight)
@@ -55,6 +58,7 @@ export function quantLoraLinear({
     expectShape("global.a", global.rank * inFeatures, global.a.length)
     expectShape("global.b", outFeatures * global.rank, global.b.length)
   }
+  if (plus) expectShape("plus", [x.shape[0], outFeatures], plus.shape)
   const dropout = lora?.dropout ?? 0
   if (lora) {
     expectShape("lora.a", [lora.a.shape[0], inFeatures], lora.a.shape)
@@ -71,7 +75,7 @@ export function quantLoraLinear({
     dropoutSeed: (lora?.dropoutSeed ?? 0) >>> 0,
     precision,
   }
-  return runOne("QuantLoraLinear", { x, a: lora?.a, b: lora?.b }, attrs)
+  return runOne("QuantLoraLinear", { x, a: lora?.a, b: lora?.b, plus }, attrs)
 }
 
 /** Registered once per process by `registerGradients`. */
@@ -79,13 +83,15 @@ export const quantLoraLinearGradient: tf.GradConfig = {
   kernelName: "QuantLoraLinear",
   saveAllInputs: true,
   gradFunc: (dy, saved, attrs) => {
-    const [x, a, b] = saved as [tf.Tensor, tf.Tensor?, tf.Tensor?]
-    return gradientGroup(["x", "a", "b"], (first) => {
+    const [x, ...rest] = saved
+    const [a, b] = rest.length >= 2 ? rest : [] // beside x: nothing, plus, a and b, or all three
+    const group = gradientGroup(["x", "a", "b"], (first) => {
       // Inputs are asked for in the order x, a, b: when a is the first, nothing before this layer is trained.
       const needsDx = first === "x"
       const gradients = runMany("QuantLoraLinearGrad", { dy: dy as tf.Tensor, x, a, b }, { ...attrs, needsDx })
       const [da, db] = needsDx ? gradients.slice(1) : gradients
       return { x: needsDx ? gradients[0] : undefined, a: da, b: db }
     })
+    return { ...group, plus: () => tf.clone(dy as tf.Tensor) }
   },
 }

@@ -10,16 +10,17 @@ export function layerNormReference({ x }: { x: tf.Tensor2D }, attrs: LayerNormAt
 
 /**
  * Kernel `LayerNormGrad`. With g = dy · weight, n the normed x and i = 1 / deviation:
- * dx = i · (g - mean(g) - n · mean(g · n)).
+ * dx = [plus +] i · (g - mean(g) - n · mean(g · n)).
  */
 export function layerNormGradReference(
-  { dy, x }: { dy: tf.Tensor2D; x: tf.Tensor2D },
+  { dy, x, plus }: { dy: tf.Tensor2D; x: tf.Tensor2D; plus?: tf.Tensor2D },
   attrs: LayerNormAttrs,
 ): tf.Tensor2D {
   const { normed, inverse } = moments(x, attrs.eps)
   const g = tf.mul(dy, tf.tensor1d(attrs.weight))
   const pulled = tf.mul(normed, tf.mean(tf.mul(g, normed), 1, true))
-  return tf.mul(inverse, tf.sub(tf.sub(g, tf.mean(g, 1, true)), pulled))
+  const dx = tf.mul<tf.Tensor2D>(inverse, tf.sub(tf.sub(g, tf.mean(g, 1, true)), pulled))
+  return plus ? tf.add(plus, dx) : dx
 }
 
 function moments(x: tf.Tensor2D, eps: number): { normed: tf.Tensor; inverse: tf.Tensor } {

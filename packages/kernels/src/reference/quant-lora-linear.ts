@@ -8,10 +8,11 @@ interface LinearInputs {
   readonly x: tf.Tensor2D
   readonly a?: tf.Tensor2D
   readonly b?: tf.Tensor2D
+  readonly plus?: tf.Tensor2D
 }
 
 /** Kernel `QuantLoraLinear`. Hu et al. 2021 (arXiv:2106.09685), equation 3, plus bias and the frozen global term. */
-export function quantLoraLinearReference({ x, a, b }: LinearInputs, attrs: LinearAttrs): tf.Tensor2D {
+export function quantLoraLinearReference({ x, a, b, plus }: LinearInputs, attrs: LinearAttrs): tf.Tensor2D {
   let y = timesTransposed(x, frozenTensor(attrs.weight))
   if (attrs.bias) y = tf.add(y, tf.tensor1d(attrs.bias))
   if (attrs.global) {
@@ -19,15 +20,15 @@ export function quantLoraLinearReference({ x, a, b }: LinearInputs, attrs: Linea
     y = tf.add(y, timesTransposed(timesTransposed(x, global.a), global.b))
   }
   if (a && b) y = tf.add(y, tf.mul(timesTransposed(timesTransposed(drop(x, attrs), a), b), attrs.scale))
-  return y
+  return plus ? tf.add(plus, y) : y
 }
 
 /**
  * Kernel `QuantLoraLinearGrad`. With d = drop(x), h = d·Aᵀ: y_lora = s·h·Bᵀ, hence db = s·dyᵀ·h, dh = s·dy·B, da =
- * dhᵀ·d, and dx = dy·W + (dy·B_G)·A_G + drop(dh·A).
+ * dhᵀ·d, and dx = [plus +] dy·W + (dy·B_G)·A_G + drop(dh·A).
  */
 export function quantLoraLinearGradReference(
-  { dy, x, a, b }: LinearInputs & { readonly dy: tf.Tensor2D },
+  { dy, x, a, b, plus }: LinearInputs & { readonly dy: tf.Tensor2D },
   attrs: LinearGradAttrs,
 ): tf.Tensor[] {
   const gradients: tf.Tensor[] = []
@@ -39,7 +40,7 @@ export function quantLoraLinearGradReference(
       dx = tf.add(dx, tf.matMul(tf.matMul(dy, global.b), global.a))
     }
     if (a && dh) dx = tf.add(dx, drop(tf.matMul(dh, a), attrs))
-    gradients.push(dx)
+    gradients.push(plus ? tf.add(plus, dx) : dx)
   }
   if (a && dh) {
     const dropped = drop(x, attrs)

@@ -5,12 +5,19 @@ import { cachedAttentionReference } from "./cached-attention.js"
 import { causalAttentionGradReference, causalAttentionReference } from "./causal-attention.js"
 import { embeddingReference } from "./embedding.js"
 import { geluGradReference, geluReference } from "./gelu.js"
+import { keepReference } from "./keep.js"
 import { layerNormGradReference, layerNormReference } from "./layer-norm.js"
 import { lmHeadCrossEntropyReference } from "./lm-head-cross-entropy.js"
 import { quantLoraLinearGradReference, quantLoraLinearReference } from "./quant-lora-linear.js"
 import { rmsNormGradReference, rmsNormReference } from "./rms-norm.js"
 import { ropeReference } from "./rope.js"
-import { swigluGradReference, swigluReference } from "./swiglu.js"
+import {
+  swigluGradOfKeptReference,
+  swigluGradReference,
+  swigluKeepReference,
+  swigluOfKeptReference,
+  swigluReference,
+} from "./swiglu.js"
 
 type Inputs = Record<string, tf.Tensor2D>
 type Reference = (inputs: never, attrs: never) => tf.Tensor | tf.Tensor[]
@@ -33,6 +40,11 @@ const REFERENCES: Record<string, Reference> = {
   CachedAttention: cachedAttentionReference,
   Swiglu: swigluReference,
   SwigluGrad: swigluGradReference,
+  SwigluKeep: swigluKeepReference,
+  SwigluOfKept: swigluOfKeptReference,
+  SwigluGradOfKept: swigluGradOfKeptReference,
+  Keep: keepReference,
+  Kept: keepReference,
   Gelu: geluReference,
   GeluGrad: geluGradReference,
   Embedding: embeddingReference,

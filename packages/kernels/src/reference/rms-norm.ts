@@ -7,12 +7,16 @@ export function rmsNormReference({ x }: { x: tf.Tensor2D }, attrs: RmsNormAttrs)
   return tf.mul(tf.mul(x, inverseRms(x, attrs.eps)), tf.tensor1d(attrs.weight))
 }
 
-/** Kernel `RmsNormGrad`. With i = 1 / rms and g = dy · weight: dx = i · (g - x · i² · mean(g · x)). */
-export function rmsNormGradReference({ dy, x }: { dy: tf.Tensor2D; x: tf.Tensor2D }, attrs: RmsNormAttrs): tf.Tensor2D {
+/** Kernel `RmsNormGrad`. With i = 1 / rms and g = dy · weight: dx = [plus +] i · (g - x · i² · mean(g · x)). */
+export function rmsNormGradReference(
+  { dy, x, plus }: { dy: tf.Tensor2D; x: tf.Tensor2D; plus?: tf.Tensor2D },
+  attrs: RmsNormAttrs,
+): tf.Tensor2D {
   const inverse = inverseRms(x, attrs.eps)
   const g = tf.mul(dy, tf.tensor1d(attrs.weight))
   const projection = tf.mul(tf.square(inverse), tf.mean(tf.mul(g, x), 1, true))
-  return tf.mul(inverse, tf.sub(g, tf.mul(x, projection)))
+  const dx = tf.mul<tf.Tensor2D>(inverse, tf.sub(g, tf.mul(x, projection)))
+  return plus ? tf.add(plus, dx) : dx
 }
 
 /** (T,1). */

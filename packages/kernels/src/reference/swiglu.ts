@@ -19,3 +19,26 @@ export function swigluGradReference({
   const slope = tf.mul(sigma, tf.add(tf.mul(gate, tf.sub(1, sigma)), 1))
   return [tf.mul(tf.mul(dy, up), slope), tf.mul(dy, tf.mul(gate, sigma))]
 }
+
+/** Kernel `SwigluKeep`: the plain product, and both inputs as they are. */
+export function swigluKeepReference({ gate, up }: { gate: tf.Tensor2D; up: tf.Tensor2D }): tf.Tensor[] {
+  return [swigluReference({ gate, up }), tf.clone(gate), tf.clone(up)]
+}
+
+/** Kernel `SwigluOfKept`. */
+export function swigluOfKeptReference({ first, second }: { first: tf.Tensor2D; second: tf.Tensor2D }): tf.Tensor2D {
+  return swigluReference({ gate: first, up: second })
+}
+
+/** Kernel `SwigluGradOfKept`. */
+export function swigluGradOfKeptReference({
+  dy,
+  first,
+  second,
+}: {
+  dy: tf.Tensor2D
+  first: tf.Tensor2D
+  second: tf.Tensor2D
+}): tf.Tensor[] {
+  return swigluGradReference({ dy, gate: first, up: second })
+}

@@ -1,7 +1,7 @@
 import type { AttentionAttrs, LinearGradAttrs, RopeAttrs } from "@lamina/kernels"
 import * as tf from "@tensorflow/tfjs-core"
 
-import { activated, activationGradient } from "./activation.js"
+import { activatedAgain, activationGradient } from "./activation.js"
 import type { Block, BlockActivations } from "./block.js"
 import type { LinearName } from "./families/family.js"
 import { norm, normGradient } from "./norm.js"
@@ -36,16 +36,14 @@ export function blockGradient(
 function mlpGradient(block: Block, factors: FactorGradients, dy: tf.Tensor2D, kept: BlockActivations): tf.Tensor2D {
   const { mlpNorm } = block.weights
   const { config } = block.context
-  const product = activated(config, kept)
+  const product = activatedAgain(config, kept)
   const dProduct = linearGradient(block, factors, { name: "down", x: product, dy, needsDx: true })
   const inner = activationGradient(config, dProduct, kept)
   const input = norm(kept.middle, mlpNorm, config.normEps)
-  const through = (name: LinearName, dy: tf.Tensor2D): tf.Tensor2D =>
-    linearGradient(block, factors, { name, x: input, dy, needsDx: true })
-  const throughGate = inner.gate && through("gate", inner.gate)
-  const throughUp = through("up", inner.up)
-  const dInput = throughGate ? tf.add<tf.Tensor2D>(throughGate, throughUp) : throughUp
-  return tf.add(dy, normGradient({ dy: dInput, x: kept.middle }, mlpNorm, config.normEps))
+  const through = (name: LinearName, dy: tf.Tensor2D, plus?: tf.Tensor2D): tf.Tensor2D =>
+    linearGradient(block, factors, { name, x: input, dy, plus, needsDx: true })
+  const dInput = through("up", inner.up, inner.gate && through("gate", inner.gate))
+  return normGradient({ dy: dInput, x: kept.middle, plus: dy }, mlpNorm, config.normEps)
 }
 
 /**
@@ -71,24 +69,32 @@ function attentionGradient(
   const dqRaw = unturned(dq!, kept.rawQ, qNorm)
   const dkRaw = unturned(dk!, kept.rawK, kNorm)
   const input = norm(x, attentionNorm, config.normEps)
-  const through = (name: LinearName, dy: tf.Tensor2D): tf.Tensor2D =>
-    linearGradient(block, factors, { name, x: input, dy, needsDx })
+  const through = (name: LinearName, dy: tf.Tensor2D, plus?: tf.Tensor2D): tf.Tensor2D =>
+    linearGradient(block, factors, { name, x: input, dy, plus: needsDx ? plus : undefined, needsDx })
   const dNormed = block.weights.linears.qkv
-    ? [through("qkv", tf.concat([dqRaw, dkRaw, dv!], 1))]
-    : [through("q", dqRaw), through("k", dkRaw), through("v", dv!)]
+    ? through("qkv", tf.concat([dqRaw, dkRaw, dv!], 1))
+    : through("v", dv!, through("k", dkRaw, through("q", dqRaw)))
   if (!needsDx) return dMiddle
-  return tf.add(dMiddle, normGradient({ dy: tf.addN(dNormed), x }, attentionNorm, config.normEps))
+  return normGradient({ dy: dNormed, x, plus: dMiddle }, attentionNorm, config.normEps)
 }
 
 function turnedBack(x: tf.Tensor2D, attrs: RopeAttrs): tf.Tensor2D {
   return runKernel("Rope", { x }, attrs)[0]!
 }
 
-/** Notes dA and dB of a trained layer; returns dx, or dy itself when nothing asks for dx. */
+interface LinearPass {
+  readonly name: LinearName
+  readonly x: tf.Tensor2D
+  readonly dy: tf.Tensor2D
+  readonly plus?: tf.Tensor2D
+  readonly needsDx: boolean
+}
+
+/** Notes dA and dB of a trained layer; returns [plus +] dx, or dy itself when nothing asks for dx. */
 function linearGradient(
   { context, weights, lora }: Block,
   factors: FactorGradients,
-  { name, x, dy, needsDx }: { name: LinearName; x: tf.Tensor2D; dy: tf.Tensor2D; needsDx: boolean },
+  { name, x, dy, plus, needsDx }: LinearPass,
 ): tf.Tensor2D {
   const term = lora[name]
   if (!term && !needsDx) return dy
@@ -100,7 +106,8 @@ function linearGradient(
     precision: context.precision,
     needsDx,
   }
-  const gradients = runKernel("QuantLoraLinearGrad", term ? { dy, x, a: term.a, b: term.b } : { dy, x }, attrs)
+  const inputs = { dy, x, ...(term && { a: term.a, b: term.b }), ...(plus && { plus }) }
+  const gradients = runKernel("QuantLoraLinearGrad", inputs, attrs)
   if (term) factors.set(name, gradients.slice(-2))
   return needsDx ? gradients[0]! : dy
 }

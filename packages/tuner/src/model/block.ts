@@ -3,12 +3,15 @@ import type { CausalAttentionArgs, FrozenFactors, FrozenWeight, LoraTerm, Precis
 import * as tf from "@tensorflow/tfjs-core"
 
 import type { ModelConfig } from "../api.js"
-import { activated } from "./activation.js"
+import { activated, activatedAndKept } from "./activation.js"
+import type { MlpInner, MlpKept } from "./activation.js"
 import type { AttentionShape } from "./attention-shape.js"
 import { blockGradient } from "./block-gradient.js"
 import type { LinearName } from "./families/family.js"
 import { norm } from "./norm.js"
 import type { NormWeights } from "./norm.js"
+import { waiting } from "./waiting.js"
+import type { Waiting } from "./waiting.js"
 
 /** What is frozen in one block. */
 export interface BlockWeights {
@@ -54,8 +57,8 @@ export interface Block {
   readonly attend?: Attend
 }
 
-/** What the gradient needs of a forward pass and cannot cheaply compute again; all (T, ...). */
-export interface BlockActivations {
+/** What the gradient needs of the attention half and cannot cheaply compute again; all (T, ...). */
+interface AttentionActivations {
   readonly x: tf.Tensor2D
   /** q and k before their norms, where they have any. */
   readonly rawQ?: tf.Tensor2D
@@ -65,41 +68,55 @@ export interface BlockActivations {
   readonly v: tf.Tensor2D
   readonly attended: tf.Tensor2D
   readonly middle: tf.Tensor2D
-  /** None where the activation is no SwiGLU. */
-  readonly gate?: tf.Tensor2D
-  readonly up: tf.Tensor2D
 }
+
+/** What the gradient needs of a forward pass. */
+export type BlockActivations = AttentionActivations & MlpKept
 
 /**
  * y = h + mlp(norm(h)), h = x + attention(norm(x)); x and y (T,D). One node of the tape: differentiable with respect
  * to the factors of `block.lora`, and to x when `needsDx`. Norms and the MLP's product are computed again for the
  * gradient instead of kept (Chen et al. 2016, arXiv:1604.06174): they are the larger half of the activations and cost
- * no matrix product. With `gradientCheckpointing` nothing but x is kept, and all of the block is computed again but its
- * last product.
+ * no matrix product. What is kept of attention and MLP waits in half precision where the products round anyway. With
+ * `gradientCheckpointing` nothing but x is kept, and all of the block is computed again but its last product.
  */
 export function decoderBlock(block: Block, x: tf.Tensor2D, needsDx: boolean): tf.Tensor2D {
   const factors = Object.values(block.lora).flatMap(({ a, b }) => [a, b])
-  if (!needsDx && factors.length === 0) return tf.tidy(() => outputOf(block, activationsOf(block, x)))
+  if (!needsDx && factors.length === 0) return tf.tidy(() => blockOutput(block, x))
   const node = tf.customGrad((...args) => {
     const save = args.at(-1) as tf.GradSaveFunc
-    const forward = activationsOf(block, x)
-    const names = Object.keys(forward)
-    save(block.context.gradientCheckpointing ? [x] : Object.values(forward))
-    const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]): tf.Tensor[] => {
-      const kept = block.context.gradientCheckpointing
-        ? tf.tidy(() => ({ ...activationsOf(block, saved[0] as tf.Tensor2D) }))
-        : Object.fromEntries(names.map((name, i) => [name, saved[i]]))
-      const activations = kept as unknown as BlockActivations
-      return blockGradient(block, { dy: dy as tf.Tensor2D, kept: activations, needsDx })
-    }
-    return { value: outputOf(block, forward), gradFunc }
+    const { product, kept } = trainingPass(block, x)
+    const { tensors, back } = block.context.gradientCheckpointing ? onlyInput(block, x) : waiting(kept, block.context)
+    save(tensors)
+    const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]): tf.Tensor[] =>
+      blockGradient(block, { dy: dy as tf.Tensor2D, kept: back(saved), needsDx })
+    return { value: linear(block, "down", product, kept.middle), gradFunc }
   })
   return node(...(needsDx ? [x] : []), ...factors) as tf.Tensor2D
 }
 
-function activationsOf(block: Block, x: tf.Tensor2D): BlockActivations {
+/** Gradient checkpointing: the rest is computed again. */
+function onlyInput(block: Block, x: tf.Tensor2D): Waiting {
+  const back = ([x]: readonly tf.Tensor[]): BlockActivations =>
+    tf.tidy(() => ({ ...trainingPass(block, x as tf.Tensor2D).kept })) as BlockActivations
+  return { tensors: [x], back }
+}
+
+function blockOutput(block: Block, x: tf.Tensor2D): tf.Tensor2D {
+  const { middle } = attentionHalf(block, x)
+  return linear(block, "down", activated(block.context.config, mlpInner(block, middle)), middle)
+}
+
+/** All but the last product, whose input is `product`, with what the gradient needs. */
+function trainingPass(block: Block, x: tf.Tensor2D): { product: tf.Tensor2D; kept: BlockActivations } {
+  const half = attentionHalf(block, x)
+  const { product, kept } = activatedAndKept(block.context.config, mlpInner(block, half.middle), block.context)
+  return { product, kept: { ...half, ...kept } }
+}
+
+function attentionHalf(block: Block, x: tf.Tensor2D): AttentionActivations {
   const { config, offsets, positions, precision, rope: table } = block.context
-  const { attention, attentionNorm, mlpNorm, qNorm, kNorm } = block.weights
+  const { attention, attentionNorm, qNorm, kNorm } = block.weights
   const input = norm(x, attentionNorm, config.normEps)
   const [rawQ, rawK, v] = queryKeyValue(block, input)
   const turned = (raw: tf.Tensor2D, weights: NormWeights | undefined): tf.Tensor2D => {
@@ -110,11 +127,14 @@ function activationsOf(block: Block, x: tf.Tensor2D): BlockActivations {
   const attended = block.attend
     ? block.attend({ q, k, v })
     : causalAttention({ q, k, v }, { ...attention, offsets, precision })
-  const middle = tf.add(x, linear(block, "o", attended)) as tf.Tensor2D
-  const mlpInput = norm(middle, mlpNorm, config.normEps)
-  const gate = block.weights.linears.gate && linear(block, "gate", mlpInput)
-  const up = linear(block, "up", mlpInput)
-  return { x, ...(qNorm && { rawQ }), ...(kNorm && { rawK }), q, k, v, attended, middle, ...(gate && { gate }), up }
+  const middle = linear(block, "o", attended, x)
+  return { x, ...(qNorm && { rawQ }), ...(kNorm && { rawK }), q, k, v, attended, middle }
+}
+
+function mlpInner(block: Block, middle: tf.Tensor2D): MlpInner {
+  const input = norm(middle, block.weights.mlpNorm, block.context.config.normEps)
+  const gate = block.weights.linears.gate && linear(block, "gate", input)
+  return { ...(gate && { gate }), up: linear(block, "up", input) }
 }
 
 /** q (T, heads·headDim), k and v (T, kvHeads·headDim), of one linear or three. */
@@ -126,10 +146,7 @@ function queryKeyValue(block: Block, input: tf.Tensor2D): [tf.Tensor2D, tf.Tenso
   return tf.split(linear(block, "qkv", input), widths, 1) as [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D]
 }
 
-function outputOf(block: Block, activations: BlockActivations): tf.Tensor2D {
-  return tf.add(activations.middle, linear(block, "down", activated(block.context.config, activations)))
-}
-
-function linear({ context, weights, lora }: Block, name: LinearName, x: tf.Tensor2D): tf.Tensor2D {
-  return quantLoraLinear({ x, ...weights.linears[name]!, lora: lora[name], precision: context.precision })
+/** [plus +] the linear layer of that name. */
+function linear({ context, weights, lora }: Block, name: LinearName, x: tf.Tensor2D, plus?: tf.Tensor2D): tf.Tensor2D {
+  return quantLoraLinear({ x, ...weights.linears[name]!, lora: lora[name], plus, precision: context.precision })
 }

@@ -17,14 +17,15 @@ export function norm(x: tf.Tensor2D, { weight, bias }: NormWeights, eps: number)
   return inHeads(x, weight.length, normed)
 }
 
-/** d loss / d x of `norm`, from that of its result. */
+/** [plus +] d loss / d x of `norm`, from that of its result. */
 export function normGradient(
-  { dy, x }: { dy: tf.Tensor2D; x: tf.Tensor2D },
+  { dy, x, plus }: { dy: tf.Tensor2D; x: tf.Tensor2D; plus?: tf.Tensor2D },
   { weight, bias }: NormWeights,
   eps: number,
 ): tf.Tensor2D {
   const attrs: RmsNormAttrs | LayerNormAttrs = { weight, eps, ...(bias && { bias }) }
-  const rows = { dy: inRows(dy, weight.length), x: inRows(x, weight.length) }
+  const width = weight.length
+  const rows = { dy: inRows(dy, width), x: inRows(x, width), ...(plus && { plus: inRows(plus, width) }) }
   return tf.reshape(runKernel(bias ? "LayerNormGrad" : "RmsNormGrad", rows, attrs)[0]!, x.shape)
 }
 

@@ -10,8 +10,7 @@ interface Inputs {
 
 /** Kernel `Identity`: another reference to the same data. */
 export function identityNative({ inputs, backend }: NativeCall<Inputs, object>): TensorInfo {
-  backend.incRef(inputs.x.dataId)
-  return { dataId: inputs.x.dataId, shape: inputs.x.shape, dtype: inputs.x.dtype }
+  return backend.same(inputs.x)
 }
 
 /**

@@ -1,6 +1,7 @@
 import * as tf from "@tensorflow/tfjs-core"
 
 import type { TargetFormat } from "../../quantize.js"
+import { decodeBf16, encodeBf16 } from "../../float-bits.js"
 import { initKernels } from "../../init.js"
 import { adamw } from "../../ops/adamw.js"
 import type { AttentionAttrs, LmHeadAttrs, Precision } from "../../ops/kernel-args.js"
@@ -33,7 +34,8 @@ test.each(ODD)("RmsNorm and its gradient equal the reference at width %d", async
   await compare(
     () => {
       const [xt, dyt] = [tf.tensor2d(x, [7, d]), tf.tensor2d(dy, [7, d])]
-      return [runOne("RmsNorm", { x: xt }, attrs), runOne("RmsNormGrad", { dy: dyt, x: xt }, attrs)]
+      const gradients = [undefined, xt].map((plus) => runOne("RmsNormGrad", { dy: dyt, x: xt, plus }, attrs))
+      return [runOne("RmsNorm", { x: xt }, attrs), ...gradients]
     },
     { relative, absolute: 1e-6 },
   )
@@ -48,7 +50,8 @@ test.each(ODD)("LayerNorm and its gradient equal the reference at width %d", asy
   await compare(
     () => {
       const [xt, dyt] = [tf.tensor2d(x, [7, d]), tf.tensor2d(dy, [7, d])]
-      return [runOne("LayerNorm", { x: xt }, attrs), runOne("LayerNormGrad", { dy: dyt, x: xt }, attrs)]
+      const gradients = [undefined, xt].map((plus) => runOne("LayerNormGrad", { dy: dyt, x: xt, plus }, attrs))
+      return [runOne("LayerNorm", { x: xt }, attrs), ...gradients]
     },
     { relative, absolute: 1e-5 },
   )
@@ -100,6 +103,59 @@ test.each(ODD)("Swiglu and its gradient equal the reference over %d columns, far
     { relative: 16 * 2 ** -23, absolute: 1e-6 },
   )
 })
+
+/** As the native kernels round what waits for a gradient. */
+const rounded = (values: Float32Array): Float32Array => values.map((value) => decodeBf16(encodeBf16(value)))
+
+test.each(ODD)(
+  "what SwigluKeep keeps gives product and gradient of the rounded inputs, over %d columns",
+  async (cols) => {
+    const random = seededRandom(cols)
+    const gate = random.floats(3 * cols).map((value) => value * 20)
+    const [up, dy] = [random.floats(3 * cols), random.floats(3 * cols)]
+    const shape: [number, number] = [3, cols]
+    for (const precision of ["f32", "bf16", "int8"] as const) {
+      const seen = precision === "f32" ? [gate, up] : [rounded(gate), rounded(up)]
+      const expected = await valuesOn(NATIVE, () => {
+        const [g, u, d] = [seen[0]!, seen[1]!, dy].map((values) => tf.tensor2d(values, shape))
+        const forward = runOne("Swiglu", { gate: tf.tensor2d(gate, shape), up: tf.tensor2d(up, shape) }, {})
+        return [
+          forward,
+          runOne("Swiglu", { gate: g, up: u }, {}),
+          ...runMany("SwigluGrad", { dy: d, gate: g, up: u }, {}),
+        ]
+      })
+      await eachIsa(async () => {
+        const actual = await valuesOn(NATIVE, () => {
+          const inputs = { gate: tf.tensor2d(gate, shape), up: tf.tensor2d(up, shape) }
+          const [y, first, second] = runMany("SwigluKeep", inputs, { precision })
+          const kept = { first, second }
+          const grads = runMany("SwigluGradOfKept", { dy: tf.tensor2d(dy, shape), ...kept }, {})
+          return [y!, runOne("SwigluOfKept", kept, {}), ...grads]
+        })
+        for (const [i, values] of expected.entries())
+          expectClose(actual[i]!, values, { relative: 2e-6, absolute: 1e-6 })
+      })
+    }
+  },
+)
+
+test.each([1, 31, 32, 33, 100, 16385])(
+  "Keep rounds %d values to bf16 in half the memory, and f32 not at all",
+  async (n) => {
+    const values = seededRandom(n).floats(n)
+    const expected: Record<Precision, Float32Array> = { f32: values, bf16: rounded(values), int8: rounded(values) }
+    for (const precision of ["f32", "bf16", "int8"] as const)
+      await eachIsa(async () => {
+        const [kept, again] = await valuesOn(NATIVE, () => {
+          const kept = runOne("Keep", { x: tf.tensor2d(values, [1, n]) }, { precision })
+          return [kept, runOne("Kept", { x: kept }, { precision, shape: [1, n] })]
+        })
+        expect(kept!.length).toBe(precision === "f32" ? n : Math.ceil(n / 32) * 16)
+        expectSameBits([again!], [expected[precision]])
+      })
+  },
+)
 
 const attentionCases: AttentionAttrs[] = [
   { heads: 1, kvHeads: 1, headDim: 1, offsets: Int32Array.of(0, 1), scale: 1 },

@@ -23,10 +23,11 @@ export function layerNormGradNative({
   attrs,
   backend,
   addon,
-}: NativeCall<Inputs & { readonly dy: TensorInfo }, LayerNormAttrs>): TensorInfo {
+}: NativeCall<Inputs & { readonly dy: TensorInfo; readonly plus?: TensorInfo }, LayerNormAttrs>): TensorInfo {
   const [rows, d] = inputs.x.shape as [number, number]
   const dx = backend.take(rows * d)
   const [dy, x] = [backend.floats(inputs.dy), backend.floats(inputs.x)]
-  checkStatus("LayerNormGrad", addon.layerNormGrad(rows, d, dy, x, attrs.weight, attrs.eps, dx))
+  const plus = inputs.plus && backend.floats(inputs.plus)
+  checkStatus("LayerNormGrad", addon.layerNormGrad(rows, d, dy, x, attrs.weight, attrs.eps, plus, dx))
   return backend.output(dx, [rows, d])
 }

@@ -22,14 +22,16 @@ interface Case {
   readonly format: TargetFormat
   readonly precision: Precision
   readonly dropout: number
+  /** What the sums begin with; default: the bias. */
+  readonly start?: readonly ("bias" | "plus")[]
 }
 
-function setUp({ tokens, cols, rows, rank, globalRank, format, precision, dropout }: Case) {
+function setUp({ tokens, cols, rows, rank, globalRank, format, precision, dropout, start = ["bias"] }: Case) {
   const random = seededRandom(tokens * 7 + cols * 3 + rows + rank)
   const weight = quantize({ rows, cols, values: random.floats(rows * cols) }, format)
   const attrs: LinearGradAttrs = {
     weight,
-    bias: random.floats(rows),
+    bias: start.includes("bias") ? random.floats(rows) : undefined,
     global:
       globalRank > 0
         ? { rank: globalRank, a: random.floats(globalRank * cols), b: random.floats(rows * globalRank) }
@@ -45,6 +47,8 @@ function setUp({ tokens, cols, rows, rank, globalRank, format, precision, dropou
     dy: random.floats(tokens * rows),
     a: random.floats(rank * cols),
     b: random.floats(rows * rank),
+    plusY: start.includes("plus") ? random.floats(tokens * rows) : undefined,
+    plusDx: start.includes("plus") ? random.floats(tokens * cols) : undefined,
   }
   const tensors = (): Record<"x" | "dy", tf.Tensor> & { a?: tf.Tensor; b?: tf.Tensor } => ({
     x: tf.tensor2d(arrays.x, [tokens, cols]),
@@ -53,9 +57,11 @@ function setUp({ tokens, cols, rows, rank, globalRank, format, precision, dropou
   })
   const run = (): tf.Tensor[] => {
     const { dy, ...inputs } = tensors()
+    const plusY = arrays.plusY && tf.tensor2d(arrays.plusY, [tokens, rows])
+    const plusDx = arrays.plusDx && tf.tensor2d(arrays.plusDx, [tokens, cols])
     return [
-      ...[runMany("QuantLoraLinear", inputs, attrs)].flat(),
-      ...runMany("QuantLoraLinearGrad", { dy, ...inputs }, attrs),
+      ...[runMany("QuantLoraLinear", { ...inputs, plus: plusY }, attrs)].flat(),
+      ...runMany("QuantLoraLinearGrad", { dy, ...inputs, plus: plusDx }, attrs),
     ]
   }
   return { weight, attrs, arrays, run }
@@ -86,9 +92,9 @@ function roundingOf(precision: Precision): (row: number[]) => number[] {
   return (row) => row.map((v) => decodeBf16(encodeBf16(Math.fround(v))))
 }
 
-/** Pieces of equal length, at most 384 and a multiple of 32, each rounded to 255 levels of its largest value. */
+/** Pieces of equal length, at most 576 and a multiple of 32, each rounded to 255 levels of its largest value. */
 function roundToBytes(row: number[]): number[] {
-  const parts = Math.ceil(row.length / 384)
+  const parts = Math.ceil(row.length / 576)
   const length = Math.ceil(Math.ceil(row.length / parts) / 32) * 32
   return Array.from({ length: parts }, (_, i) => row.slice(i * length, (i + 1) * length)).flatMap((piece) => {
     const top = Math.fround(piece.reduce((most, v) => Math.max(most, Math.abs(v)), 0))
@@ -115,8 +121,12 @@ function oracle(
   const [x, dy] = [rowsOf(arrays.x, c.tokens, c.cols), rowsOf(arrays.dy, c.tokens, c.rows)]
   const [a, b] = [rowsOf(arrays.a, c.rank, c.cols), rowsOf(arrays.b, c.rows, c.rank)]
   const forward = c.tokens <= 4 ? (m: number[][]): number[][] => m : rounded
-  let y = times(forward(x), forward(w)).map((row) => row.map((value, j) => value + attrs.bias![j]!))
-  let dx = times(rounded(dy), rounded(turned(w, c.cols)))
+  const start = (values: Float32Array | undefined, product: number[][], cols: number): number[][] =>
+    values ? plus(product, rowsOf(values, c.tokens, cols)) : product
+  const bias = attrs.bias ?? new Float32Array(c.rows)
+  let y = times(forward(x), forward(w)).map((row) => row.map((value, j) => value + bias[j]!))
+  y = start(arrays.plusY, y, c.rows)
+  let dx = start(arrays.plusDx, times(rounded(dy), rounded(turned(w, c.cols))), c.cols)
   if (attrs.global) {
     const [ga, gb] = [rowsOf(attrs.global.a, c.globalRank, c.cols), rowsOf(attrs.global.b, c.rows, c.globalRank)]
     // as frozen as the base: its products round their inputs too, the inner one's result among them
@@ -161,6 +171,14 @@ const cases: Case[] = [
     })),
   ),
   { ...base, tokens: 40, cols: 96, rows: 48, rank: 0, precision: "bf16" },
+  ...(["f32", "bf16", "int8"] as const).flatMap((precision) =>
+    [[], ["plus"], ["bias", "plus"]].flatMap((start) =>
+      [3, 31].map((tokens) => {
+        const shape = { tokens, cols: 650, rows: 45, dropout: tokens === 31 ? 0.3 : 0 }
+        return { ...base, ...shape, precision, start: start as Case["start"] }
+      }),
+    ),
+  ),
   { ...base, tokens: 31, cols: 64, rows: 70, rank: 1, globalRank: 5, precision: "bf16", dropout: 0.3 },
   { ...base, tokens: 31, cols: 64, rows: 70, rank: 17, globalRank: 20, dropout: 0.9 },
   { ...base, tokens: 3, cols: 600, rows: 5, rank: 2, format: "q4", precision: "bf16" },

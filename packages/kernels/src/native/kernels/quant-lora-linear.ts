@@ -11,6 +11,7 @@ interface Inputs {
   readonly x: TensorInfo
   readonly a?: TensorInfo
   readonly b?: TensorInfo
+  readonly plus?: TensorInfo
 }
 
 function linearArguments({ x, a, b }: Inputs, attrs: LinearAttrs, backend: NativeBackend): LinearArguments {
@@ -36,7 +37,9 @@ function linearArguments({ x, a, b }: Inputs, attrs: LinearAttrs, backend: Nativ
 export function quantLoraLinearNative({ inputs, attrs, backend, addon }: NativeCall<Inputs, LinearAttrs>): TensorInfo {
   const shape = [inputs.x.shape[0]!, attrs.weight.rows]
   const y = backend.take(shape[0]! * shape[1]!)
-  checkStatus("QuantLoraLinear", addon.linear(...linearArguments(inputs, attrs, backend), backend.floats(inputs.x), y))
+  const args = linearArguments(inputs, attrs, backend)
+  const plus = inputs.plus && backend.floats(inputs.plus)
+  checkStatus("QuantLoraLinear", addon.linear(...args, backend.floats(inputs.x), plus, y))
   return backend.output(y, shape)
 }
 
@@ -47,11 +50,12 @@ export function quantLoraLinearGradNative({
   backend,
   addon,
 }: NativeCall<Inputs & { readonly dy: TensorInfo }, LinearGradAttrs>): TensorInfo[] {
-  const { dy, x, a, b } = inputs
+  const { dy, x, a, b, plus } = inputs
   const wanted = [attrs.needsDx ? x : undefined, a && b ? a : undefined, a && b ? b : undefined]
   const memory = wanted.map((like) => like && backend.take(like.shape[0]! * like.shape[1]!))
   const [dx, da, db] = memory
   const args = linearArguments(inputs, attrs, backend)
-  checkStatus("QuantLoraLinearGrad", addon.linearGrad(...args, backend.floats(dy), backend.floats(x), dx, da, db))
+  const frozen = [backend.floats(dy), backend.floats(x), plus && backend.floats(plus)] as const
+  checkStatus("QuantLoraLinearGrad", addon.linearGrad(...args, ...frozen, dx, da, db))
   return wanted.flatMap((like, i) => (like ? [backend.output(memory[i]!, like.shape)] : []))
 }

@@ -22,10 +22,11 @@ export function rmsNormGradNative({
   attrs,
   backend,
   addon,
-}: NativeCall<Inputs & { readonly dy: TensorInfo }, RmsNormAttrs>): TensorInfo {
+}: NativeCall<Inputs & { readonly dy: TensorInfo; readonly plus?: TensorInfo }, RmsNormAttrs>): TensorInfo {
   const [rows, d] = inputs.x.shape as [number, number]
   const dx = backend.take(rows * d)
   const [dy, x] = [backend.floats(inputs.dy), backend.floats(inputs.x)]
-  checkStatus("RmsNormGrad", addon.rmsNormGrad(rows, d, dy, x, attrs.weight, attrs.eps, dx))
+  const plus = inputs.plus && backend.floats(inputs.plus)
+  checkStatus("RmsNormGrad", addon.rmsNormGrad(rows, d, dy, x, attrs.weight, attrs.eps, plus, dx))
   return backend.output(dx, [rows, d])
 }
