@@ -19,6 +19,7 @@ const { values: options } = parseArgs({
     computes: { type: "string", default: "f32,bf16,int8" },
     base: { type: "string", default: fileURLToPath(new URL("../models/tiny", import.meta.url)) },
     data: { type: "string" },
+    json: { type: "boolean", default: true }, // always
   },
 })
 const LAST_STEPS = 50

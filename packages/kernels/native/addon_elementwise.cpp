@@ -154,9 +154,8 @@ napi_value swiglu_keep(napi_env env, napi_callback_info info) {
   float* y = args.floats(n);
   uint32_t* kept = reinterpret_cast<uint32_t*>(args.floats(n));
   if (args.ok())
-    by_elements(static_cast<long>(count), [&](long i, long some) {
-      isa().kernels->swiglu_keep(gate + i, up + i, y + i, kept + i, some);
-    });
+    by_elements(static_cast<long>(count),
+                [&](long i, long some) { isa().kernels->swiglu_keep(gate + i, up + i, y + i, kept + i, some); });
   return args.answer();
 }
 

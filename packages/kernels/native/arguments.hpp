@@ -71,8 +71,9 @@ class Arguments {
     const RowLayout row = row_layout(w.format, w.cols);
     const bool nf4 = w.format == Format::nf4, one_byte = row.scale_bytes == 1;
     const bool scales_signed = w.format == Format::q6k || nf4;
-    const napi_typedarray_type scale_type =
-        !one_byte ? napi_uint16_array : scales_signed ? napi_int8_array : napi_uint8_array;
+    const napi_typedarray_type scale_type = !one_byte       ? napi_uint16_array
+                                            : scales_signed ? napi_int8_array
+                                                            : napi_uint8_array;
     const auto part = [&](napi_typedarray_type type, long per_row) -> const void* {
       return per_row > 0 ? array(type, static_cast<double>(w.rows) * static_cast<double>(per_row), false) : skip();
     };

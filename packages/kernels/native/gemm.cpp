@@ -114,8 +114,8 @@ void pack_block(const Product& p, const PackedA& a, long block) {
 
 void pack_rows(const Product& p, const PackedA& a) {
   const long mr = p.family->mr;
-  const long task_rows = round_to(
-      p.prepare.rows > 0 ? p.prepare.rows : std::max<long>(1, 32768 / static_cast<long>(a.stride)) * mr, mr);
+  const long task_rows =
+      round_to(p.prepare.rows > 0 ? p.prepare.rows : std::max<long>(1, 32768 / static_cast<long>(a.stride)) * mr, mr);
   parallel((p.rows + task_rows - 1) / task_rows, [&](long task, int) {
     const long end = std::min(p.rows, (task + 1) * task_rows);
     for (long row = task * task_rows; row < end; row += Prepare::kBlocks * mr) {
@@ -193,7 +193,7 @@ class Share {
       long ld = p_.ldc;
       const float* start = more ? c(row) : from(row, ld);
       GemmFamily::Compute work{block + piece.a_at, a_.stride, panels(i), stride_, c(row), p_.ldc, rows, cols_,
-                               piece.padded, start, ld};
+                               piece.padded,       start,     ld};
       if (piece.last) {
         work.tail_a = a_.tail + (row_ + row) * p_.tail.depth;
         work.tail_b = tail_;

@@ -11,7 +11,7 @@ struct Isa {
   const KernelSet* kernels;
   const GemmFamily* bf16;  // family of precision "bf16"; the f32 one where that is faster or bf16 is missing
   const AttentionBf16* bf16_attention;  // nullptr: f32
-  const GemmFamily* int8;  // of precision "int8"; that of bf16 where that is faster or VNNI is missing
+  const GemmFamily* int8;               // of precision "int8"; that of bf16 where that is faster or VNNI is missing
 };
 
 const Isa& isa();
@@ -28,7 +28,8 @@ const char* unusable_isa();
 // Names this machine can run, best first, `count` of them.
 const char* const* usable_isas(int& count);
 
-// Families of the separately compiled bf16 and int8 units; nullptr where the processor or the operating system lacks them.
+// Families of the separately compiled bf16 and int8 units; nullptr where the processor or the operating system lacks
+// them.
 const GemmFamily* bf16_dot_family();
 const GemmFamily* amx_family();
 const GemmFamily* vnni_family();

@@ -104,9 +104,10 @@ Status linear_forward(const Linear& op, const float* x, const float* plus, float
     if (!hidden || !seen) return Status::out_of_memory;
     p.tail = {hidden, rank, rank, dense_view(op.lora.b, out, rank), true};
     const Thin thin{seen, op.lora.a, hidden, in, rank, op.scale};
-    p.prepare = {Prepare::kBlocks * p.family->mr, [](const void* context, long first, long count) {
-                   static_cast<const Thin*>(context)->rows(first, count);
-                 }, &thin};
+    p.prepare = {
+        Prepare::kBlocks * p.family->mr,
+        [](const void* context, long first, long count) { static_cast<const Thin*>(context)->rows(first, count); },
+        &thin};
     return multiply(p);
   }
   return multiply(p);
@@ -118,7 +119,8 @@ namespace {
 // over tokens, in parts of tokens that only the shapes decide and that are added up in order.
 class Branch {
  public:
-  Branch(const Linear& op, const float* dy, const float* x, bool factors) : op_(op), dy_(dy), x_(x), factors_(factors) {}
+  Branch(const Linear& op, const float* dy, const float* x, bool factors)
+      : op_(op), dy_(dy), x_(x), factors_(factors) {}
 
   // false: no memory
   bool start() {
@@ -141,9 +143,10 @@ class Branch {
   const float* back() const { return back_; }
 
   Prepare prepare() const {
-    return {part_rows_, [](const void* context, long first, long count) {
-              static_cast<const Branch*>(context)->rows(first, count);
-            }, this};
+    return {
+        part_rows_,
+        [](const void* context, long first, long count) { static_cast<const Branch*>(context)->rows(first, count); },
+        this};
   }
 
   void all() const {

@@ -102,14 +102,16 @@ void check_linear(const char* name, Format format, long tokens, long in, long ou
   in = cols_for(format, in);
   const Weight weight(format, out, in);
   const std::vector<float> w = unpacked("portable", weight.view), x = floats(tokens * in), dy = floats(tokens * out);
-  expect(same_bits(unpacked(name, weight.view), w), name, "rows differ from the portable ones, format", (long)format, in);
+  expect(same_bits(unpacked(name, weight.view), w), name, "rows differ from the portable ones, format", (long)format,
+         in);
   Linear op;
   op.weight = weight.view;
   op.tokens = tokens;
   std::vector<float> y(static_cast<size_t>(tokens * out)), dx(static_cast<size_t>(tokens * in));
   set_isa(name);
   expect(linear_forward(op, x.data(), nullptr, y.data()) == Status::ok, name, "linear_forward");
-  expect(linear_backward(op, dy.data(), x.data(), nullptr, dx.data(), nullptr, nullptr) == Status::ok, name, "linear_backward");
+  expect(linear_backward(op, dy.data(), x.data(), nullptr, dx.data(), nullptr, nullptr) == Status::ok, name,
+         "linear_backward");
   bool forward = true, backward = true;
   for (long t = 0; t < tokens; t++) {
     for (long m = 0; m < out; m++) {
@@ -153,7 +155,8 @@ struct Everything {
       k.gelu_grad(g.data(), x.data(), y.data(), rows * d, tanh), keep(y);
     }
     k.swiglu(x.data(), g.data(), y.data(), rows * d), keep(y);
-    k.swiglu_grad(x.data(), g.data(), weight.size() ? x.data() : nullptr, y.data(), z.data(), rows * d), keep(y), keep(z);
+    k.swiglu_grad(x.data(), g.data(), weight.size() ? x.data() : nullptr, y.data(), z.data(), rows * d), keep(y),
+        keep(z);
     std::vector<uint32_t> kept(x.size());
     k.halve(x.data(), kept.data(), rows * d), k.unhalve(kept.data(), y.data(), rows * d), keep(y);
     k.swiglu_keep(x.data(), g.data(), y.data(), kept.data(), rows * d), keep(y);
@@ -181,8 +184,8 @@ struct Everything {
   }
 
   void lora(long tokens, long in, long out, long rank) {
-    const std::vector<float> w = floats(out * in), a = floats(rank * in), b = floats(out * rank), x = floats(tokens * in),
-                             dy = floats(tokens * out);
+    const std::vector<float> w = floats(out * in), a = floats(rank * in), b = floats(out * rank),
+                             x = floats(tokens * in), dy = floats(tokens * out);
     std::vector<float> y(dy.size()), dx(x.size()), da(a.size()), db(b.size());
     Linear op;
     op.weight = dense_view(w.data(), out, in);
@@ -199,7 +202,8 @@ struct Everything {
     const std::vector<float> w = floats(vocabulary * in), x = floats(tokens * in);
     std::vector<int32_t> targets(static_cast<size_t>(tokens), 3);
     std::vector<float> loss(1), dx(x.size());
-    lm_head(dense_view(w.data(), vocabulary, in), x.data(), targets.data(), tokens, Precision::f32, loss.data(), dx.data());
+    lm_head(dense_view(w.data(), vocabulary, in), x.data(), targets.data(), tokens, Precision::f32, loss.data(),
+            dx.data());
     keep(loss), keep(dx);
   }
 };

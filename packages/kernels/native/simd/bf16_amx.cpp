@@ -43,8 +43,7 @@ struct alignas(64) TileConfig {
 
 constexpr TileConfig kTileConfig;
 
-inline void block_32x32(int steps, const char* a, const char* b, float* c, long ldc, const float* from,
-                        long from_ld) {
+inline void block_32x32(int steps, const char* a, const char* b, float* c, long ldc, const float* from, long from_ld) {
   const long c_bytes = ldc * 4, from_bytes = from_ld * 4;
   float* low = c + 16 * ldc;
   if (from) {
@@ -106,7 +105,8 @@ void compute(const GemmFamily::Compute& g) {
       }
       alignas(64) float part[MR * NR];
       if (from)
-        for (long i = 0; i < rows; i++) memcpy(part + i * NR, from + i * g.from_ld, static_cast<size_t>(cols) * sizeof(float));
+        for (long i = 0; i < rows; i++)
+          memcpy(part + i * NR, from + i * g.from_ld, static_cast<size_t>(cols) * sizeof(float));
       block_32x32(steps, a, b, part, NR, from ? part : nullptr, NR);
       add_tail_rows(tail_a, tail_b, g.tail_depth, part, NR);
       for (long i = 0; i < rows; i++) memcpy(c + i * g.ldc, part + i * NR, static_cast<size_t>(cols) * sizeof(float));

@@ -93,7 +93,8 @@ constexpr TileFn kTiles[MR + 1] = {nullptr, tile<1>, tile<2>,  tile<3>,  tile<4>
 
 const GemmFamily& avx512bf16_family_table();
 const GemmFamily& avx512bf16_family_table() {
-  static constexpr GemmFamily family = {"bf16-dot", MR, NR, 2, 512, MR * 2, NR * 2, 64, 0, 0, pack_a, pack_pairs, compute};
+  static constexpr GemmFamily family = {"bf16-dot", MR, NR, 2,      512,        MR * 2, NR * 2,
+                                        64,         0,  0,  pack_a, pack_pairs, compute};
   return family;
 }
 

@@ -57,8 +57,7 @@ void attend_cache(const float* q, const float* k, const float* v, long ld, long 
     for (long d = 0; d < head_dim; d += L) {
       const vf query = load_part(q + d, head_dim - d);
 #pragma GCC unroll 16
-      for (int i = 0; i < L; i++)
-        acc[i] += query * load_part(k + min_of(key + i, keys - 1) * ld + d, head_dim - d);
+      for (int i = 0; i < L; i++) acc[i] += query * load_part(k + min_of(key + i, keys - 1) * ld + d, head_dim - d);
     }
     store_part(scores + key, sums_of(acc) * scale, keys - key);
   }

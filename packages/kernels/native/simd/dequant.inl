@@ -83,8 +83,7 @@ alignas(64) constexpr float kNf4Levels[16] = {-1.0f,
 
 inline vf nf4_levels(vi codes) {
 #if LAMINA_LANES == 16
-  return reinterpret_cast<vf>(
-      _mm512_permutexvar_ps(reinterpret_cast<__m512i>(codes), _mm512_load_ps(kNf4Levels)));
+  return reinterpret_cast<vf>(_mm512_permutexvar_ps(reinterpret_cast<__m512i>(codes), _mm512_load_ps(kNf4Levels)));
 #elif LAMINA_LANES == 8
   const __m256i index = reinterpret_cast<__m256i>(codes);
   const __m256 low = _mm256_permutevar8x32_ps(_mm256_load_ps(kNf4Levels), index),

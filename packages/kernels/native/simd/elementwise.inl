@@ -37,8 +37,8 @@ void rms_norm_grad(const float* dy, const float* x, const float* weight, float e
     const float pull = sum_of(dot) / static_cast<float>(d) * factor * factor * factor;
     for (long i = 0; i < d; i += L)
       store_part(dx + i,
-                 load_plus(plus, t * d + i, d - i) +
-                     (load_part(dy + i, d - i) * load_part(weight + i, d - i) * factor - load_part(x + i, d - i) * pull),
+                 load_plus(plus, t * d + i, d - i) + (load_part(dy + i, d - i) * load_part(weight + i, d - i) * factor -
+                                                      load_part(x + i, d - i) * pull),
                  d - i);
   }
 }
@@ -204,7 +204,8 @@ void swiglu_grad_of_kept(const float* dy, const uint32_t* kept, float* dgate, fl
 inline vf normal_share(vf x) {
   const vf z = maximum(x, -x) * 0.70710678f;
   const vf t = 1.0f / (1.0f + 0.3275911f * z);
-  const vf poly = t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
+  const vf poly =
+      t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
   const vf tail = 0.5f * poly * exp_of(-z * z);
   return x < 0.0f ? tail : 1.0f - tail;
 }

@@ -1,7 +1,8 @@
 // f32 products: C (rows, cols) = sum_k a[k][row] b[k][col] in register tiles of MR x 2 vectors, a and b streamed along
 // k.
 
-// a[k * lda + i], i < R; b[k * ldb + j], j < NR; c (R, NR) row-major, which begins as `from`, or zeros. The order of additions per element is k = 0, 1,
+// a[k * lda + i], i < R; b[k * ldb + j], j < NR; c (R, NR) row-major, which begins as `from`, or zeros. The order of
+// additions per element is k = 0, 1,
 // ...
 template <int R>
 inline void tile(long depth, const float* a, long lda, const float* b, long ldb, float* c, long ldc, const float* from,
@@ -71,8 +72,7 @@ void pack_a_f32(const float* a, long lda, int rows, long depth, void* block) {
     for (int group = 0; group < MR; group += L) {
       vf r[L];
 #pragma GCC unroll 16
-      for (int i = 0; i < L; i++)
-        r[i] = group + i < rows ? load_part(a + (group + i) * lda + k, depth - k) : vf{};
+      for (int i = 0; i < L; i++) r[i] = group + i < rows ? load_part(a + (group + i) * lda + k, depth - k) : vf{};
       transpose(r);
       const long count = min_of(L, depth - k);
       for (long j = 0; j < count; j++) store(out + (k + j) * MR + group, r[j]);
@@ -120,13 +120,13 @@ void compute_f32(const GemmFamily::Compute& g) {
                reinterpret_cast<const float*>(g.b + static_cast<size_t>(col / NR) * g.b_stride), NR, c, g.ldc,
                g.from ? g.from + row * g.from_ld + col : nullptr, g.from_ld);
       if (g.tail_depth > 0)
-        tile_any(rows, g.cols - col, g.tail_depth, g.tail_a + row * g.tail_depth, MR, g.tail_b + col * g.tail_depth,
-                 NR, c, g.ldc, c, g.ldc);
+        tile_any(rows, g.cols - col, g.tail_depth, g.tail_a + row * g.tail_depth, MR, g.tail_b + col * g.tail_depth, NR,
+                 c, g.ldc, c, g.ldc);
     }
   }
 }
 
 constexpr GemmFamily f32_family() {
-  return {"f32", MR, NR, 1, 384, MR * sizeof(float), NR * sizeof(float), L * sizeof(float), 0, 0, pack_a_f32,
-          pack_b_f32, compute_f32};
+  return {"f32", MR, NR,         1,          384,        MR * sizeof(float), NR * sizeof(float), L * sizeof(float),
+          0,     0,  pack_a_f32, pack_b_f32, compute_f32};
 }

@@ -39,7 +39,8 @@ export interface QuantLoraLinearArgs {
 
 /**
  * y (T,M) = [plus +] x·Wᵀ + bias + (x·A_Gᵀ)·B_Gᵀ + scale·(drop(x)·Aᵀ)·Bᵀ. Gradients reach x, A, B and plus; that of x
- * is computed only when something before this layer is trained. Hu et al. 2021 (arXiv:2106.09685), equation 3. Throws KERNEL_SHAPE.
+ * is computed only when something before this layer is trained. Hu et al. 2021 (arXiv:2106.09685), equation 3. Throws
+ * KERNEL_SHAPE.
  */
 export function quantLoraLinear({
   x,

@@ -66,5 +66,9 @@ async function readHeader(file: FileHandle, path: string): Promise<Map<string, T
   const length = parseHeaderLength(prefix, { path, size })
   const header = new Uint8Array(length)
   await readFully(file, path, { into: header, position: PREFIX_BYTES })
-  return parseHeader(decodeUtf8(header, path, "WEIGHTS_MALFORMED"), { path, size, dataStart: PREFIX_BYTES + length })
+  return parseHeader(decodeUtf8(header, `${path}: header`, "WEIGHTS_MALFORMED"), {
+    path,
+    size,
+    dataStart: PREFIX_BYTES + length,
+  })
 }
