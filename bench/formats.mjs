@@ -45,8 +45,8 @@ const calls = FORMATS.map((format) => {
   return {
     format,
     bits: (8 * frozenBytes(weight)) / (rows * cols),
-    forward: () => addon.linear(...args, x, y),
-    backward: () => addon.linearGrad(...args, dy, x, dx, undefined, undefined),
+    forward: () => addon.linear(...args, x, undefined, y),
+    backward: () => addon.linearGrad(...args, dy, x, undefined, dx, undefined, undefined),
     best: { forward: Infinity, backward: Infinity },
   }
 })

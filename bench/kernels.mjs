@@ -1,8 +1,10 @@
 // B3: each op of backend `native` against the machine's peak measured in the same minute, at the shapes of a 135M
-// Llama (hidden 576, FFN 1536, 9 query and 3 key heads of 64, vocabulary 49152), q8 weights, rank 8. One JSON line
-// per figure, then the share of one training step each op takes. `node bench/kernels.mjs [--tokens 512] [--threads 2]
-// [--precision bf16] [--ms 200]`
+// Llama (hidden 576, FFN 1536, 9 query and 3 key heads of 64, vocabulary 49152), q8 weights; "base" is the frozen
+// product alone, "linear" the same with an adapter of rank 8. One JSON line per figure, and on stderr the share of one
+// training step each op takes. npm run bench -- kernels [--tokens 512] [--threads 2] [--precision bf16] [--ms 200]
+import { execFileSync } from "node:child_process"
 import { createRequire } from "node:module"
+import { cpus } from "node:os"
 import { parseArgs } from "node:util"
 
 const require = createRequire(import.meta.url)
@@ -45,22 +47,39 @@ function time(run) {
   return best
 }
 
-const peaks = addon.measurePeak(threads)
-const matrixPeak = [peaks.f32Fma, Math.max(peaks.f32Fma, peaks.bf16Dot), Math.max(peaks.f32Fma, peaks.int8Dot)][
-  precision
-]
+const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim()
+const machine = `${cpus()[0]?.model ?? "unknown"}, ${threads} threads`
+const figure = (name, value, unit, rest = {}) => {
+  const round = (number) => Number(number.toPrecision(4))
+  const more = Object.fromEntries(Object.entries(rest).map(([key, number]) => [key, round(number)]))
+  const line = { name: `kernels/${options.precision}/${name}`, value: round(value), unit, ...more, machine, commit }
+  console.log(JSON.stringify(line))
+}
+
+/** GFLOP/s of the precision's own unit, measured now: neighbours of a shared machine come and go. */
+function matrixPeakNow() {
+  const { f32Fma, bf16Dot, bf16Amx, int8Dot } = addon.measurePeak(threads)
+  return [f32Fma, Math.max(f32Fma, bf16Dot, bf16Amx), Math.max(f32Fma, int8Dot)][precision]
+}
+const peaks = []
+/** GB/s of sums over arrays that no cache holds (STREAM's ADD). */
+const memoryPeak = (() => {
+  const [a, b, c] = [0, 0, 0].map(() => new Float32Array(2 ** 26).fill(1))
+  return (12 * a.length) / time(() => addon.add(a, b, c)) / 1e6
+})()
 let stepMs = 0
 const step = []
 
+/** A share is of the peak measured just before or after, the better one. `perStep`: how often a training step runs it; 0: not at all. */
 function report(name, { run, perStep, flops, bytes }) {
+  const before = flops ? matrixPeakNow() : 0
   const ms = time(run)
+  const matrixPeak = flops ? Math.max(before, matrixPeakNow()) : 0
+  if (flops) peaks.push(matrixPeak)
+  if (perStep > 0) step.push([name, ms * perStep])
   stepMs += ms * perStep
-  step.push([name, ms * perStep])
-  const rate = flops
-    ? { gflops: flops / ms / 1e6, ofPeak: flops / ms / 1e6 / matrixPeak }
-    : { gbytes: bytes / ms / 1e6 }
-  const rounded = Object.fromEntries(Object.entries(rate).map(([key, value]) => [key, Number(value.toPrecision(3))]))
-  console.log(JSON.stringify({ name, tokens, threads, ms: Number(ms.toPrecision(4)), ...rounded }))
+  if (flops) figure(name, flops / ms / 1e6, "GFLOP/s", { shareOfPeak: flops / ms / 1e6 / matrixPeak, ms })
+  else figure(name, bytes / ms / 1e6, "GB/s", { shareOfMemory: bytes / ms / 1e6 / memoryPeak, ms })
 }
 
 function linear(name, rows, cols, count) {
@@ -71,12 +90,18 @@ function linear(name, rows, cols, count) {
   )
   const args = [tokens, precision, ...weight, undefined, 0, undefined, undefined, rank, a, b, 2, 0, 1]
   const flops = 2 * tokens * rows * cols
-  report(`linear ${name} ${cols}->${rows}`, { run: () => addon.linear(...args, x, y), perStep: count * layers, flops })
-  const grad = () => addon.linearGrad(...args, dy, x, dx, da, db)
+  const base = [tokens, precision, ...weight, undefined, 0, undefined, undefined, 0, undefined, undefined, 0, 0, 0]
+  const frozen = () => addon.linear(...base, x, undefined, y)
+  report(`base ${name} ${cols}->${rows}`, { run: frozen, perStep: 0, flops })
+  const frozenGrad = () => addon.linearGrad(...base, dy, x, undefined, dx, undefined, undefined)
+  report(`base grad ${name} ${rows}->${cols}`, { run: frozenGrad, perStep: 0, flops })
+  const forward = () => addon.linear(...args, x, undefined, y)
+  report(`linear ${name} ${cols}->${rows}`, { run: forward, perStep: count * layers, flops })
+  const grad = () => addon.linearGrad(...args, dy, x, undefined, dx, da, db)
   report(`linear grad ${name} ${rows}->${cols}`, { run: grad, perStep: count * layers, flops })
 }
 
-console.log(JSON.stringify({ name: "peak", threads, isa: addon.isa(), bf16: addon.bf16Family(), ...peaks }))
+figure("memory", memoryPeak, "GB/s")
 linear("q,o", hidden, hidden, 2)
 linear("k,v", kvHeads * headDim, hidden, 2)
 linear("gate,up", ffn, hidden, 2)
@@ -113,17 +138,22 @@ linear("down", hidden, ffn, 1)
     perStep: 2 * layers,
     bytes: 8 * x.length,
   })
-  const grad = () => addon.rmsNormGrad(tokens, hidden, dy, x, weight, 1e-5, y)
+  const grad = () => addon.rmsNormGrad(tokens, hidden, dy, x, weight, 1e-5, undefined, y)
   report("rms_norm grad", { run: grad, perStep: 2 * layers, bytes: 12 * x.length })
-  report("add", { run: () => addon.add(x, dy, y), perStep: 6 * layers, bytes: 12 * x.length })
+  report("add", { run: () => addon.add(x, dy, y), perStep: 0, bytes: 12 * x.length })
   const [gate, up, d] = [floats(tokens * ffn), floats(tokens * ffn), floats(tokens * ffn)]
   const [dgate, dup] = [new Float32Array(gate.length), new Float32Array(gate.length)]
-  report("swiglu", { run: () => addon.swiglu(gate, up, dup), perStep: layers, bytes: 12 * gate.length })
-  report("swiglu grad", {
-    run: () => addon.swigluGrad(d, gate, up, dgate, dup),
-    perStep: layers,
-    bytes: 20 * gate.length,
-  })
+  const kept = new Float32Array(gate.length)
+  const keep = () => addon.swigluKeep(gate, up, dup, kept)
+  report("swiglu, kept", { run: keep, perStep: layers, bytes: 16 * gate.length })
+  const again = () => addon.swigluOfKept(kept, dup)
+  report("swiglu of kept", { run: again, perStep: layers, bytes: 8 * gate.length })
+  const grad2 = () => addon.swigluGradOfKept(d, kept, dgate, dup)
+  report("swiglu grad of kept", { run: grad2, perStep: layers, bytes: 16 * gate.length })
+  const halves = new Float32Array(x.length / 2)
+  const perStep = layers * (2 + (2 * kvHeads) / heads) // q, k, v and attended
+  report("keep", { run: () => addon.halve(x, halves), perStep, bytes: 6 * x.length })
+  report("kept", { run: () => addon.unhalve(y, halves), perStep, bytes: 6 * x.length })
 }
 
 {
@@ -144,17 +174,9 @@ linear("down", hidden, ffn, 1)
   })
 }
 
-const flopsPerToken = 4 * 134.5e6
-const gflops = (flopsPerToken * tokens) / stepMs / 1e6
-console.log(
-  JSON.stringify({
-    name: "sum over one step",
-    tokens,
-    stepMs: Math.round(stepMs),
-    tokensPerSecond: Math.round((tokens / stepMs) * 1e3),
-    gflops: Math.round(gflops),
-    ofPeak: Number((gflops / matrixPeak).toPrecision(3)),
-  }),
-)
+const matrixPeak = peaks.sort((a, b) => a - b)[peaks.length >> 1]
+figure("peak", matrixPeak, "GFLOP/s")
+const gflops = (4 * 134.5e6 * tokens) / stepMs / 1e6
+figure("sum over one step", gflops, "GFLOP/s", { shareOfPeak: gflops / matrixPeak, ms: stepMs, tokens })
 for (const [name, ms] of step.sort((a, b) => b[1] - a[1]).slice(0, 12))
-  console.log(`${name.padEnd(36)} ${ms.toFixed(1).padStart(8)} ms  ${((100 * ms) / stepMs).toFixed(1).padStart(5)} %`)
+  console.error(`${name.padEnd(36)} ${ms.toFixed(1).padStart(8)} ms  ${((100 * ms) / stepMs).toFixed(1).padStart(5)} %`)

@@ -1,9 +1,10 @@
-// npm run bench -- train [--shape 135m|tiny] [--batch B] [--context T] [--steps 8] [--compute bf16] [--threads N]
+// npm run bench -- train [--shape 135m|1.1b|tiny] [--batch B] [--context T] [--steps 8] [--compute bf16] [--threads N]
 //                       [--contended] [--gradient-checkpointing]
 //
 // Tokens per second of LoRA training through the public API: a pool of one worker, forward, backward and AdamW.
 // `135m` is a Llama of random q8 weights (hidden 576, 30 layers, 9 heads on 3, FFN 1536, vocabulary 49152, tied
-// head), rank 8 on all seven linears, 1 x 512; `tiny` is models/tiny, rank 16, 8 x 256. One JSON line per figure.
+// head), rank 8 on all seven linears, 1 x 512; `1.1b` is TinyLlama's shape in q4; `tiny` is models/tiny, rank 16,
+// 8 x 256. One JSON line per figure.
 // The shares of the measured peaks take 4 FLOP per weight and token: forward and the gradient of x. On a busy machine
 // look at `per-core`: tokens per second of processor time, which other processes take nothing from. With --contended
 // another process keeps one core busy. --peers: beside PyTorch + PEFT (bench/peers/compare.mjs).
@@ -37,8 +38,30 @@ if (options.peers) {
 }
 const WARM_UP_STEPS = 2 // the first ones touch their memory for the first time
 const root = fileURLToPath(new URL("..", import.meta.url))
+const COMMON = { architecture: "llama", headDim: 64, context: 2048, normEps: 1e-5, rope: { theta: 10_000 } }
+const SHAPE_135M = {
+  ...COMMON,
+  hidden: 576,
+  layers: 30,
+  heads: 9,
+  kvHeads: 3,
+  ffn: 1536,
+  vocabulary: 49152,
+  tiedHead: true,
+}
+const SHAPE_1B = {
+  ...COMMON,
+  hidden: 2048,
+  layers: 22,
+  heads: 32,
+  kvHeads: 4,
+  ffn: 5632,
+  vocabulary: 32000,
+  tiedHead: false,
+}
 const shapes = {
-  "135m": { rank: 8, batch: 1, context: 512, base: randomBase },
+  "135m": { rank: 8, batch: 1, context: 512, base: () => randomBase(SHAPE_135M, "q8") },
+  "1.1b": { rank: 8, batch: 1, context: 512, base: () => randomBase(SHAPE_1B, "q4") },
   tiny: { rank: 16, batch: 8, context: 256, base: () => loadBase(`${root}models/tiny`, { precision: "stored" }) },
 }
 const shape = shapes[options.shape]
@@ -51,15 +74,15 @@ function report(name, value, unit) {
   process.stdout.write(`${JSON.stringify({ name, value: Number(value.toPrecision(4)), unit, machine, commit })}\n`)
 }
 
-/** The 135M shape with values that cost no time to make; the folder is that of models/tiny, for its tokenizer. */
-function randomBase() {
-  const config = {
-    ...{ architecture: "llama", hidden: 576, layers: 30, heads: 9, kvHeads: 3, headDim: 64, ffn: 1536 },
-    ...{ vocabulary: 49152, context: 2048, normEps: 1e-5, rope: { theta: 10_000 }, tiedHead: true },
-  }
+/** A Llama with values that cost no time to make; the folder is that of models/tiny, for its tokenizer. */
+function randomBase(config, format) {
   const shapes = moduleShapes(config, ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"])
-  const embedding = { name: "model.embed_tokens", outFeatures: config.vocabulary, inFeatures: config.hidden }
-  const linears = Object.fromEntries([...shapes, embedding].map((module) => [module.name, randomWeight(module)]))
+  const tables = ["model.embed_tokens", ...(config.tiedHead ? [] : ["lm_head"])].map((name) => ({
+    ...{ name, outFeatures: config.vocabulary, inFeatures: config.hidden },
+  }))
+  const linears = Object.fromEntries(
+    [...shapes, ...tables].map((module) => [module.name, randomWeight(module, format)]),
+  )
   const norms = Object.fromEntries(
     [
       "model.norm",
@@ -69,14 +92,16 @@ function randomBase() {
       ]),
     ].map((name) => [name, new Float32Array(new SharedArrayBuffer(config.hidden * 4)).fill(1)]),
   )
-  const bytes = Object.values(linears).reduce((sum, { codes, scales }) => sum + codes.byteLength + scales.byteLength, 0)
+  const bytes = Object.values(linears)
+    .flatMap(({ codes, scales, mins }) => [codes, scales, mins])
+    .reduce((sum, array) => sum + (array?.byteLength ?? 0), 0)
   return { folder: `${root}models/tiny`, config, precision: "stored", linears, norms, biases: {}, bytes }
 }
 
-/** Uniform q8 codes (xorshift32) at a scale that keeps activations near 1. */
-function randomWeight({ outFeatures: rows, inFeatures: cols }) {
-  const codes = new Int8Array(new SharedArrayBuffer(rows * cols))
-  const words = new Int32Array(codes.buffer)
+/** Uniform codes (xorshift32) at a scale that keeps activations near 1: values up to 0.06. */
+function randomWeight({ outFeatures: rows, inFeatures: cols }, format) {
+  const memory = new SharedArrayBuffer(format === "q8" ? rows * cols : (rows * cols) / 2)
+  const words = new Int32Array(memory)
   let state = rows * 7919 + cols
   for (let i = 0; i < words.length; i++) {
     state ^= state << 13
@@ -84,14 +109,10 @@ function randomWeight({ outFeatures: rows, inFeatures: cols }) {
     state ^= state << 5
     words[i] = state
   }
-  const scale = 0x1000 // f16 of 2^-11: codes of ±127 become ±0.06
-  return {
-    format: "q8",
-    rows,
-    cols,
-    codes,
-    scales: new Uint16Array(new SharedArrayBuffer((rows * cols) / 16)).fill(scale),
-  }
+  /** The same f16 for all blocks of 32. */
+  const perBlock = (bits) => new Uint16Array(new SharedArrayBuffer((rows * cols) / 16)).fill(bits)
+  if (format === "q8") return { format, rows, cols, codes: new Int8Array(memory), scales: perBlock(0x1000) } // 2^-11
+  return { format, rows, cols, codes: new Uint8Array(memory), scales: perBlock(0x2000), mins: perBlock(0xac00) } // 2^-7
 }
 
 function trainingJob(base) {
