@@ -5,12 +5,16 @@ import * as tf from "@tensorflow/tfjs-core"
 import { initKernels } from "./init.js"
 import type { BackendName } from "./init.js"
 import { adamw } from "./ops/adamw.js"
+import { cachedAttention } from "./ops/cached-attention.js"
 import { causalAttention } from "./ops/causal-attention.js"
 import { embedding } from "./ops/embedding.js"
+import { gelu } from "./ops/gelu.js"
+import { layerNorm } from "./ops/layer-norm.js"
 import { lmHeadCrossEntropy } from "./ops/lm-head-cross-entropy.js"
 import { quantLoraLinear } from "./ops/quant-lora-linear.js"
 import { rmsNorm } from "./ops/rms-norm.js"
 import { rope } from "./ops/rope.js"
+import { runMany, runOne } from "./ops/run-kernel.js"
 import { swiglu } from "./ops/swiglu.js"
 import { expectClose } from "./testing/expect-close.js"
 import { valuesOn } from "./testing/native.js"
@@ -50,6 +54,10 @@ const withGradient = (op: (x: tf.Tensor2D) => tf.Tensor) => (): tf.Tensor[] => {
 
 const CASES: Record<string, () => tf.Tensor[]> = {
   rmsNorm: withGradient((at) => rmsNorm(at, { weight: factors.a.subarray(0, width), eps: 1e-5 })),
+  layerNorm: withGradient((at) =>
+    layerNorm(at, { weight: factors.a.subarray(0, width), bias: factors.b.subarray(0, width), eps: 1e-2 }),
+  ),
+  gelu: withGradient((at) => tf.add(gelu(at, { tanh: true }), gelu(at, { tanh: false }))),
   rope: withGradient((at) => rope(at, table, positions)),
   swiglu: withGradient((at) => swiglu(at, tf.add(at, at))),
   causalAttention: withGradient((at) =>
@@ -62,6 +70,35 @@ const CASES: Record<string, () => tf.Tensor[]> = {
     const loss = (...args: tf.Tensor[]): tf.Scalar => tf.sum(run(...(args as tf.Tensor2D[])))
     const { value, grads } = tf.valueAndGrads(loss)([input(), lora.a, lora.b])
     return [run(input(), lora.a, lora.b), value, ...grads]
+  },
+  "linears and norms that begin with what they are added to": () => {
+    const [at, dy] = [input(), tf.tensor2d(x.subarray(0, tokens * 20), [tokens, 20])]
+    const attrs = { weight, scale: 0, dropout: 0, dropoutSeed: 0, precision: "f32", needsDx: true }
+    const norm = { weight: factors.a.subarray(0, width), bias: factors.b.subarray(0, width), eps: 1e-2 }
+    return [
+      quantLoraLinear({ x: at, weight, plus: dy }),
+      tf.grad((plus: tf.Tensor) => quantLoraLinear({ x: at, weight, plus: plus as tf.Tensor2D }))(dy),
+      ...runMany("QuantLoraLinearGrad", { dy, x: at, plus: at }, attrs),
+      runOne("RmsNormGrad", { dy: at, x: at, plus: at }, norm),
+      runOne("LayerNormGrad", { dy: at, x: at, plus: at }, norm),
+    ]
+  },
+  "what waits for a gradient": () => {
+    const at = input()
+    const [product, first, second] = runMany("SwigluKeep", { gate: at, up: at }, { precision: "f32" })
+    const kept = runOne("Keep", { x: at }, { precision: "f32" })
+    return [
+      product!,
+      runOne("SwigluOfKept", { first, second }, {}),
+      ...runMany("SwigluGradOfKept", { dy: at, first, second }, {}),
+      runOne("Kept", { x: kept }, { precision: "f32", shape: [tokens, width] }),
+    ]
+  },
+  cachedAttention: () => {
+    const [keys, values] = [x.slice(), x.slice().reverse()]
+    const q = tf.tensor2d(x.subarray(0, 2 * width), [2, width])
+    const shape = { heads, kvHeads: heads, headDim: width / heads, scale: 0.4 }
+    return [cachedAttention({ q, k: keys, v: values }, { past: tokens - 2, ...shape })]
   },
   embedding: () => [embedding({ ids, weight: vocabulary })],
   lmHeadCrossEntropy: () => {
