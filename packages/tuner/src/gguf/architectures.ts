@@ -61,6 +61,25 @@ export const GGUF_ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
     },
     interleaved: [],
   },
+  gpt2: {
+    name: "gpt2",
+    families: ["gpt2"],
+    architecture: "GPT2LMHeadModel",
+    modelType: "gpt2",
+    names: {
+      token_embd: "transformer.wte",
+      position_embd: "transformer.wpe",
+      output_norm: "transformer.ln_f",
+      output: "lm_head",
+      "blk.#.attn_norm": "transformer.h.#.ln_1",
+      "blk.#.attn_qkv": "transformer.h.#.attn.c_attn",
+      "blk.#.attn_output": "transformer.h.#.attn.c_proj",
+      "blk.#.ffn_norm": "transformer.h.#.ln_2",
+      "blk.#.ffn_up": "transformer.h.#.mlp.c_fc",
+      "blk.#.ffn_down": "transformer.h.#.mlp.c_proj",
+    },
+    interleaved: [],
+  },
 }
 
 /** transformers' name of a tensor: `blk.3.attn_q.weight` -> `model.layers.3.self_attn.q_proj.weight`. */

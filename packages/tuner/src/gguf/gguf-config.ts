@@ -36,6 +36,14 @@ export async function ggufConfig(file: GgufFile): Promise<JsonObject> {
   const metadata = new Metadata(file)
   const at = (key: string): string => `${metadata.text("general.architecture")}.${key}`
   const whole = (key: string): number => metadata.require(metadata.whole(at(key)), at(key), "a whole number")
+  const common = {
+    architectures: [architecture],
+    model_type: modelType,
+    vocab_size: vocabularyOf(file),
+    tie_word_embeddings: !file.tensors.has("output.weight"),
+    ...tokenIds(metadata),
+  }
+  if (modelType === "gpt2") return { ...common, ...gpt2Config(metadata, { at, whole }) }
   if ((metadata.whole(at("expert_count")) ?? 0) > 0)
     throw metadata.unsupported(at("expert_count"), "none, mixtures of experts are not supported")
   const heads = whole("attention.head_count")
@@ -47,10 +55,8 @@ export async function ggufConfig(file: GgufFile): Promise<JsonObject> {
   const epsilon = at("attention.layer_norm_rms_epsilon")
   const theta = metadata.number(at("rope.freq_base")) ?? 10_000
   return {
-    architectures: [architecture],
-    model_type: modelType,
+    ...common,
     hidden_act: "silu",
-    vocab_size: vocabularyOf(file),
     hidden_size: hidden,
     intermediate_size: whole("feed_forward_length"),
     num_hidden_layers: whole("block_count"),
@@ -62,9 +68,24 @@ export async function ggufConfig(file: GgufFile): Promise<JsonObject> {
     rope_theta: theta,
     ...(await ropeScaling(file, { metadata, at, theta, rotated })),
     ...(rotated === headDim ? {} : { partial_rotary_factor: rotated / headDim }),
-    tie_word_embeddings: !file.tensors.has("output.weight"),
     ...(modelType === "llama" ? { attention_bias: file.tensors.has("blk.0.attn_q.bias") } : {}),
-    ...tokenIds(metadata),
+  }
+}
+
+/** llama.cpp runs every gpt2 with GELU's tanh form. */
+function gpt2Config(
+  metadata: Metadata,
+  { at, whole }: { at: (key: string) => string; whole: (key: string) => number },
+): JsonObject {
+  const epsilon = at("attention.layer_norm_epsilon")
+  return {
+    activation_function: "gelu_new",
+    n_embd: whole("embedding_length"),
+    n_head: whole("attention.head_count"),
+    n_layer: whole("block_count"),
+    n_inner: whole("feed_forward_length"),
+    n_positions: whole("context_length"),
+    layer_norm_epsilon: metadata.require(metadata.number(epsilon), epsilon, "a number"),
   }
 }
 

@@ -1,12 +1,14 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 
 import { dequantize } from "@lamina/kernels"
 
 import { loadBase } from "../weights/load-base.js"
 import { readModelConfig } from "../weights/model-config.js"
 import { openModelFiles } from "../weights/model-files.js"
+import { GGUF_ARCHITECTURES, ggufName } from "./architectures.js"
 import { encodeGguf } from "./encode-gguf.js"
 import type { GgufData, GgufEntry } from "./encode-gguf.js"
 
@@ -188,4 +190,35 @@ test("a scale that is not finite is refused by its tensor", async () => {
     message: expect.stringContaining("blk.0.attn_v.weight: expected finite scales") as string,
   })
   await files.close()
+})
+
+test("a GPT-2 is the same from GGUF as from safetensors, whose linears lie the other way round", async () => {
+  const from = fileURLToPath(new URL("../../../../test/vectors/model/families/gpt2", import.meta.url))
+  const expected = await loadBase(from, { precision: "f32" })
+  const { config } = expected
+  const architecture = GGUF_ARCHITECTURES.gpt2!
+  const tensors = new Map<string, GgufData>()
+  const add = (name: string, shape: number[], data: Float32Array): unknown =>
+    tensors.set(ggufName(architecture, name), { type: 0, shape, data })
+  for (const [name, weight] of Object.entries(expected.linears))
+    add(`${name}.weight`, [weight.rows, weight.cols], dequantize(weight))
+  for (const [name, values] of Object.entries(expected.norms)) add(`${name}.weight`, [values.length], values)
+  for (const [name, values] of Object.entries(expected.biases)) add(`${name}.bias`, [values.length], values)
+  const metadata: Record<string, GgufEntry> = {
+    "general.architecture": { string: "gpt2" },
+    "gpt2.block_count": { u32: config.layers },
+    "gpt2.context_length": { u32: config.context },
+    "gpt2.embedding_length": { u32: config.hidden },
+    "gpt2.feed_forward_length": { u32: config.ffn },
+    "gpt2.attention.head_count": { u32: config.heads },
+    "gpt2.attention.layer_norm_epsilon": { f32: config.normEps },
+  }
+  const path = join(folder, "gpt2.gguf")
+  await writeFile(path, Buffer.concat(encodeGguf(metadata, tensors)))
+  const base = await loadBase(path, { precision: "f32" })
+  expect(base.config).toEqual(config)
+  for (const [name, weight] of Object.entries(expected.linears))
+    expect(dequantize(base.linears[name]!)).toEqual(dequantize(weight))
+  expect(base.norms).toEqual(expected.norms)
+  expect(base.biases).toEqual(expected.biases)
 })
