@@ -70,7 +70,10 @@ const memoryPeak = (() => {
 let stepMs = 0
 const step = []
 
-/** A share is of the peak measured just before or after, the better one. `perStep`: how often a training step runs it; 0: not at all. */
+/**
+ * A share is of the peak measured just before or after, the better one. `perStep`: how often a training step runs it;
+ * 0: not at all.
+ */
 function report(name, { run, perStep, flops, bytes }) {
   const before = flops ? matrixPeakNow() : 0
   const ms = time(run)

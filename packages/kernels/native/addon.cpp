@@ -10,6 +10,7 @@
 #include "addon_attention.hpp"
 #include "addon_elementwise.hpp"
 #include "arguments.hpp"
+#include "huge_pages.hpp"
 #include "isa.hpp"
 #include "linear.hpp"
 #include "lm_head.hpp"
@@ -136,6 +137,16 @@ napi_value map_file_into(napi_env env, napi_callback_info info) {
   return result;
 }
 
+// memory that nothing has touched -> bytes up to its first huge page
+napi_value prefer_huge_pages_for(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  size_t count = 0;
+  void* memory = args.bytes(count);
+  napi_value result = nullptr;
+  napi_create_double(env, args.ok() ? static_cast<double>(prefer_huge_pages(memory, count)) : 0.0, &result);
+  return result;
+}
+
 napi_value peak(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
   const long count = args.integer(1, 1024);
@@ -202,6 +213,7 @@ NAPI_MODULE_INIT() {
               {"setIsa", choose_isa},
               {"isas", isa_names},
               {"measurePeak", peak},
+              {"preferHugePages", prefer_huge_pages_for},
               {"mapFile", map_file_into}};
   for (const auto& entry : list) {
     napi_value function = nullptr;

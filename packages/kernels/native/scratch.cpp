@@ -3,18 +3,28 @@
 #include <cstdlib>
 #include <new>
 
+#include "huge_pages.hpp"
+
 namespace lamina {
 namespace {
 
 struct Slot {
   void* data = nullptr;
   size_t bytes = 0;
+
+  // Large memory begins where a huge page does.
+  std::align_val_t alignment() const { return std::align_val_t(bytes < kHugePage ? 64 : kHugePage); }
+  void free() {
+    ::operator delete(data, alignment(), std::nothrow);
+    data = nullptr;
+    bytes = 0;
+  }
 };
 
 struct Slots {
   Slot slot[static_cast<int>(Scratch::count)];
   ~Slots() {
-    for (Slot& s : slot) ::operator delete(s.data, std::align_val_t(64), std::nothrow);
+    for (Slot& s : slot) s.free();
   }
 };
 
@@ -25,10 +35,11 @@ thread_local Slots slots;
 void* scratch(Scratch purpose, size_t bytes) {
   Slot& slot = slots.slot[static_cast<int>(purpose)];
   if (slot.data && slot.bytes >= bytes) return slot.data;
-  ::operator delete(slot.data, std::align_val_t(64), std::nothrow);
-  const size_t rounded = (bytes + 4095) / 4096 * 4096 + 4096;
-  slot.data = ::operator new(rounded, std::align_val_t(64), std::nothrow);
-  slot.bytes = slot.data ? rounded : 0;
+  slot.free();
+  slot.bytes = (bytes + 4095) / 4096 * 4096 + 4096;
+  slot.data = ::operator new(slot.bytes, slot.alignment(), std::nothrow);
+  if (!slot.data) slot.bytes = 0;
+  else prefer_huge_pages(slot.data, slot.bytes);
   return slot.data;
 }
 

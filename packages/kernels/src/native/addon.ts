@@ -107,6 +107,8 @@ export interface Addon {
   /** Process-wide; false when this machine lacks it. */
   setIsa(name: string): boolean
   isas(): string[]
+  /** For memory that nothing has touched yet: bytes up to its first huge page (HUGE_PAGE_BYTES). */
+  preferHugePages(memory: Uint8Array): number
   /** fd, bytes of the file, length of the memory, its first bytes; where the file begins in it, or -1. */
   mapFile(fd: number, bytes: number, length: number, memory: Uint8Array): number
   /** GFLOP/s measured now on that many threads; 0: the unit is missing. */

@@ -93,7 +93,7 @@ test("a step that makes and disposes the same tensors leaves none behind", () =>
 })
 
 test("idle and used memory together stay within the most that was in use", () => {
-  const pool = new BufferPool(0)
+  const pool = new BufferPool({ slackBytes: 0 })
   // three at once, 24 MiB
   const first = [1, 2, 3].map(() => pool.take(2 ** 21))
   for (const values of first) pool.give(values)

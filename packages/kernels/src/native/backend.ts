@@ -3,6 +3,7 @@ import * as tf from "@tensorflow/tfjs-core"
 
 import { KernelError } from "../errors.js"
 import { BufferPool } from "./buffer-pool.js"
+import { allocateFloats } from "./huge-pages.js"
 
 type DataId = object
 type Entry = ReturnType<MathBackendCPU["data"]["get"]>
@@ -36,7 +37,7 @@ class WatchedStorage extends tf.DataStorage<Entry> {
  * pool and return to it when their last reference is disposed and no one else has seen the memory.
  */
 export class NativeBackend extends MathBackendCPU {
-  readonly #pool = new BufferPool()
+  readonly #pool = new BufferPool({ allocate: allocateFloats })
   readonly #owned = new WeakSet<DataId>()
   readonly #storage: WatchedStorage
 

@@ -1,54 +1,66 @@
+interface BufferPoolOptions {
+  /** So much may be idle beyond the most that was ever in use at once. */
+  readonly slackBytes?: number
+  /** So many bytes of new memory; undefined contents. */
+  readonly allocate?: (bytes: number) => Float32Array
+}
+
 /**
  * Memory of kernel outputs, used again after disposal: a fresh ArrayBuffer is zeroed page by page, which costs more
  * than small kernels do, and dropped ones keep the garbage collector busy. Idle and used memory together stay within
  * the most that was ever in use at once, and a little more: a step's forward and backward pass use different sizes,
- * and a small model would otherwise drop and make buffers all the time. Sizes are rounded up to an eighth of a power
- * of two, so that batches of slightly different length share buffers.
+ * and a small model would otherwise drop and make buffers all the time. Sizes are rounded up to an eighth of a power of
+ * two, so that batches of slightly different length share buffers.
  */
 export class BufferPool {
-  readonly #slackBytes: number
-
-  /** By size, the size given back longest ago first. */
-  readonly #idle = new Map<number, ArrayBuffer[]>()
+  /** By bytes, the size given back longest ago first. */
+  readonly #idle = new Map<number, Float32Array[]>()
   #idleBytes = 0
   #usedBytes = 0
   #usedBytesMax = 0
+  readonly #slackBytes: number
+  readonly #allocate: (bytes: number) => Float32Array
 
-  constructor(slackBytes = 32 * 2 ** 20) {
+  constructor({
+    slackBytes = 32 * 2 ** 20,
+    allocate = (bytes) => new Float32Array(bytes / 4),
+  }: BufferPoolOptions = {}) {
     this.#slackBytes = slackBytes
+    this.#allocate = allocate
   }
 
   /** `length` floats with undefined contents. */
   take(length: number): Float32Array {
     const bytes = roundUp(length * 4)
     const list = this.#idle.get(bytes)
-    const buffer = list?.pop()
+    let memory = list?.pop()
     this.#usedBytes += bytes
     this.#usedBytesMax = Math.max(this.#usedBytesMax, this.#usedBytes)
-    if (buffer) {
+    if (memory) {
       this.#idleBytes -= bytes
       if (list!.length === 0) this.#idle.delete(bytes)
-      return new Float32Array(buffer, 0, length)
+    } else {
+      this.#trim()
+      memory = this.#allocate(bytes)
     }
-    this.#trim()
-    return new Float32Array(new ArrayBuffer(bytes), 0, length)
+    return memory.subarray(0, length)
   }
 
   /** Takes back memory that nothing refers to any more. */
   give(values: Float32Array): void {
-    const buffer = values.buffer as ArrayBuffer
-    const list = this.#idle.get(buffer.byteLength) ?? []
-    list.push(buffer)
-    this.#idle.delete(buffer.byteLength)
-    this.#idle.set(buffer.byteLength, list)
-    this.#idleBytes += buffer.byteLength
-    this.#usedBytes -= buffer.byteLength
+    const bytes = roundUp(values.byteLength)
+    const list = this.#idle.get(bytes) ?? []
+    list.push(new Float32Array(values.buffer as ArrayBuffer, values.byteOffset, bytes / 4))
+    this.#idle.delete(bytes)
+    this.#idle.set(bytes, list)
+    this.#idleBytes += bytes
+    this.#usedBytes -= bytes
     this.#trim()
   }
 
   /** Memory that was taken and will not come back: others may refer to it. */
   lose(values: Float32Array): void {
-    this.#usedBytes -= values.buffer.byteLength
+    this.#usedBytes -= roundUp(values.byteLength)
   }
 
   get idleBytes(): number {
@@ -56,12 +68,12 @@ export class BufferPool {
   }
 
   #trim(): void {
-    for (const [bytes, buffers] of this.#idle) {
-      while (buffers.length > 0 && this.#idleBytes + this.#usedBytes > this.#usedBytesMax + this.#slackBytes) {
-        buffers.pop()
+    for (const [bytes, memories] of this.#idle) {
+      while (memories.length > 0 && this.#idleBytes + this.#usedBytes > this.#usedBytesMax + this.#slackBytes) {
+        memories.pop()
         this.#idleBytes -= bytes
       }
-      if (buffers.length > 0) break
+      if (memories.length > 0) break
       this.#idle.delete(bytes)
     }
   }
