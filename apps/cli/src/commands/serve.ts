@@ -46,19 +46,23 @@ function announce(
 ): void {
   const { dataDir, run, withToken, json } = about
   if (json) return printJson({ url, federation: federationId, dataDir, ...(run === undefined ? {} : { run }) })
+  const here = reachable(url, "localhost")
+  const token = withToken ? " --join-token TOKEN" : ""
   const lines = [
     `coordinator  ${url}`,
     `data         ${dataDir}`,
     run === undefined
-      ? `start a run  lamina run RECIPE --coordinator ${reachable(url, "localhost")} --token-file ${dataDir}/admin.token`
+      ? `start a run  lamina run RECIPE --coordinator ${here} --token-file ${dataDir}/admin.token`
       : `run          ${run}`,
-    `join         lamina join ${reachable(url, hostname())} --data FILE${withToken ? " --join-token TOKEN" : ""}`,
+    `join         lamina join ${reachable(url, hostname())} --data FILE${token}`,
   ]
   process.stdout.write(`${lines.join("\n")}\n`)
 }
 
 /** An address that stands for all of a machine's is none to connect to: `host` in its place. */
 function reachable(url: string, host: string): string {
-  const { hostname: listens, port } = new URL(url)
-  return listens === "0.0.0.0" || listens === "[::]" ? `http://${host}:${port}` : url
+  const address = new URL(url)
+  if (address.hostname !== "0.0.0.0" && address.hostname !== "[::]") return url
+  address.hostname = host
+  return address.origin
 }

@@ -25,7 +25,7 @@ const FREE = new Set([
 ])
 
 /** What a training is set to: model and options that change its figures, paths absolute. */
-export type TrainSettings = Readonly<Record<string, unknown>>
+type TrainSettings = Readonly<Record<string, unknown>>
 
 /** The settings of a request, for its folder and its report. FILE_UNREADABLE. */
 export async function settingsOf({ model, options }: TrainRequest): Promise<TrainSettings> {
