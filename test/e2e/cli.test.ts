@@ -1,4 +1,5 @@
-import { cpSync, rmSync, writeFileSync } from "node:fs"
+import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { hostname } from "node:os"
 import { join } from "node:path"
 
 import { LaminaProcess, lamina, lastJson, root, temporaryFolder } from "./lamina-process.js"
@@ -94,6 +95,18 @@ test("a folder that holds another recipe's run is refused, and nothing is traine
   expect(lastJson<{ adapterHash: string }>(again).adapterHash).toBe(
     lastJson<{ adapterHash: string }>(first).adapterHash,
   )
+  // every adapter goes on naming the base of the recipe, until --base says another
+  const copied = async (...command: string[]): Promise<string> => {
+    const to = join(temporaryFolder("export"), "adapter")
+    expect(await lamina(...command, "--out", to)).toMatchObject({ status: 0 })
+    const config = JSON.parse(readFileSync(join(to, "adapter_config.json"), "utf8")) as Record<string, string>
+    return config.base_model_name_or_path ?? ""
+  }
+  const adapter = join(out, "adapter")
+  expect(await copied("export", out)).toBe(tiny)
+  expect(await copied("export", adapter)).toBe(tiny)
+  expect(await copied("export", adapter, "--base", "org/repo")).toBe("org/repo")
+  expect(await copied("aggregate", adapter, adapter)).toBe(tiny)
   write(2)
   const other = await lamina("simulate", recipe, "--out", out)
   expect([other.status, other.stderr]).toEqual([1, expect.stringContaining("[RUN_STATE]")])
@@ -112,4 +125,41 @@ test("a busy port is one error line with what to do, and an --out that is a file
   expect(stdout.split("\n")[0]).toBe(line)
   const simulated = await lamina("simulate", join(root, "examples/two-clients.yaml"), "--out", text)
   expect(simulated.stderr).toMatch(/\[FILE_UNWRITABLE\]/)
+}, 60_000)
+
+test("serve takes what no option says from the environment, and says how to join and to export", async () => {
+  const dataDir = join(temporaryFolder("serve"), "data")
+  const env = { LAMINA_PORT: "0", LAMINA_DATA_DIR: dataDir, LAMINA_LOG_LEVEL: "silent", LAMINA_JOIN_TOKEN: "12345678" }
+  const running = new LaminaProcess(["serve", "--host", "0.0.0.0"], { env: { ...env, LAMINA_HOST: "192.0.2.1" } })
+  const [, port] = await running.until(/coordinator {2}http:\/\/0\.0\.0\.0:(\d+)/)
+  await running.until(new RegExp(`lamina join http://${hostname()}:${port} --data FILE --join-token TOKEN\n`))
+  const out = join(dataDir, "..", "adapter")
+  const folder = await lamina("export", dataDir, "--out", out)
+  expect(folder.stderr).toMatch(/\[RUN_STATE\]\nlamina: hint: .*lamina export http:\/\/HOST:PORT --token-file .* --out/)
+  const token = ["--token-file", join(dataDir, "admin.token")]
+  const remote = await lamina("export", `http://127.0.0.1:${port}`, ...token, "--out", out)
+  expect(remote.stderr).toContain("has no run yet [NOT_FOUND]")
+  running.kill("SIGTERM")
+  expect(await running.finished).toMatchObject({ status: 0, stderr: "" })
+  const short = await new LaminaProcess(["serve"], { env: { ...env, LAMINA_JOIN_TOKEN: "1234567" } }).finished
+  expect([short.status, short.stderr]).toEqual([2, expect.stringContaining("joinToken: expected 8 to 200 characters")])
+}, 60_000)
+
+test("a client of a run that is cancelled exits 1", async () => {
+  const dataDir = temporaryFolder("cancelled")
+  const env = { LAMINA_JOIN_TOKEN: "12345678" }
+  const recipe = join(dataDir, "recipe.yaml")
+  writeFileSync(recipe, `name: long\nbase: ${tiny}\ntraining: { steps: 60, batch: 1, context: 64 }\n`)
+  const given = ["--port", "0", "--data-dir", dataDir, "--recipe", recipe, "--json"]
+  const serving = new LaminaProcess(["serve", ...given], { env })
+  const { url, run } = JSON.parse((await serving.until(/\{"url":.*/))[0]) as { url: string; run: string }
+  const work = ["--name", "north", "--base", tiny, "--work-dir", join(dataDir, "client")]
+  const client = new LaminaProcess(["join", url, "--data", text, ...work], { env })
+  await client.until(/round 1: 60 steps/)
+  const authorization = `Bearer ${readFileSync(join(dataDir, "admin.token"), "utf8").trim()}`
+  await fetch(`${url}/v1/runs/${run}/cancel`, { method: "POST", headers: { authorization } })
+  const { status, stdout } = await client.finished
+  serving.kill("SIGTERM")
+  await serving.finished
+  expect([status, stdout]).toEqual([1, expect.stringContaining("ended: cancelled")])
 }, 60_000)

@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from "node:fs/promises"
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 
 import { readPeftAdapter } from "@lamina/tuner"
@@ -70,6 +70,38 @@ test("patience ends training when the held-out loss gets no better, and a second
   const second = await run()
   expect(second.stderr).not.toContain("step")
   expect(lastJson(second)).toMatchObject({ stoppedEarly: true })
+}, 60_000)
+
+test("a command that fails leaves nothing in the way, and an older training as it was", async () => {
+  const out = join(folder, "corrected")
+  const few = ["--context", "64", "--steps", "1", "--out", out, "--compute", "f32"]
+  const wrong = [
+    [["train", join(root, "models/none"), "--data", data, "--rank", "4"], "FILE_UNREADABLE"],
+    [["train", model, "--data", data, "--response-field", "answer"], "DATA_MALFORMED"],
+    [["train", model, "--data", data, "--context", "100000"], "USAGE"],
+    [["train", model, "--data", data, "--target-modules", "c_attn"], "RECIPE_INVALID"],
+  ] as const
+  for (const [command, code] of wrong) {
+    const { stderr } = await lamina(command[0], command[1], ...few, ...command.slice(2))
+    expect(stderr).toContain(`[${code}]`)
+  }
+  const right = await lamina("train", "models/tiny", "--data", data, ...few)
+  expect([right.status, right.stderr]).toEqual([0, expect.stringContaining("step 1/1")])
+  // the same model under another way to write its path
+  const again = await lamina("train", "./models/../models/tiny", "--data", data, ...few)
+  expect([again.status, again.stderr]).toEqual([0, expect.not.stringContaining("step 1/1")])
+  const fresh = await lamina("train", model, "--data", join(folder, "none.csv"), ...few, "--fresh")
+  expect([fresh.status, fresh.stderr]).toEqual([1, expect.stringContaining("[FILE_UNREADABLE]")])
+  expect((await readPeftAdapter(join(out, "adapter"))).modules.length).toBeGreaterThan(0)
+}, 60_000)
+
+test("an adapter that cannot be written ends the training with an error that says so", async () => {
+  const out = join(folder, "blocked")
+  await mkdir(out)
+  await writeFile(join(out, "adapter"), "a file where the folder would be")
+  const run = await lamina("train", model, ...settings, "--eval-data", heldOut, "--eval-every", "4", "--out", out)
+  expect([run.status, run.stderr]).toEqual([1, expect.stringMatching(/lamina: error: .*\[FILE_UNWRITABLE\]/)])
+  expect(run.stderr).not.toMatch(/ at |step 12/)
 }, 60_000)
 
 test("a file of settings stands behind the command line, and its mistakes are named", async () => {

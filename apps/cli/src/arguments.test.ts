@@ -6,6 +6,7 @@ test("numbers of the command line are whole and in range, and errors repeat what
   expect(() => positiveInt("0")).toThrow('got "0"')
   expect(() => positiveInt("1.5")).toThrow('got "1.5"')
   expect(() => nonNegativeInt("-1")).toThrow('got "-1"')
+  expect(() => nonNegativeInt("")).toThrow('got ""')
 })
 
 test("a list of weights takes decimals and refuses gaps, words and negatives", () => {

@@ -9,7 +9,7 @@ export function positiveInt(text: string): number {
 }
 
 export function nonNegativeInt(text: string): number {
-  const value = Number(text)
+  const value = text.trim() === "" ? NaN : Number(text)
   if (!Number.isSafeInteger(value) || value < 0)
     throw new InvalidArgumentError(`expected a whole number from 0, got "${text}"`)
   return value

@@ -19,6 +19,11 @@ export async function modelPath(model: string, models = modelsFolder()): Promise
   return (await isThere(model)) ? model : pulledPath(model, models)
 }
 
+/** The MODEL as something that stays the same whatever folder a command is run in: a path absolute, a name as it is. */
+export async function modelIdentity(model: string): Promise<string> {
+  return (await isThere(model)) ? resolve(model) : model
+}
+
 /** `modelPath` of something that is no path. NOT_FOUND, FILE_UNREADABLE, USAGE. */
 async function pulledPath(model: string, models: string): Promise<string> {
   const name = parseModelName(model)

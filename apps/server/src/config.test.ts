@@ -16,6 +16,9 @@ test("wrong options are named, all of them", () => {
     /port: [^]*logLevel: /,
   )
   expect(() => readConfig({}, {})).toThrow(/dataDir/)
+  expect(() => readConfig({ dataDir: "/d", joinToken: "secret" }, {})).toThrow(
+    /^joinToken: expected 8 to 200 characters, got another length$/,
+  )
   expect(() => readConfig({ dataDir: "/d" }, { LAMINA_PORT: "http" })).toThrow(/port/)
   expect(() => readConfig({ dataDir: "/d", datadir: "/e" } as never, {})).toThrow(/datadir/)
 })

@@ -4,6 +4,8 @@ import { LaminaError } from "@lamina/protocol/errors"
 
 const levels = ["silent", "fatal", "error", "warn", "info", "debug", "trace"] as const
 
+const TOKEN_LENGTH = "expected 8 to 200 characters, got another length"
+
 const Options = z.strictObject({
   /** Folder of everything that must survive: database, keys, adapters, uploads. Made when missing. */
   dataDir: z.string().min(1),
@@ -11,8 +13,8 @@ const Options = z.strictObject({
   /** 0: any free port. */
   port: z.int().min(0).max(65_535).default(7_700),
   logLevel: z.enum(levels).default("info"),
-  /** When set, a client must present it to open a session. */
-  joinToken: z.string().min(8).max(200).optional(),
+  /** When set, a client must present it to open a session. 8 to 200 characters. */
+  joinToken: z.string().min(8, TOKEN_LENGTH).max(200, TOKEN_LENGTH).optional(),
   /**
    * How often deadlines are looked at. They are absolute: a late look makes nothing earlier or later than one
    * interval.

@@ -64,7 +64,7 @@ export { writeGgufAdapter } from "./export/gguf-adapter.js"
 export { writeMergedModel } from "./export/merged-model.js"
 export type { MergedType } from "./export/merged-model.js"
 
-export { readPeftAdapter } from "./peft/read-adapter.js"
+export { peftBaseName, readPeftAdapter } from "./peft/read-adapter.js"
 export { writePeftAdapter } from "./peft/write-adapter.js"
 
 export { generate } from "./generate/generate.js"

@@ -4,14 +4,19 @@ import type { ChatTemplate } from "@lamina/tuner"
 
 /** The chat template of a model's folder or GGUF file. MODEL_UNSUPPORTED where it has none; codes of openModelFiles. */
 export async function modelTemplate(path: string): Promise<ChatTemplate> {
+  const template = await optionalTemplate(path)
+  if (template !== undefined) return template
+  throw new LaminaError("MODEL_UNSUPPORTED", `${path}: expected a chat template in the model's files, found none`, {
+    hint: "lamina generate without --chat continues any text",
+  })
+}
+
+/** `modelTemplate`, or undefined where the model has none. */
+export async function optionalTemplate(path: string): Promise<ChatTemplate | undefined> {
   const files = await openModelFiles(path)
   try {
     const source = await files.chatTemplate()
-    if (source === undefined)
-      throw new LaminaError("MODEL_UNSUPPORTED", `${path}: expected a chat template in the model's files, found none`, {
-        hint: "lamina generate without --chat continues any text",
-      })
-    return chatTemplate(source, await files.specialTokens())
+    return source === undefined ? undefined : chatTemplate(source, await files.specialTokens())
   } finally {
     await files.close()
   }

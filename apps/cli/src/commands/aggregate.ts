@@ -3,7 +3,7 @@ import { basename, resolve } from "node:path"
 import { aggregateAdapters } from "@lamina/aggregation"
 import type { StrategyName } from "@lamina/aggregation"
 import { LaminaError } from "@lamina/protocol/errors"
-import { readPeftAdapter, writePeftAdapter } from "@lamina/tuner"
+import { peftBaseName, readPeftAdapter, writePeftAdapter } from "@lamina/tuner"
 
 import { printJson } from "../output/json.js"
 import { renderTable } from "../output/table.js"
@@ -12,6 +12,7 @@ interface AggregateOptions {
   readonly strategy: StrategyName
   readonly weights?: readonly number[]
   readonly out: string
+  readonly base?: string
   readonly json?: boolean
 }
 
@@ -33,11 +34,20 @@ export async function aggregateCommand(folders: readonly string[], options: Aggr
   }))
   const { adapter, errors } = aggregateAdapters(options.strategy, inputs)
   const out = resolve(options.out)
-  await writePeftAdapter(out, adapter, { baseName: "" })
+  await writePeftAdapter(out, adapter, { baseName: options.base ?? (await sharedBaseName(folders)) })
   const modules = errors.map(({ module, relativeError }, i) => {
     return { module, rank: adapter.modules[i]?.rank ?? 0, relativeError }
   })
   if (options.json) return printJson({ strategy: options.strategy, adapter: out, modules })
   const rows = modules.map(({ module, rank, relativeError }) => [module, rank, relativeError.toExponential(2)])
   process.stdout.write(`${renderTable(["module", "rank", "relative error"], rows)}\nadapter  ${out}\n`)
+}
+
+/** The first name that the adapters give their base; says so where they give several. */
+async function sharedBaseName(folders: readonly string[]): Promise<string> {
+  const names = [...new Set(await Promise.all(folders.map((folder) => peftBaseName(folder))))].filter(Boolean)
+  const [first = ""] = names
+  if (names.length > 1)
+    process.stderr.write(`the adapters name the bases ${names.join(", ")}; written is ${first}, or what --base says\n`)
+  return first
 }

@@ -1,12 +1,15 @@
+import { randomUUID } from "node:crypto"
 import { existsSync } from "node:fs"
 import { basename, join, resolve } from "node:path"
 
 import { decodeAdapter } from "@lamina/protocol"
 import type { Adapter } from "@lamina/protocol"
-import { LaminaError } from "@lamina/protocol/errors"
+import { LaminaError, hasErrorCode } from "@lamina/protocol/errors"
 import { startCoordinator } from "@lamina/server"
+import type { RunningCoordinator } from "@lamina/server"
 import {
   loadBase,
+  peftBaseName,
   readModelConfig,
   readPeftAdapter,
   writeGgufAdapter,
@@ -15,7 +18,7 @@ import {
 } from "@lamina/tuner"
 import type { MergedType } from "@lamina/tuner"
 
-import { callCoordinator } from "../coordinator-http.js"
+import { askCoordinator, callCoordinator, coordinatorUrl } from "../coordinator-http.js"
 import { modelPath } from "../model-path.js"
 import { printJson } from "../output/json.js"
 import { readToken } from "./run.js"
@@ -36,6 +39,7 @@ interface RunView {
   readonly id: string
   readonly name: string
   readonly state: string
+  readonly base: string
   readonly rounds: readonly { readonly round: number; readonly adapterHash?: string }[]
 }
 
@@ -58,9 +62,9 @@ export async function exportCommand(source: string, options: ExportOptions): Pro
   }
 }
 
-async function write({ name, adapter }: FoundAdapter, out: string, options: ExportOptions): Promise<void> {
+async function write({ name, baseName, adapter }: FoundAdapter, out: string, options: ExportOptions): Promise<void> {
   if (options.format === "peft" || options.base === undefined) {
-    await writePeftAdapter(out, adapter, { baseName: name })
+    await writePeftAdapter(out, adapter, { baseName: options.base ?? baseName })
     return
   }
   const model = await modelPath(options.base)
@@ -74,6 +78,8 @@ async function write({ name, adapter }: FoundAdapter, out: string, options: Expo
 
 interface FoundAdapter {
   readonly name: string
+  /** What it says of its base: the source adapter's word, or the recipe's. */
+  readonly baseName: string
   /** For --json. */
   readonly origin: { readonly run: string; readonly round: number } | { readonly source: string }
   readonly adapter: Adapter
@@ -81,10 +87,15 @@ interface FoundAdapter {
 
 async function findAdapter(source: string, options: ExportOptions): Promise<FoundAdapter> {
   if (existsSync(join(source, "adapter_config.json")))
-    return { name: basename(resolve(source)), origin: { source }, adapter: await readPeftAdapter(source) }
+    return {
+      ...{ name: basename(resolve(source)), baseName: await peftBaseName(source), origin: { source } },
+      adapter: await readPeftAdapter(source),
+    }
   const remote = /^https?:\/\//.test(source)
-  const { run, round, bytes } = remote ? await fromUrl(new URL(source), options) : await fromFolder(source, options)
-  return { name: run.name, origin: { run: run.id, round }, adapter: decodeAdapter(bytes) }
+  const { run, round, bytes } = remote
+    ? await fromUrl(coordinatorUrl(source), options)
+    : await fromFolder(source, options)
+  return { name: run.name, baseName: run.base, origin: { run: run.id, round }, adapter: decodeAdapter(bytes) }
 }
 
 interface Found {
@@ -93,19 +104,16 @@ interface Found {
   readonly bytes: Uint8Array
 }
 
-async function fromUrl(origin: URL, options: ExportOptions): Promise<Found> {
+async function fromUrl(coordinator: URL, options: ExportOptions): Promise<Found> {
   if (options.tokenFile === undefined)
     throw new LaminaError("USAGE", "--token-file: expected the coordinator's admin.token with a URL, got none")
   const token = await readToken(options.tokenFile)
-  const runs = (await (await callCoordinator(new URL("/v1/runs", origin), { token })).json()) as ListedRun[]
+  const runs = await askCoordinator<ListedRun[]>(coordinator, "v1/runs", { token })
   const id = options.run ?? newestWithAdapter(runs)?.id
-  if (id === undefined) throw new LaminaError("NOT_FOUND", `${origin.origin} has no run yet`)
-  const run = (await (
-    await callCoordinator(new URL(`/v1/runs/${encodeURIComponent(id)}`, origin), { token })
-  ).json()) as RunView
+  if (id === undefined) throw new LaminaError("NOT_FOUND", `${coordinator.href} has no run yet`)
+  const run = await askCoordinator<RunView>(coordinator, `v1/runs/${encodeURIComponent(id)}`, { token })
   const { round, hash } = pickRound(run, options.round)
-  const response = await callCoordinator(new URL(`/v1/adapters/${hash}`, origin), { token })
-  return { run, round, bytes: new Uint8Array(await response.arrayBuffer()) }
+  return { run, round, bytes: await callCoordinator(coordinator, `v1/adapters/${hash}`, { token }) }
 }
 
 /** A run's out folder (its `coordinator/` inside) or a coordinator's data folder. */
@@ -116,7 +124,7 @@ async function fromFolder(folder: string, options: ExportOptions): Promise<Found
       "NOT_FOUND",
       `expected a run's, a coordinator's or a PEFT adapter's folder, found neither database nor adapter in ${folder}`,
     )
-  const coordinator = await startCoordinator({ dataDir: resolve(dataDir), port: 0, logLevel: "error" })
+  const coordinator = await startOn(dataDir)
   try {
     const id = options.run ?? newestWithAdapter(coordinator.runs())?.id
     if (id === undefined) throw new LaminaError("NOT_FOUND", `${folder} has no run yet`)
@@ -126,6 +134,19 @@ async function fromFolder(folder: string, options: ExportOptions): Promise<Found
   } finally {
     await coordinator.close()
   }
+}
+
+/** For nobody but this process. RUN_STATE where another coordinator runs on the folder. */
+async function startOn(dataDir: string): Promise<RunningCoordinator> {
+  const alone = { host: "127.0.0.1", port: 0, joinToken: randomUUID() }
+  return startCoordinator({ dataDir: resolve(dataDir), logLevel: "error", ...alone }).catch((cause: unknown) => {
+    if (!hasErrorCode(cause) || cause.code !== "RUN_STATE") throw cause
+    const tokenFile = join(dataDir, "admin.token")
+    throw new LaminaError("RUN_STATE", cause.message, {
+      cause,
+      hint: `ask the coordinator: lamina export http://HOST:PORT --token-file ${tokenFile} --out PATH; or stop it`,
+    })
+  })
 }
 
 interface ListedRun {

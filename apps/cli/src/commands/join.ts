@@ -28,7 +28,7 @@ interface JoinOptions extends DataOptions {
 
 /**
  * `lamina join`: trains every round the coordinator offers, until the run ends or Ctrl-C. Run it again and it goes
- * on.
+ * on. A run that failed or was cancelled makes the exit status 1.
  */
 export async function join(url: string, options: JoinOptions): Promise<void> {
   const { workDir, rank, precision, joinToken } = options
@@ -51,6 +51,7 @@ export async function join(url: string, options: JoinOptions): Promise<void> {
     const result = await untilInterrupted((signal) => client.participate({ signal }))
     if (options.json) printJson(result)
     else process.stdout.write(summary(result))
+    if (result.state === "failed" || result.state === "cancelled") process.exitCode = 1
   } finally {
     view.close()
     await pool.close()

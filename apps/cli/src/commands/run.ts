@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises"
 import { LaminaError } from "@lamina/protocol/errors"
 import { moduleShapes, readModelConfig } from "@lamina/tuner"
 
-import { callCoordinator } from "../coordinator-http.js"
+import { askCoordinator, coordinatorUrl } from "../coordinator-http.js"
 import { printJson } from "../output/json.js"
 import { loadRecipe } from "../recipe-file.js"
 
@@ -15,14 +15,14 @@ interface RunOptions {
 
 /** `lamina run`: hands a recipe to a coordinator that can read the base's folder. */
 export async function startRun(recipePath: string, options: RunOptions): Promise<void> {
+  const coordinator = coordinatorUrl(options.coordinator)
   const { recipe } = await loadRecipe(recipePath)
   const modules = moduleShapes(await readModelConfig(recipe.base), recipe.lora.targetModules)
-  const response = await callCoordinator(new URL("/v1/runs", options.coordinator), {
+  const run = await askCoordinator<{ id: string; state: string }>(coordinator, "v1/runs", {
     method: "POST",
     token: await readToken(options.tokenFile),
     body: { recipe, base: { folder: recipe.base }, modules },
   })
-  const run = (await response.json()) as { id: string; state: string }
   if (options.json) printJson(run)
   else process.stdout.write(`run ${run.id} ${run.state}; it starts when ${recipe.cohort.clients} clients are there\n`)
 }

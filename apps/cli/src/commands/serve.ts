@@ -1,4 +1,5 @@
 import { once } from "node:events"
+import { hostname } from "node:os"
 import { resolve } from "node:path"
 
 import { startCoordinator } from "@lamina/server"
@@ -26,11 +27,11 @@ export async function serve(options: ServeOptions): Promise<void> {
   const dataDir = resolve(options.dataDir)
   const { host, port, logLevel, joinToken } = options
   const recipe = options.recipe === undefined ? undefined : (await loadRecipe(options.recipe)).recipe
-  const coordinator = await startCoordinator({ dataDir, host, port, logLevel, ...(joinToken ? { joinToken } : {}) })
+  const coordinator = await startCoordinator({ dataDir, host, port, logLevel, joinToken })
   try {
     const run = recipe === undefined ? undefined : await ensureRun(coordinator, dataDir, recipe)
     if (run?.existed) process.stderr.write(`run ${run.id} was here already: ${run.state}\n`)
-    announce(coordinator, { dataDir, run: run?.id, json: options.json })
+    announce(coordinator, { dataDir, run: run?.id, withToken: joinToken !== undefined, json: options.json })
     await untilInterrupted(async (signal) => {
       if (!signal.aborted) await once(signal, "abort")
     })
@@ -41,16 +42,27 @@ export async function serve(options: ServeOptions): Promise<void> {
 
 function announce(
   { url, federationId }: RunningCoordinator,
-  { dataDir, run, json }: { dataDir: string; run: string | undefined; json: boolean | undefined },
+  about: { dataDir: string; run: string | undefined; withToken: boolean; json: boolean | undefined },
 ): void {
+  const { dataDir, run, withToken, json } = about
   if (json) return printJson({ url, federation: federationId, dataDir, ...(run === undefined ? {} : { run }) })
+  const here = reachable(url, "localhost")
+  const token = withToken ? " --join-token TOKEN" : ""
   const lines = [
     `coordinator  ${url}`,
     `data         ${dataDir}`,
     run === undefined
-      ? `start a run  lamina run RECIPE --coordinator ${url} --token-file ${dataDir}/admin.token`
+      ? `start a run  lamina run RECIPE --coordinator ${here} --token-file ${dataDir}/admin.token`
       : `run          ${run}`,
-    `join         lamina join ${url} --data FILE`,
+    `join         lamina join ${reachable(url, hostname())} --data FILE${token}`,
   ]
   process.stdout.write(`${lines.join("\n")}\n`)
+}
+
+/** An address that stands for all of a machine's is none to connect to: `host` in its place. */
+function reachable(url: string, host: string): string {
+  const address = new URL(url)
+  if (address.hostname !== "0.0.0.0" && address.hostname !== "[::]") return url
+  address.hostname = host
+  return address.origin
 }

@@ -2,13 +2,14 @@ import { writeFile } from "node:fs/promises"
 import { join, resolve } from "node:path"
 
 import { writePeftAdapter } from "@lamina/tuner"
-import type { HeldOutScore, TrainingResult } from "@lamina/tuner"
+import type { HeldOutScore, TrainingJob, TrainingResult } from "@lamina/tuner"
 import type { Command } from "commander"
 
 import { untilInterrupted } from "../interrupt.js"
 import { printJson } from "../output/json.js"
 import { openPool } from "../pool.js"
-import { openTrainFolder, settingsOf } from "../train/train-folder.js"
+import { nextCommands } from "../train/next-commands.js"
+import { expectSameTraining, openTrainFolder, settingsOf } from "../train/train-folder.js"
 import type { TrainFolder } from "../train/train-folder.js"
 import { trainingJob } from "../train/train-job.js"
 import { trainRequest } from "../train/train-options.js"
@@ -16,6 +17,7 @@ import type { TrainRequest } from "../train/train-options.js"
 import { writeTrainReport } from "../train/train-report.js"
 import { clockTime, trainView } from "../train/train-view.js"
 import type { TrainView } from "../train/train-view.js"
+import { Writes } from "../train/writes.js"
 
 /**
  * `lamina train`: LoRA on this machine alone. Leaves the adapter (the one with the best held-out loss where there is
@@ -24,65 +26,70 @@ import type { TrainView } from "../train/train-view.js"
 export async function trainCommand(model: string | undefined, command: Command): Promise<void> {
   const given = await trainRequest(model, command)
   const request = { ...given, options: { ...given.options, out: resolve(given.options.out) } }
-  const folder = await openTrainFolder(request)
+  const settings = await settingsOf(request)
+  await expectSameTraining(request.options, settings)
+  const job = await trainingJob(request)
+  const folder = await openTrainFolder(request.options, settings)
   const started = performance.now()
   const view = trainView(process.stderr)
-  const result = await untilInterrupted((signal) => train(request, { folder, view, signal })).finally(() =>
+  const result = await untilInterrupted((signal) => train(request, { job, folder, view, signal })).finally(() =>
     view.close(),
   )
   const summary = summarize(request, { folder, result, wallSeconds: (performance.now() - started) / 1000 })
   const { adapter, report } = folder
-  await writeTrainReport(report, folder.history, { model: request.model, adapter, settings: settingsOf(request) })
+  await writeTrainReport(report, folder.history, { model: request.model, adapter, settings })
   await writeFile(join(request.options.out, "result.json"), `${JSON.stringify(summary, undefined, 2)}\n`)
   if (request.options.json) printJson(summary)
   else printSummary(request, summary)
 }
 
 interface Setting {
+  readonly job: TrainingJob
   readonly folder: TrainFolder
   readonly view: TrainView
   readonly signal: AbortSignal
 }
 
 /** Undefined when the last scores have been no better for as long as `patience` allows. */
-async function train(request: TrainRequest, { folder, view, signal }: Setting): Promise<TrainingResult | undefined> {
+async function train(request: TrainRequest, setting: Setting): Promise<TrainingResult | undefined> {
+  const { job, folder, view, signal } = setting
   const { patience = Infinity, threads, backend } = request.options
   const { history } = folder
   const save = (adapter: HeldOutScore["adapter"]): Promise<void> =>
     writePeftAdapter(folder.adapter, adapter, { baseName: request.model })
   if (history.scoresWithoutGain() >= patience) return undefined
-  const job = await trainingJob(request)
   const pool = await openPool({ backend, ...(threads === undefined ? {} : { threads }) })
-  const patienceEnded = new AbortController()
-  let saved = Promise.resolve()
+  const ended = new AbortController()
+  const writes = new Writes(() => ended.abort())
   const onHeldOut = ({ step, loss, perplexity, tokens, adapter }: HeldOutScore): void => {
     const row = { kind: "heldOut", step, loss, perplexity, tokens } as const
-    history.add(row)
+    writes.now(() => history.add(row))
     view.heldOut(row)
-    if (history.best()?.step === step) saved = saved.then(() => save(adapter))
-    if (history.scoresWithoutGain() >= patience) patienceEnded.abort()
+    if (history.best()?.step === step) writes.next(() => save(adapter))
+    if (history.scoresWithoutGain() >= patience) ended.abort()
   }
   try {
     view.note(`kernels ${pool.kernels}`)
     const result = await pool
       .train(job, {
-        signal: AbortSignal.any([signal, patienceEnded.signal]),
+        signal: AbortSignal.any([signal, ended.signal]),
         onNote: (note) => view.note(note),
         onProgress: (progress) => {
           const { step, loss, learningRate, tokensPerSecond } = progress
-          history.add({ kind: "step", step, loss, learningRate, tokensPerSecond })
+          writes.now(() => history.add({ kind: "step", step, loss, learningRate, tokensPerSecond }))
           view.step(progress)
         },
         onHeldOut,
       })
       .catch((error: unknown) => {
-        if (patienceEnded.signal.aborted && !signal.aborted) return undefined
+        if (ended.signal.aborted && !signal.aborted) return undefined
         throw error
       })
-    if (history.best() === undefined && result) await save(result.adapter)
+    if (history.best() === undefined && result) writes.next(() => save(result.adapter))
+    await writes.done()
     return result
   } finally {
-    await saved.finally(() => pool.close())
+    await writes.done().finally(() => pool.close())
   }
 }
 
@@ -128,7 +135,7 @@ function summarize(
   }
 }
 
-function printSummary({ model, options }: TrainRequest, summary: TrainSummary): void {
+function printSummary(request: TrainRequest, summary: TrainSummary): void {
   const { steps, heldOut, adapter, report, wallSeconds, stoppedEarly } = summary
   const early = stoppedEarly ? ", held-out loss got no better" : ""
   const lines = [`trained  ${steps} steps in ${clockTime(wallSeconds)}${early}, loss ${summary.lastLoss.toFixed(4)}`]
@@ -136,13 +143,7 @@ function printSummary({ model, options }: TrainRequest, summary: TrainSummary): 
     const before = heldOut.before === undefined ? "" : `${heldOut.before.toFixed(4)} before, `
     lines.push(`held-out ${before}${heldOut.best.toFixed(4)} at step ${heldOut.bestStep}, which the adapter is from`)
   }
-  const data = options.evalData?.[0] ?? "HELD_OUT_FILE"
-  lines.push(
-    `adapter  ${adapter}`,
-    `report   ${report}`,
-    "next:",
-    `  lamina eval ${model} --adapter ${adapter} --data ${data} --loss-on ${options.lossOn}`,
-    `  lamina generate ${model} --adapter ${adapter} --prompt "..."`,
-  )
+  const next = nextCommands(request, adapter).map((line) => `  ${line}`)
+  lines.push(`adapter  ${adapter}`, `report   ${report}`, "next:", ...next)
   process.stdout.write(`${lines.join("\n")}\n`)
 }

@@ -62,7 +62,8 @@ export async function pull(options: Pull): Promise<Pulled> {
     const files = selectFiles(all, name, options.globs)
     const repo = repoFolder(models, name.repo)
     await makeFolder(repo.blobs)
-    const onWait = (holder: string): void => view.note(`process ${holder} pulls this model; waiting for it`)
+    const onWait = (holder: string): void =>
+      view.note(`${holder} pulls this model; waiting for it (lock file ${repo.lock})`)
     await withLock(repo.lock, { signal, onWait }, async () => {
       await checkSpace(repo, files)
       await fetchAll(files, { ...options, http, repo, commit })

@@ -1,60 +1,116 @@
 import { randomUUID } from "node:crypto"
-import { readFile, rename, rm, writeFile } from "node:fs/promises"
+import { open, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises"
+import type { FileHandle } from "node:fs/promises"
 import { hostname } from "node:os"
 import { setTimeout } from "node:timers/promises"
+
+import { LaminaError } from "@lamina/protocol/errors"
 
 import { writeFailure } from "./download.js"
 
 interface LockOptions {
   readonly signal: AbortSignal
-  /** Called once when another process holds it. */
+  /** Called once when another process holds it, with which one. */
   readonly onWait: (holder: string) => void
+  /** Default `TIMES`. */
+  readonly times?: typeof TIMES
 }
 
-const POLL_MS = 200
+const TIMES = {
+  pollMs: 200,
+  /** A holder shows this often that it is alive, by the lock's time of change. */
+  refreshMs: 5_000,
+  /** A holder on another machine that has shown nothing for so long is gone. */
+  staleMs: 30_000,
+  /** A lock is written right after it is made: one that names nobody for so long is what a crash left. */
+  namelessMs: 3_000,
+}
+
+/** `PID HOST UUID`, what a lock holds. */
+const HOLDER = /^(\d+) (\S+) \S+$/
 
 /**
- * Runs `work` while no other process of this machine pulls into or removes the same model; waits for one that does. The
- * lock of a process that has died is taken over. Should two ever get in, the hashes still keep what is wrong out.
- * FILE_UNWRITABLE, STORAGE_FULL.
+ * Runs `work` while no other process pulls into or removes the same model; waits for one that does. The lock of a
+ * process that has died is taken over: at once on this machine, where its lock no longer changes on another. Should two
+ * ever get in, the hashes still keep what is wrong out. FILE_UNWRITABLE, FILE_UNREADABLE, STORAGE_FULL.
  */
-export async function withLock<T>(path: string, { signal, onWait }: LockOptions, work: () => Promise<T>): Promise<T> {
+export async function withLock<T>(path: string, options: LockOptions, work: () => Promise<T>): Promise<T> {
+  const { signal, onWait, times = TIMES } = options
   const mine = `${process.pid} ${hostname()} ${randomUUID()}`
-  for (let tries = 0; !(await take(path, mine)); tries++) {
-    const holder = await readFile(path, "utf8").catch(() => "") // just given back
-    if (isDead(holder)) await remove(path, holder)
+  let seen = { state: "", since: 0 }
+  let told = false
+  while (!(await take(path, mine))) {
+    signal.throwIfAborted()
+    const lock = await look(path)
+    if (lock === undefined) continue // just given back
+    // by this machine's clock: another's may be off
+    if (lock.state !== seen.state) seen = { state: lock.state, since: performance.now() }
+    if (isDead(lock.holder, performance.now() - seen.since, times)) await remove(path, lock.holder)
     else {
-      if (tries === 0) onWait(holder.split(" ").slice(0, 2).join(" on "))
-      await setTimeout(POLL_MS, undefined, { signal })
+      if (!told) onWait(nameOf(lock.holder))
+      told = true
+      await setTimeout(times.pollMs, undefined, { signal })
     }
   }
+  const refresh = setInterval(() => void touch(path), times.refreshMs).unref()
   try {
     return await work()
   } finally {
+    clearInterval(refresh)
     await remove(path, mine)
   }
 }
 
 async function take(path: string, mine: string): Promise<boolean> {
+  let file: FileHandle
   try {
-    await writeFile(path, mine, { flag: "wx" })
-    return true
+    file = await open(path, "wx")
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === "EEXIST") return false
     throw writeFailure(path, cause)
   }
+  try {
+    await file.writeFile(mine)
+    return true
+  } catch (cause) {
+    await rm(path, { force: true })
+    throw writeFailure(path, cause)
+  } finally {
+    await file.close()
+  }
 }
 
-/** True for a process of this machine that is no longer there. */
-function isDead(holder: string): boolean {
-  const [pid, host] = holder.split(" ")
-  if (host !== hostname() || !/^\d+$/.test(pid ?? "")) return false
+/** Who holds the lock, and what changes as long as it is alive; undefined where nobody does. */
+async function look(path: string): Promise<{ holder: string; state: string } | undefined> {
+  try {
+    const holder = await readFile(path, "utf8")
+    return { holder, state: `${(await stat(path)).mtimeMs} ${holder}` }
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined
+    throw new LaminaError("FILE_UNREADABLE", `${path}: ${(cause as Error).message}`, { cause })
+  }
+}
+
+async function touch(path: string): Promise<void> {
+  const now = new Date()
+  await utimes(path, now, now).catch(() => undefined) // taken over, or given back
+}
+
+function isDead(holder: string, unchangedMs: number, { staleMs, namelessMs }: typeof TIMES): boolean {
+  const [, pid, host] = HOLDER.exec(holder) ?? []
+  if (pid === undefined) return unchangedMs >= namelessMs
+  if (host !== hostname()) return unchangedMs >= staleMs
   try {
     process.kill(Number(pid), 0)
     return false
   } catch (cause) {
     return (cause as NodeJS.ErrnoException).code === "ESRCH"
   }
+}
+
+function nameOf(holder: string): string {
+  const [, pid, host] = HOLDER.exec(holder) ?? []
+  return pid === undefined ? "a process without a name" : `process ${pid} on ${host}`
 }
 
 /** Takes the lock away if it is still the one that was seen: another may have taken it over meanwhile. */

@@ -46,10 +46,12 @@ class Lines implements FederationView {
 }
 
 class Bars implements FederationView {
+  readonly #stream: NodeJS.WriteStream
   readonly #bars: cliProgress.MultiBar
   readonly #byClient = new Map<string, SingleBar>()
 
   constructor(stream: NodeJS.WriteStream) {
+    this.#stream = stream
     const format = "  {client} {bar} {step}/{steps}  loss {loss}  {status}"
     this.#bars = new cliProgress.MultiBar(
       { stream, format, clearOnComplete: false, hideCursor: true, barsize: 24, fps: 8, emptyOnZero: true },
@@ -85,7 +87,9 @@ class Bars implements FederationView {
   }
 
   note(text: string): void {
-    this.#bars.log(`${text}\n`)
+    // without a bar, what is logged would wait for the first one
+    if (this.#byClient.size === 0) this.#stream.write(`${text}\n`)
+    else this.#bars.log(`${text}\n`)
   }
 
   close(): void {

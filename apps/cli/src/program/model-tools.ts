@@ -13,6 +13,7 @@ export function addModelTools(program: Command): void {
     .addOption(new Option("--strategy <name>", "how to combine").choices(["flora", "fedit"]).default("flora"))
     .option("--weights <list>", "one number per adapter, e.g. 3,1,2 (default: equal)", numberList)
     .requiredOption("--out <folder>", "PEFT adapter folder to write")
+    .option("--base <model>", "what the written adapter names as its base (default: what the given ones name)")
     .addOption(json())
     .action(async (folders, options) => (await import("../commands/aggregate.js")).aggregateCommand(folders, options))
   program
@@ -24,7 +25,10 @@ export function addModelTools(program: Command): void {
         .choices(["peft", "gguf", "merged"])
         .default("peft"),
     )
-    .option("--base <model>", "the base, for --format gguf and merged")
+    .option(
+      "--base <model>",
+      "the base: needed for gguf and merged, for peft what the adapter names (default: the source's)",
+    )
     .addOption(new Option("--type <float>", "of --format merged").choices(["f32", "f16", "bf16"]).default("bf16"))
     .option("--run <id>", "which run (default: the newest)")
     .option("--round <number>", "which round's adapter (default: the last)", positiveInt)

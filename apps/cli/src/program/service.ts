@@ -6,17 +6,30 @@ import { addDataOptions, backend, compute, heldPrecision, json } from "./options
 
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"]
 
+const joinToken = (use: string): Option => new Option("--join-token <token>", use).env("LAMINA_JOIN_TOKEN")
+
 /** serve, join, run. */
 export function addService(program: Command): void {
   program
     .command("serve")
     .description("run the coordinator service (with --json its first line of stdout is the object)")
-    .option("--port <number>", "TCP port, 0 for a free one", nonNegativeInt, 7700)
-    .option("--host <address>", "address to listen on", "127.0.0.1")
-    .option("--data-dir <folder>", "database, adapters and keys", "lamina-data")
+    .addOption(
+      new Option("--port <number>", "TCP port, 0 for a free one")
+        .env("LAMINA_PORT")
+        .argParser(nonNegativeInt)
+        .default(7700),
+    )
+    .addOption(
+      new Option("--host <address>", "address to listen on, 0.0.0.0 for all").env("LAMINA_HOST").default("127.0.0.1"),
+    )
+    .addOption(
+      new Option("--data-dir <folder>", "database, adapters and keys").env("LAMINA_DATA_DIR").default("lamina-data"),
+    )
     .option("--recipe <file>", "start this run unless the data folder already has one of its name")
-    .option("--join-token <token>", "clients must present it")
-    .addOption(new Option("--log-level <level>", "how much to log").choices(LOG_LEVELS).default("info"))
+    .addOption(joinToken("clients must present it; 8 to 200 characters"))
+    .addOption(
+      new Option("--log-level <level>", "how much to log").env("LAMINA_LOG_LEVEL").choices(LOG_LEVELS).default("info"),
+    )
     .addOption(json())
     .action(async (options) => (await import("../commands/serve.js")).serve(options))
   const join = program
@@ -30,7 +43,7 @@ export function addService(program: Command): void {
     .addOption(heldPrecision())
     .option("--threads <number>", "CPU threads", positiveInt)
     .addOption(compute("bf16"))
-    .option("--join-token <token>", "if the coordinator asks for one")
+    .addOption(joinToken("if the coordinator asks for one"))
     .addOption(backend())
     .addOption(json())
   addDataOptions(join).action(async (url, options) => (await import("../commands/join.js")).join(url, options))

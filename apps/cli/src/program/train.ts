@@ -24,6 +24,7 @@ export function addTraining(program: Command): void {
         .default("stored"),
     )
     .addOption(compute("bf16"))
+    .option("--gradient-checkpointing", "compute activations again instead of keeping them: less memory, more time")
     .option("--threads <number>", "CPU threads", positiveInt)
     .option("--save-every <steps>", "steps between two checkpoints", positiveInt, 20)
     .addOption(backend())
@@ -37,7 +38,7 @@ function addLora(train: Command): void {
   train
     .option("--rank <number>", "LoRA rank", positiveInt, 16)
     .option("--alpha <number>", "LoRA alpha (default: twice the rank)", positive)
-    .option("--target-modules <name...>", "which linears get an adapter (default: all of a block)")
+    .option("--target-modules <name...>", "which linears get an adapter (default: all-linear, all of a block)")
     .option("--rslora", "scale by alpha / sqrt(rank) instead of alpha / rank")
     .option("--dropout <share>", "on the input of the LoRA branch", share, 0)
 }

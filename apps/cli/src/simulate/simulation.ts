@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto"
 import { setMaxListeners } from "node:events"
 import { join } from "node:path"
 import { availableParallelism } from "node:os"
@@ -58,14 +59,16 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     throw new LaminaError("RECIPE_INVALID", "simulation.clients: expected a list of clients to simulate, got none")
   for (const { data, heldOut } of clients) [data, ...(heldOut === undefined ? [] : [heldOut])].forEach(dataOfRecipe)
   const dataDir = join(out, "coordinator")
-  const coordinator = await startCoordinator({ dataDir, port: 0, logLevel: "error" })
+  const joinToken = randomUUID() // whatever the environment says to a coordinator for others
+  const alone = { host: "127.0.0.1", port: 0, joinToken }
+  const coordinator = await startCoordinator({ dataDir, logLevel: "error", ...alone })
   try {
     const cohort = { ...recipe.cohort, clients: clients.length }
     const run = await ensureRun(coordinator, dataDir, { ...recipe, cohort })
     view.note(`run ${run.id}, coordinator at ${coordinator.url}, kernels ${options.pool.kernels}`)
     if (run.existed)
       view.note(run.state === "done" ? "the run is over, nothing to train" : "the run goes on where it was")
-    return await new Simulation({ ...options, clients, coordinator, run: run.id }).finish()
+    return await new Simulation({ ...options, clients, coordinator, joinToken, run: run.id }).finish()
   } finally {
     await coordinator.close()
     view.close()
@@ -83,6 +86,7 @@ class Simulation {
     private readonly setting: SimulationOptions & {
       readonly clients: readonly SimulatedClient[]
       readonly coordinator: RunningCoordinator
+      readonly joinToken: string
       readonly run: string
     },
   ) {
@@ -170,9 +174,10 @@ class Simulation {
   }
 
   async #participate(client: SimulatedClient, signal: AbortSignal): Promise<void> {
-    const { coordinator, run, out, pool, recipe, view } = this.setting
+    const { coordinator, joinToken, run, out, pool, recipe, view } = this.setting
     const agent = new LaminaClient({
       coordinator: coordinator.url,
+      joinToken,
       name: client.name,
       data: dataOfRecipe(client.data),
       base: recipe.base,

@@ -1,8 +1,10 @@
+import { existsSync } from "node:fs"
 import { readFile, rm, writeFile } from "node:fs/promises"
 import { join, resolve } from "node:path"
 
 import { LaminaError } from "@lamina/protocol/errors"
 
+import { modelIdentity } from "../model-path.js"
 import { makeFolder } from "../output/folder.js"
 import { TrainHistory } from "./train-history.js"
 import type { TrainRequest } from "./train-options.js"
@@ -17,26 +19,51 @@ export interface TrainFolder {
 }
 
 /** Options that change no figure: they may differ when a training goes on. */
-const FREE = new Set(["out", "fresh", "threads", "json", "config", "saveEvery", "evalEvery", "patience", "backend"])
+const FREE = new Set([
+  ...["out", "fresh", "threads", "json", "config", "saveEvery", "evalEvery", "patience", "backend"],
+  "gradientCheckpointing",
+])
 
-/** What a training was set to, for its folder and its report: model and options that change its figures. */
-export function settingsOf({ model, options }: TrainRequest): Record<string, unknown> {
+/** What a training is set to: model and options that change its figures, paths absolute. */
+type TrainSettings = Readonly<Record<string, unknown>>
+
+/** The settings of a request, for its folder and its report. FILE_UNREADABLE. */
+export async function settingsOf({ model, options }: TrainRequest): Promise<TrainSettings> {
   const given = Object.entries(options).filter(([key, value]) => !FREE.has(key) && value !== undefined)
-  return { model, ...Object.fromEntries(given.map(([key, value]) => [key, pathsOf(key, value)])) }
+  const entries = given.map(([key, value]) => [key, pathsOf(key, value)] as const)
+  return { model: await modelIdentity(model), ...Object.fromEntries(entries) }
 }
 
 /**
- * Opens the folder of a training: what is there goes on, unless `fresh`. CHECKPOINT_MISMATCH when it holds a training
- * that was set otherwise; FILE_UNWRITABLE, FILE_UNREADABLE.
+ * Looks whether a training may go on in the folder, and changes nothing: CHECKPOINT_MISMATCH when it holds the
+ * beginning of one that was set otherwise, unless `fresh`. FILE_UNREADABLE.
  */
-export async function openTrainFolder(request: TrainRequest): Promise<TrainFolder> {
-  const { out, fresh } = request.options
+export async function expectSameTraining(
+  { out, fresh }: Pick<TrainRequest["options"], "out" | "fresh">,
+  settings: TrainSettings,
+): Promise<void> {
+  const begun = ["metrics.jsonl", "checkpoint"].some((name) => existsSync(join(out, name)))
+  if (begun && !fresh) await expectSame(join(out, "settings.json"), settings)
+}
+
+/**
+ * Opens the folder for a training that is about to start: `fresh` removes the one that is there, else that goes on.
+ * FILE_UNWRITABLE, FILE_UNREADABLE.
+ */
+export async function openTrainFolder(
+  { out, fresh }: Pick<TrainRequest["options"], "out" | "fresh">,
+  settings: TrainSettings,
+): Promise<TrainFolder> {
   const at = (name: string): string => join(out, name)
   await makeFolder(out)
-  if (fresh)
-    for (const name of ["adapter", "report.html", "metrics.jsonl", "checkpoint", "settings.json", "result.json"])
-      await rm(at(name), { recursive: true, force: true })
-  await expectSame(at("settings.json"), settingsOf(request))
+  try {
+    if (fresh)
+      for (const name of ["adapter", "report.html", "metrics.jsonl", "checkpoint", "settings.json", "result.json"])
+        await rm(at(name), { recursive: true, force: true })
+    await writeFile(at("settings.json"), `${JSON.stringify(settings, undefined, 2)}\n`)
+  } catch (cause) {
+    throw new LaminaError("FILE_UNWRITABLE", `${out}: ${(cause as Error).message}`, { cause })
+  }
   return {
     ...{
       adapter: at("adapter"),
@@ -48,12 +75,12 @@ export async function openTrainFolder(request: TrainRequest): Promise<TrainFolde
   }
 }
 
-async function expectSame(path: string, settings: Record<string, unknown>): Promise<void> {
+async function expectSame(path: string, settings: TrainSettings): Promise<void> {
   const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === "ENOENT") return undefined
     throw new LaminaError("FILE_UNREADABLE", `${path}: ${cause.message}`, { cause })
   })
-  if (text === undefined) return writeFile(path, `${JSON.stringify(settings, undefined, 2)}\n`)
+  if (text === undefined) return // the checkpoint knows its job
   const before = parsed(text)
   const keys = new Set([...Object.keys(settings), ...Object.keys(before)])
   const differing = [...keys].filter((key) => JSON.stringify(settings[key]) !== JSON.stringify(before[key]))

@@ -36,9 +36,14 @@ export class TrainHistory {
     for (const row of readRows(path)) this.#keep(row)
   }
 
+  /** FILE_UNWRITABLE. */
   add(row: TrainRow): void {
     this.#keep(row)
-    appendFileSync(this.#path, `${JSON.stringify(row)}\n`)
+    try {
+      appendFileSync(this.#path, `${JSON.stringify(row)}\n`)
+    } catch (cause) {
+      throw new LaminaError("FILE_UNWRITABLE", `${this.#path}: ${(cause as Error).message}`, { cause })
+    }
   }
 
   /** By step. */

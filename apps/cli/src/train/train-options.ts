@@ -33,6 +33,7 @@ export interface TrainOptions extends DataOptions {
   readonly lossOn: "all" | "response"
   readonly precision: BasePrecision
   readonly compute: Precision
+  readonly gradientCheckpointing?: boolean
   readonly threads?: number
   readonly backend: BackendChoice
   readonly evalData?: readonly string[]

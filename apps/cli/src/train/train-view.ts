@@ -43,11 +43,13 @@ class Lines implements TrainView {
 }
 
 class Bar implements TrainView {
+  readonly #stream: NodeJS.WriteStream
   readonly #bars: cliProgress.MultiBar
   readonly #clock = new Clock()
   #bar: cliProgress.SingleBar | undefined
 
   constructor(stream: NodeJS.WriteStream) {
+    this.#stream = stream
     const format = "  {bar} {value}/{total}  loss {loss}  {rate} tokens/s  {left} left"
     this.#bars = new cliProgress.MultiBar(
       { stream, format, clearOnComplete: false, hideCursor: true, barsize: 24, fps: 4 },
@@ -68,7 +70,9 @@ class Bar implements TrainView {
   }
 
   note(text: string): void {
-    this.#bars.log(`${text}\n`)
+    // without a bar, what is logged would wait for the first one
+    if (this.#bar === undefined) this.#stream.write(`${text}\n`)
+    else this.#bars.log(`${text}\n`)
   }
 
   close(): void {

@@ -23,6 +23,8 @@ export interface RunSummary {
   readonly reason?: string
   readonly strategy: string
   readonly roundsPlanned: number
+  /** The recipe's base: a folder of the coordinator's machine. */
+  readonly base: string
   readonly baseHash: string
   readonly globalAdapterHash?: string
   readonly createdMs: number
@@ -70,6 +72,7 @@ export class RunBook {
       ...(row.reason === null ? {} : { reason: row.reason }),
       strategy: recipe.strategy,
       roundsPlanned: recipe.rounds,
+      base: recipe.base,
       baseHash: row.base_hash,
       ...(row.global_adapter_hash === null ? {} : { globalAdapterHash: row.global_adapter_hash }),
       createdMs: row.created_ms,

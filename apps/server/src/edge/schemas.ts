@@ -65,6 +65,7 @@ const documented = {
     reason: z.string().optional(),
     strategy: z.string(),
     roundsPlanned: count,
+    base: z.string().describe("the recipe's base"),
     baseHash: hash,
     globalAdapterHash: hash.optional(),
     createdMs: ms,

@@ -4,7 +4,7 @@ import { compareNames, LIMITS } from "@lamina/protocol"
 import type { Adapter, AdapterModule } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
 
-import { showJson } from "../files/json.js"
+import { parseJsonObject, showJson } from "../files/json.js"
 import { readBounded } from "../files/read-bounded.js"
 import { decodeFloats, readFloats } from "../weights/float-tensor.js"
 import { openSafetensors } from "../weights/safetensors-file.js"
@@ -14,6 +14,11 @@ import type { AdapterConfig } from "./adapter-config.js"
 
 /** Room for rank_pattern and alpha_pattern of `LIMITS.modulesMax` modules with names of `LIMITS.nameBytesMax`. */
 const CONFIG_BYTES_MAX = 4 * 2 ** 20
+const CONFIG_BOUNDS = {
+  bytesMax: CONFIG_BYTES_MAX,
+  missing: "ADAPTER_MALFORMED",
+  malformed: "ADAPTER_MALFORMED",
+} as const
 
 /** lora_A and lora_B of one module, told apart by name; undefined until seen. */
 interface Pair {
@@ -28,8 +33,7 @@ interface Pair {
  */
 export async function readPeftAdapter(folder: string): Promise<Adapter> {
   const configPath = join(folder, "adapter_config.json")
-  const bounds = { bytesMax: CONFIG_BYTES_MAX, missing: "ADAPTER_MALFORMED", malformed: "ADAPTER_MALFORMED" } as const
-  const config = parseAdapterConfig(await readBounded(configPath, bounds), configPath)
+  const config = parseAdapterConfig(await readBounded(configPath, CONFIG_BOUNDS), configPath)
   const path = join(folder, "adapter_model.safetensors")
   try {
     const store = await openSafetensors(path)
@@ -42,6 +46,14 @@ export async function readPeftAdapter(folder: string): Promise<Adapter> {
     if (!(cause instanceof LaminaError) || !cause.code.startsWith("WEIGHTS_")) throw cause
     throw new LaminaError("ADAPTER_MALFORMED", cause.message, { cause })
   }
+}
+
+/** What an adapter folder says its base is, `base_model_name_or_path`; "" where it does not. ADAPTER_MALFORMED. */
+export async function peftBaseName(folder: string): Promise<string> {
+  const path = join(folder, "adapter_config.json")
+  const config = parseJsonObject(await readBounded(path, CONFIG_BOUNDS), path, "ADAPTER_MALFORMED")
+  const { base_model_name_or_path: name = "" } = config
+  return typeof name === "string" ? name : ""
 }
 
 async function readModules(store: TensorStore, config: AdapterConfig, path: string): Promise<Adapter> {

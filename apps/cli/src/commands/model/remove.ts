@@ -21,7 +21,7 @@ export async function removeCommand(model: string, options: { json?: boolean }):
     throw new LaminaError("NOT_FOUND", `${name.repo}: is not in ${models}`, { hint: "lamina model list" })
   const found = (await listModels(models)).find((entry) => entry.repo === name.repo)
   const onWait = (holder: string): void =>
-    void process.stderr.write(`process ${holder} uses this model; waiting for it\n`)
+    void process.stderr.write(`${holder} uses this model; waiting for it (lock file ${repo.lock})\n`)
   await untilInterrupted((signal) => withLock(repo.lock, { signal, onWait }, () => removeModel(repo)))
   const bytes = found?.bytes ?? 0
   if (options.json) printJson({ model: name.repo, bytes })
