@@ -1,7 +1,8 @@
+import { spawnSync } from "node:child_process"
 import { cpSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 
-import { LaminaProcess, lamina, lastJson, root, temporaryFolder } from "./lamina-process.js"
+import { LaminaProcess, bin, lamina, lastJson, root, temporaryFolder } from "./lamina-process.js"
 
 const tiny = join(root, "models/tiny")
 const text = join(root, "examples/data/held-out.txt")
@@ -26,6 +27,12 @@ test("help lists every command and exits 0; an unknown command exits 2", async (
     expect(help.stdout).toMatch(new RegExp(`^  ${command}`, "m"))
   expect((await lamina("train")).status).toBe(2)
   expect((await lamina("eval", tiny)).status).toBe(2)
+})
+
+test("a reader that closes the pipe ends the command quietly", () => {
+  const command = `"${process.execPath}" "${bin}" model inspect "${tiny}" --tensors; echo "status $?" >&2`
+  const { stderr } = spawnSync("sh", ["-c", `{ ${command}; } | true`], { encoding: "utf8" })
+  expect(stderr).toBe("status 0\n")
 })
 
 test("a recipe with an unknown key exits 2 and names the key", async () => {

@@ -71,7 +71,7 @@ export async function download(job: Download): Promise<string> {
 /** Appends what `part` lacks; its bytes then. PassingFailure when the connection ends before the file does. */
 async function fetchRest(job: Download, part: string, onBytes: (bytes: number) => void): Promise<number> {
   const { file, http, signal } = job
-  let start = await sizeOf(part)
+  let start = (await sizeOf(part)) ?? 0
   if (start > file.size) start = 0
   job.onProgress(start)
   if (start === file.size && start > 0) return start
@@ -145,9 +145,9 @@ async function hashOf(path: string, { size, hash }: HubFile, signal: AbortSignal
   return sum.digest("hex")
 }
 
-/** Bytes of a file; 0 when it is not there. */
-async function sizeOf(path: string): Promise<number> {
-  return (await stat(path).catch(() => undefined))?.size ?? 0 // what cannot be read cannot be written either
+/** Bytes of a file; undefined when it is not there. */
+async function sizeOf(path: string): Promise<number | undefined> {
+  return (await stat(path).catch(() => undefined))?.size // what cannot be read cannot be written either
 }
 
 /** What a failed write means. */
