@@ -106,7 +106,7 @@ test("a folder that holds another recipe's run is refused, and nothing is traine
   expect([other.status, other.stderr]).toEqual([1, expect.stringContaining("[RUN_STATE]")])
 }, 120_000)
 
-test("a busy port is one error line with what to do, and an --out that is a file too", async () => {
+test("a busy port is one error line with what to do, and an --out or --data-dir in a file too", async () => {
   const data = temporaryFolder("busy")
   const running = new LaminaProcess(["serve", "--port", "0", "--data-dir", join(data, "a"), "--json"])
   const [line] = await running.until(/\{"url":.*/)
@@ -114,6 +114,8 @@ test("a busy port is one error line with what to do, and an --out that is a file
   const second = await lamina("serve", "--port", port, "--data-dir", join(data, "b"))
   expect(second.status).toBe(2)
   expect(second.stderr).toMatch(/lamina: error: .*the port is in use \[USAGE\]\nlamina: hint: /)
+  const inFile = await lamina("serve", "--port", "0", "--data-dir", join(text, "x"))
+  expect(inFile.stderr).toMatch(/^lamina: error: .*ENOTDIR \[FILE_UNWRITABLE\]\nlamina: hint: /)
   running.kill("SIGTERM")
   const { stdout } = await running.finished
   expect(stdout.split("\n")[0]).toBe(line)

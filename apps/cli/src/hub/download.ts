@@ -7,6 +7,7 @@ import { join } from "node:path"
 
 import { LaminaError } from "@lamina/protocol/errors"
 
+import { writeFailure as failedWrite } from "../output/files.js"
 import { PassingFailure, single, unreachable } from "./hub-http.js"
 import type { HubHttp } from "./hub-http.js"
 import type { HubFile } from "./list-repo.js"
@@ -150,13 +151,8 @@ async function sizeOf(path: string): Promise<number | undefined> {
   return (await stat(path).catch(() => undefined))?.size // what cannot be read cannot be written either
 }
 
-/** What a failed write means. */
+/** What a failed write to the cache means. */
 export function writeFailure(path: string, cause: unknown): LaminaError {
-  const { code, message } = cause as NodeJS.ErrnoException
-  if (code === "ENOSPC" || code === "EDQUOT")
-    return new LaminaError("STORAGE_FULL", `${path}: the disk is full`, {
-      cause,
-      hint: "make room (lamina model list, lamina model remove), then run the same command: it goes on where it was",
-    })
-  return new LaminaError("FILE_UNWRITABLE", `${path}: ${code ?? message}`, { cause })
+  const room = "make room (lamina model list, lamina model remove), then run the same command: it goes on where it was"
+  return failedWrite(path, cause, room)
 }
