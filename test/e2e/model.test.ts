@@ -54,6 +54,10 @@ test("a model that was not pulled is status 1 and the command that pulls it", as
 test("a name that is none is status 2, a model that the hub does not have status 1", async () => {
   expect((await lamina("model", "pull", "tiny")).status).toBe(2)
   expect((await lamina("model", "pull", "lamina/other")).status).toBe(1)
+  const twice = await lamina("model", "pull", "lamina/tiny@v1", "--revision", "v2")
+  expect(twice).toMatchObject({ status: 2, stderr: expect.stringContaining("got @v1 and --revision v2") })
+  const file = await lamina("model", "pull", "lamina/tiny:Q4_K_M", "--file", "*.json")
+  expect(file).toMatchObject({ status: 2, stderr: expect.stringContaining("got :Q4_K_M and --file *.json") })
 })
 
 test("bash completes the commands of a group and their options", async () => {
