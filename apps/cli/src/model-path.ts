@@ -19,12 +19,17 @@ export async function modelPath(model: string, models = modelsFolder()): Promise
   return (await isThere(model)) ? model : pulledPath(model, models)
 }
 
+/** Where the PEFT adapter of an `--adapter` lies: a folder, or an adapter that was pulled. Codes of `modelPath`. */
+export async function adapterPath(adapter: string, models = modelsFolder()): Promise<string> {
+  return (await isThere(adapter)) ? adapter : pulledPath(adapter, models, "a PEFT adapter's folder")
+}
+
 /** `modelPath` of something that is no path. NOT_FOUND, FILE_UNREADABLE, USAGE. */
-async function pulledPath(model: string, models: string): Promise<string> {
+async function pulledPath(model: string, models: string, expected = "a model's folder or GGUF file"): Promise<string> {
   const name = parseModelName(model)
   if (name === undefined)
-    throw new LaminaError("FILE_UNREADABLE", `${model}: expected a model's folder or GGUF file, found none`, {
-      hint: "a path, or org/repo of a model that was pulled: lamina model list",
+    throw new LaminaError("FILE_UNREADABLE", `${model}: expected ${expected}, found none`, {
+      hint: "a path, or org/repo of what was pulled: lamina model list",
     })
   const snapshot = await findSnapshot(models, name)
   if (snapshot === undefined)
