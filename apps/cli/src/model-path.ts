@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises"
-import { join, resolve } from "node:path"
+import { isAbsolute, join, resolve } from "node:path"
 
 import { LaminaError } from "@lamina/protocol/errors"
 
@@ -55,12 +55,18 @@ function fileOf(snapshot: Snapshot, name: ModelName, wanted: string): string {
 }
 
 /**
- * The base that a recipe names: a path from the recipe's own folder, or a model that was pulled. What is neither is the
- * path, which fails where it is read.
+ * The model that a file in `folder` names: a path from there, made absolute, or the name of a model that was pulled.
+ * What is neither is the path, which fails where it is read. FILE_UNREADABLE.
  */
+export async function modelFrom(folder: string, model: string): Promise<string> {
+  const path = resolve(folder, model)
+  return parseModelName(model) === undefined || (await isThere(path)) ? path : model
+}
+
+/** Where the model of `modelFrom` lies. Codes of `modelPath`. */
 export async function recipeBase(base: string, folder: string, models = modelsFolder()): Promise<string> {
-  const path = resolve(folder, base)
-  return parseModelName(base) === undefined || (await isThere(path)) ? path : pulledPath(base, models)
+  const found = await modelFrom(folder, base)
+  return isAbsolute(found) ? found : pulledPath(found, models)
 }
 
 async function isThere(path: string): Promise<boolean> {
