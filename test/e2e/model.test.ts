@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process"
-import { readFileSync } from "node:fs"
+import { readFileSync, readdirSync } from "node:fs"
 import { rm } from "node:fs/promises"
 import { join } from "node:path"
 
@@ -70,6 +70,12 @@ _lamina; printf '%s\\n' "\${COMPREPLY[@]}"`
   expect(complete("lamina", "mod")).toEqual(["model"])
   expect(complete("lamina", "model", "p")).toEqual(["pull"])
   expect(complete("lamina", "model", "pull", "--r")).toEqual(["--revision"])
+  expect(complete("lamina", "eval", "--task", "")).toEqual(["perplexity", "choice", "exact", "generate"])
+  expect(complete("lamina", "model", "quantize", "x", "--format", "n")).toEqual(["nf4"])
+  const files = readdirSync(root).filter((file) => !file.startsWith("."))
+  expect(complete("lamina", "eval", "").sort()).toEqual(expect.arrayContaining(files))
+  expect(complete("lamina", "eval", "--out", "READ")).toEqual(["README.md"])
+  expect(complete("lamina", "eval", "")).not.toContain("--task")
 })
 
 test("a quantized model tells its error and is inspected and evaluated like any other", async () => {
