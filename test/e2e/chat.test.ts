@@ -35,15 +35,15 @@ test("in a pipe every line is a question, answered in the light of those before"
   expect(stdout).toBe(first + (await said(model, history)))
 }, 60_000)
 
-test("/reset forgets, /system instructs, /exit ends, and other commands are named", async () => {
+test("/reset forgets, /system instructs, /exit ends, and other words after a slash are a question", async () => {
   const model = chatModel()
-  const { stdout, stderr } = await chat(
+  const { stdout } = await chat(
     model,
-    "We the people\n/reset\n/system Be brief.\n/dance\nof the United\n/exit\nno\n",
+    "/usr/bin what is it?\n/reset\nWe the people\n/reset\n/system Be brief.\nof the United\n/exit\nno\n",
   )
   const second = await said(model, "system: Be brief.\nuser: of the United\nassistant:")
-  expect(stdout).toBe((await said(model, "user: We the people\nassistant:")) + second)
-  expect(stderr).toMatch(/^unknown command \/dance: /)
+  const slash = await said(model, "user: /usr/bin what is it?\nassistant:")
+  expect(stdout).toBe(slash + (await said(model, "user: We the people\nassistant:")) + second)
   expect((await chat(model, "of the United\n", "--system", "Be brief.")).stdout).toBe(second)
 }, 60_000)
 

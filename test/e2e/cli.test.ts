@@ -1,8 +1,9 @@
+import { spawnSync } from "node:child_process"
 import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { hostname } from "node:os"
 import { join } from "node:path"
 
-import { LaminaProcess, lamina, lastJson, root, temporaryFolder } from "./lamina-process.js"
+import { LaminaProcess, bin, lamina, lastJson, root, temporaryFolder } from "./lamina-process.js"
 
 const tiny = join(root, "models/tiny")
 const text = join(root, "examples/data/held-out.txt")
@@ -27,6 +28,12 @@ test("help lists every command and exits 0; an unknown command exits 2", async (
     expect(help.stdout).toMatch(new RegExp(`^  ${command}`, "m"))
   expect((await lamina("train")).status).toBe(2)
   expect((await lamina("eval", tiny)).status).toBe(2)
+})
+
+test("a reader that closes the pipe ends the command quietly", () => {
+  const command = `"${process.execPath}" "${bin}" model inspect "${tiny}" --tensors; echo "status $?" >&2`
+  const { stderr } = spawnSync("sh", ["-c", `{ ${command}; } | true`], { encoding: "utf8" })
+  expect(stderr).toBe("status 0\n")
 })
 
 test("a recipe with an unknown key exits 2 and names the key", async () => {
@@ -112,7 +119,7 @@ test("a folder that holds another recipe's run is refused, and nothing is traine
   expect([other.status, other.stderr]).toEqual([1, expect.stringContaining("[RUN_STATE]")])
 }, 120_000)
 
-test("a busy port is one error line with what to do, and an --out that is a file too", async () => {
+test("a busy port is one error line with what to do, and an --out or --data-dir in a file too", async () => {
   const data = temporaryFolder("busy")
   const running = new LaminaProcess(["serve", "--port", "0", "--data-dir", join(data, "a"), "--json"])
   const [line] = await running.until(/\{"url":.*/)
@@ -120,6 +127,8 @@ test("a busy port is one error line with what to do, and an --out that is a file
   const second = await lamina("serve", "--port", port, "--data-dir", join(data, "b"))
   expect(second.status).toBe(2)
   expect(second.stderr).toMatch(/lamina: error: .*the port is in use \[USAGE\]\nlamina: hint: /)
+  const inFile = await lamina("serve", "--port", "0", "--data-dir", join(text, "x"))
+  expect(inFile.stderr).toMatch(/^lamina: error: .*ENOTDIR \[FILE_UNWRITABLE\]\nlamina: hint: /)
   running.kill("SIGTERM")
   const { stdout } = await running.finished
   expect(stdout.split("\n")[0]).toBe(line)

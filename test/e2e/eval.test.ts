@@ -56,13 +56,30 @@ test("exact and generate judge the same greedy answers, of the first prompts wit
   })
 }, 120_000)
 
-test("perplexity keeps its three figures, and what does not go with it is refused", async () => {
+test("perplexity has three figures, and what does not go with it is refused", async () => {
   const text = join(root, "examples/data/held-out.txt")
   const result = await evaluate<object>("perplexity", text)
-  expect(Object.keys(result)).toEqual(["loss", "perplexity", "tokens"])
+  expect(Object.keys(result)).toEqual(["task", "loss", "perplexity", "tokens"])
   expect((await lamina("eval", tiny, "--data", text, "--limit", "2")).status).toBe(2)
   expect((await lamina("eval", tiny, "--data", text, "--task", "choice")).status).toBe(2)
   expect((await lamina("eval", tiny, "--data", text, "--task", "guess")).status).toBe(2)
+})
+
+test.each([
+  ["perplexity", ["--out", join(folder, "none.jsonl")], "--out: goes with --task choice, exact, generate"],
+  ["perplexity", ["--system", "Be brief."], "--system: goes with"],
+  ["choice", ["--text-field", "x"], "--text-field: goes with --task perplexity"],
+  ["choice", ["--separator", "x"], "--separator: goes with"],
+  ["choice", ["--max-tokens", "8"], "--max-tokens: goes with --task exact, generate"],
+])("an option that %s has no use for is refused before the model is read: %j", async (task, args, message) => {
+  const refused = await lamina("eval", join(folder, "no-model"), "--task", task, "--data", "none.jsonl", ...args)
+  expect(refused).toMatchObject({ status: 2, stderr: expect.stringContaining(message) })
+})
+
+test("an --out that cannot be written is refused before the model is read", async () => {
+  const args = ["--task", "exact", "--data", "none.jsonl", "--out", folder]
+  const refused = await lamina("eval", join(folder, "no-model"), ...args)
+  expect(refused).toMatchObject({ status: 1, stderr: `lamina: error: ${folder}: EISDIR [FILE_UNWRITABLE]\n` })
 })
 
 test("progress goes to stderr, and a malformed question exits 1 with file and line", async () => {

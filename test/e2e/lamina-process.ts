@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 
 export const root = fileURLToPath(new URL("../..", import.meta.url))
-const bin = join(root, "apps/cli/bin/lamina.js")
+export const bin = join(root, "apps/cli/bin/lamina.js")
 
 export function temporaryFolder(name: string): string {
   return mkdtempSync(join(tmpdir(), `lamina-${name}-`))

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process"
-import { readFileSync } from "node:fs"
+import { readFileSync, readdirSync } from "node:fs"
 import { rm } from "node:fs/promises"
 import { join } from "node:path"
 
@@ -54,6 +54,10 @@ test("a model that was not pulled is status 1 and the command that pulls it", as
 test("a name that is none is status 2, a model that the hub does not have status 1", async () => {
   expect((await lamina("model", "pull", "tiny")).status).toBe(2)
   expect((await lamina("model", "pull", "lamina/other")).status).toBe(1)
+  const twice = await lamina("model", "pull", "lamina/tiny@v1", "--revision", "v2")
+  expect(twice).toMatchObject({ status: 2, stderr: expect.stringContaining("got @v1 and --revision v2") })
+  const file = await lamina("model", "pull", "lamina/tiny:Q4_K_M", "--file", "*.json")
+  expect(file).toMatchObject({ status: 2, stderr: expect.stringContaining("got :Q4_K_M and --file *.json") })
 })
 
 test("bash completes the commands of a group and their options", async () => {
@@ -66,6 +70,12 @@ _lamina; printf '%s\\n' "\${COMPREPLY[@]}"`
   expect(complete("lamina", "mod")).toEqual(["model"])
   expect(complete("lamina", "model", "p")).toEqual(["pull"])
   expect(complete("lamina", "model", "pull", "--r")).toEqual(["--revision"])
+  expect(complete("lamina", "eval", "--task", "")).toEqual(["perplexity", "choice", "exact", "generate"])
+  expect(complete("lamina", "model", "quantize", "x", "--format", "n")).toEqual(["nf4"])
+  const files = readdirSync(root).filter((file) => !file.startsWith("."))
+  expect(complete("lamina", "eval", "").sort()).toEqual(expect.arrayContaining(files))
+  expect(complete("lamina", "eval", "--out", "READ")).toEqual(["README.md"])
+  expect(complete("lamina", "eval", "")).not.toContain("--task")
 })
 
 test("a quantized model tells its error and is inspected and evaluated like any other", async () => {

@@ -1,5 +1,5 @@
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises"
-import { join } from "node:path"
+import { join, relative } from "node:path"
 
 import { readPeftAdapter } from "@lamina/tuner"
 
@@ -108,9 +108,10 @@ test("a file of settings stands behind the command line, and its mistakes are na
   const config = join(folder, "train.yaml")
   await writeFile(
     config,
-    `model: ${model}\ndata: ${data}\nsteps: 1\nrank: 8\ncontext: 64\ntargetModules: [q_proj, v_proj]\n`,
+    `model: ${relative(folder, model)}\ndata: ${relative(folder, data)}\nout: config\n` +
+      `steps: 1\nrank: 8\ncontext: 64\ntargetModules: [q_proj, v_proj]\n`,
   )
-  const run = await lamina("train", "--config", config, "--rank", "2", "--out", join(folder, "config"))
+  const run = await lamina("train", "--config", config, "--rank", "2")
   expect(run.status).toBe(0)
   const { modules } = await readPeftAdapter(join(folder, "config/adapter"))
   expect(new Set(modules.map(({ name, rank }) => `${name.split(".").at(-1)} ${rank}`))).toEqual(
@@ -119,6 +120,7 @@ test("a file of settings stands behind the command line, and its mistakes are na
   for (const [line, message] of [
     ["rnk: 4", /expected the keys model, .*, got "rnk" \[USAGE\]/],
     ["rank: -4", /rank: expected a whole number from 1, got "-4" \[USAGE\]/],
+    ["model: 3", /model: expected a path or org\/repo, got 3 \[USAGE\]/],
     ["rslora: 3", /rslora: expected true or false, got 3 \[USAGE\]/],
     ["schedule: round", /schedule: .*cosine.* \[USAGE\]/],
   ] as const) {

@@ -17,29 +17,48 @@ export function completionScript(shell: string, program: Command): string {
 }
 
 function bash(program: Command): string {
-  const first = program.commands.map((command) => `    ${command.name()}) words="${words(command)}" ;;`)
-  const second = program.commands.flatMap((group) =>
-    group.commands.map((command) => `    "${group.name()} ${command.name()}") words="${words(command)}" ;;`),
+  const paths = program.commands.flatMap((command) => [
+    { path: command.name(), command },
+    ...command.commands.map((sub) => ({ path: `${command.name()} ${sub.name()}`, command: sub })),
+  ])
+  const known = paths.map(
+    ({ path, command }) => `    "${path}") words="${names(command)}" options="${longOptions(command).join(" ")}" ;;`,
+  )
+  const choices = paths.flatMap(({ path, command }) =>
+    command.options.flatMap(({ long, argChoices }) =>
+      argChoices === undefined ? [] : [`    "${path} ${long}") choices="${argChoices.join(" ")}" ;;`],
+    ),
   )
   return `_lamina() {
-  local word="\${COMP_WORDS[COMP_CWORD]}" words="${words(program)}"
-  [ "$COMP_CWORD" -lt 2 ] || case "\${COMP_WORDS[1]}" in
-${first.join("\n")}
+  local word="\${COMP_WORDS[COMP_CWORD]}" before="\${COMP_WORDS[COMP_CWORD-1]}" path="" choices=""
+  local words="${names(program)}" options="${longOptions(program).join(" ")}"
+  [ "$COMP_CWORD" -lt 2 ] || path="\${COMP_WORDS[1]}"
+  case "$path" in ${groups(program)}) [ "$COMP_CWORD" -lt 3 ] || path="$path \${COMP_WORDS[2]}" ;; esac
+  [ -z "$path" ] || words="" options=""
+  case "$path" in
+${known.join("\n")}
   esac
-  [ "$COMP_CWORD" -lt 3 ] || case "\${COMP_WORDS[1]} \${COMP_WORDS[2]}" in
-${second.join("\n")}
+  case "$path $before" in
+${choices.join("\n")}
   esac
-  COMPREPLY=($(compgen -W "$words" -- "$word"))
-  [ "\${#COMPREPLY[@]}" -gt 0 ] || COMPREPLY=($(compgen -f -- "$word"))
+  case "$choices:$word" in
+    :-*) COMPREPLY=($(compgen -W "$options" -- "$word")) ;;
+    :*) COMPREPLY=($(if [ -n "$words" ]; then compgen -W "$words" -- "$word"; else compgen -f -- "$word"; fi)) ;;
+    *) COMPREPLY=($(compgen -W "$choices" -- "$word")) ;;
+  esac
 }
 complete -o filenames -F _lamina lamina
 `
 }
 
-/** What may come after a command: the commands of a group, else options. */
-function words(command: Command): string {
-  const names = command.commands.map((sub) => sub.name())
-  return (names.length > 0 ? names : longOptions(command)).join(" ")
+/** The commands of a group; nothing for a command. */
+function names(command: Command): string {
+  return command.commands.map((sub) => sub.name()).join(" ")
+}
+
+/** As a pattern of `case`. */
+function groups(program: Command): string {
+  return program.commands.flatMap((command) => (command.commands.length > 0 ? [command.name()] : [])).join("|")
 }
 
 function fish(program: Command): string {
@@ -47,11 +66,10 @@ function fish(program: Command): string {
     ...program.commands.map((command) => fishCommand("__fish_use_subcommand", command)),
     ...program.commands.flatMap((command) => {
       const seen = `__fish_seen_subcommand_from ${command.name()}`
-      const names = command.commands.map((sub) => sub.name()).join(" ")
       return [
         ...fishOptions(seen, command),
         ...command.commands.flatMap((sub) => [
-          fishCommand(`${seen}; and not __fish_seen_subcommand_from ${names}`, sub),
+          fishCommand(`${seen}; and not __fish_seen_subcommand_from ${names(command)}`, sub),
           ...fishOptions(`${seen}; and __fish_seen_subcommand_from ${sub.name()}`, sub),
         ]),
       ]
@@ -64,8 +82,13 @@ function fishCommand(when: string, command: Command): string {
   return `complete -c lamina -n '${when}' -a ${command.name()} -d '${command.description().replaceAll("'", "\\'")}'`
 }
 
+/** An option with choices takes one of them, another one with a value a file or what is typed. */
 function fishOptions(when: string, command: Command): string[] {
-  return longOptions(command).map((option) => `complete -c lamina -n '${when}' -l ${option.slice(2)}`)
+  return command.options.flatMap(({ long, argChoices, required }) => {
+    if (long === undefined) return []
+    const value = argChoices === undefined ? (required ? " -r" : "") : ` -x -a '${argChoices.join(" ")}'`
+    return [`complete -c lamina -n '${when}' -l ${long.slice(2)}${value}`]
+  })
 }
 
 function longOptions(command: Command): string[] {

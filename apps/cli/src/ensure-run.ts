@@ -1,4 +1,3 @@
-import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 
 import { LaminaError } from "@lamina/protocol/errors"
@@ -6,10 +5,12 @@ import type { Recipe } from "@lamina/protocol/recipe"
 import type { RunningCoordinator } from "@lamina/server"
 import { moduleShapes, readModelConfig } from "@lamina/tuner"
 
+import { readIfThere, writeText } from "./output/files.js"
+
 /**
  * The run of this recipe's name in a coordinator's data folder, or a new one. RUN_STATE where the folder has a run of
- * that name under
- * another recipe: going on with it would answer a question nobody asked.
+ * that name under another recipe: going on with it would answer a question nobody asked. FILE_UNREADABLE,
+ * FILE_UNWRITABLE, STORAGE_FULL.
  */
 export async function ensureRun(
   coordinator: RunningCoordinator,
@@ -20,7 +21,7 @@ export async function ensureRun(
   const text = `${JSON.stringify(recipe, undefined, 2)}\n`
   const existing = coordinator.runs().findLast((run) => run.name === recipe.name)
   if (existing) {
-    const before = await readFile(kept, "utf8").catch(() => undefined)
+    const before = await readIfThere(kept)
     if (before !== undefined && before !== text)
       throw new LaminaError(
         "RUN_STATE",
@@ -31,7 +32,7 @@ export async function ensureRun(
       )
     return { id: existing.id, state: existing.state, existed: true }
   }
-  await writeFile(kept, text)
+  await writeText(kept, text)
   const modules = moduleShapes(await readModelConfig(recipe.base), recipe.lora.targetModules)
   const { id, state } = await coordinator.createRun({ recipe, base: { folder: recipe.base }, modules })
   return { id, state, existed: false }

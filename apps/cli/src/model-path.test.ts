@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-import { modelPath, recipeBase } from "./model-path.js"
+import { adapterPath, modelPath, recipeBase } from "./model-path.js"
 
 let models: string
 const commit = "0123456789abcdef0123456789abcdef01234567"
@@ -76,6 +76,16 @@ test("a model that was not pulled is an error with the command that pulls it", a
 test("neither a path nor a model's name is an error, also where it would lead out of the cache", async () => {
   for (const model of ["./nothing", "/no/such/folder", "org/..", "org/repo@../x", "a/b/c", "org/repo:../x"])
     await expect(modelPath(model, models)).rejects.toMatchObject({ code: "FILE_UNREADABLE" })
+})
+
+test("an adapter is a folder or the name of one that was pulled", async () => {
+  const folder = await pulled("org/adapter", ["adapter_config.json"])
+  expect(await adapterPath("org/adapter", models)).toBe(folder)
+  expect(await adapterPath(models, models)).toBe(models)
+  await expect(adapterPath("./nothing", models)).rejects.toMatchObject({
+    message: "./nothing: expected a PEFT adapter's folder, found none",
+    hint: expect.stringContaining("org/repo"),
+  })
 })
 
 test("a recipe's base is a path from the recipe's folder, else a model that was pulled", async () => {

@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises"
-import { join, resolve } from "node:path"
+import { isAbsolute, join, resolve } from "node:path"
 
 import { LaminaError } from "@lamina/protocol/errors"
 
@@ -24,12 +24,17 @@ export async function modelIdentity(model: string): Promise<string> {
   return (await isThere(model)) ? resolve(model) : model
 }
 
+/** Where the PEFT adapter of an `--adapter` lies: a folder, or an adapter that was pulled. Codes of `modelPath`. */
+export async function adapterPath(adapter: string, models = modelsFolder()): Promise<string> {
+  return (await isThere(adapter)) ? adapter : pulledPath(adapter, models, "a PEFT adapter's folder")
+}
+
 /** `modelPath` of something that is no path. NOT_FOUND, FILE_UNREADABLE, USAGE. */
-async function pulledPath(model: string, models: string): Promise<string> {
+async function pulledPath(model: string, models: string, expected = "a model's folder or GGUF file"): Promise<string> {
   const name = parseModelName(model)
   if (name === undefined)
-    throw new LaminaError("FILE_UNREADABLE", `${model}: expected a model's folder or GGUF file, found none`, {
-      hint: "a path, or org/repo of a model that was pulled: lamina model list",
+    throw new LaminaError("FILE_UNREADABLE", `${model}: expected ${expected}, found none`, {
+      hint: "a path, or org/repo of what was pulled: lamina model list",
     })
   const snapshot = await findSnapshot(models, name)
   if (snapshot === undefined)
@@ -55,12 +60,18 @@ function fileOf(snapshot: Snapshot, name: ModelName, wanted: string): string {
 }
 
 /**
- * The base that a recipe names: a path from the recipe's own folder, or a model that was pulled. What is neither is the
- * path, which fails where it is read.
+ * The model that a file in `folder` names: a path from there, made absolute, or the name of a model that was pulled.
+ * What is neither is the path, which fails where it is read. FILE_UNREADABLE.
  */
+export async function modelFrom(folder: string, model: string): Promise<string> {
+  const path = resolve(folder, model)
+  return parseModelName(model) === undefined || (await isThere(path)) ? path : model
+}
+
+/** Where the model of `modelFrom` lies. Codes of `modelPath`. */
 export async function recipeBase(base: string, folder: string, models = modelsFolder()): Promise<string> {
-  const path = resolve(folder, base)
-  return parseModelName(base) === undefined || (await isThere(path)) ? path : pulledPath(base, models)
+  const found = await modelFrom(folder, base)
+  return isAbsolute(found) ? found : pulledPath(found, models)
 }
 
 async function isThere(path: string): Promise<boolean> {

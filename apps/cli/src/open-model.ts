@@ -3,7 +3,7 @@ import type { Adapter } from "@lamina/protocol"
 import { readPeftAdapter, sharedBase } from "@lamina/tuner"
 import type { Base, BasePrecision, TunerPool } from "@lamina/tuner"
 
-import { modelPath } from "./model-path.js"
+import { adapterPath, modelPath } from "./model-path.js"
 import { openPool } from "./pool.js"
 import type { BackendChoice } from "./pool.js"
 
@@ -31,9 +31,10 @@ export interface OpenModel {
 
 /** Loads base and adapters, in the order given, and opens a pool that the caller closes. Codes of both. */
 export async function openModel(model: string, options: ModelOptions): Promise<OpenModel> {
-  const base = await sharedBase(await modelPath(model), options.precision)
+  const path = await modelPath(model)
   const adapters: Adapter[] = []
-  for (const folder of options.adapter) adapters.push(await readPeftAdapter(folder))
+  for (const adapter of options.adapter) adapters.push(await readPeftAdapter(await adapterPath(adapter)))
+  const base = await sharedBase(path, options.precision)
   const pool = await openPool({ backend: options.backend, ...(options.threads ? { threads: options.threads } : {}) })
   const context = options.context === undefined ? {} : { context: options.context }
   return { job: { base, adapters, compute: options.compute, ...context }, pool }

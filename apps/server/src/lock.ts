@@ -7,19 +7,27 @@ import { LaminaError } from "@lamina/protocol/errors"
 /**
  * Takes the data folder for this process. The lock is the operating system's (an exclusive SQLite transaction on
  * `coordinator.lock`), so that it ends with the process however that ends, and no stale file has to be judged. Throws
- * RUN_STATE when another coordinator holds it.
+ * RUN_STATE when another coordinator holds it, FILE_UNWRITABLE where the folder cannot be written to.
  */
 export function lockDataDir(dataDir: string): { release(): void } {
-  const lock = new Database(join(dataDir, "coordinator.lock"), { timeout: 0 })
+  const path = join(dataDir, "coordinator.lock")
+  let lock: Database.Database | undefined
   try {
+    lock = new Database(path, { timeout: 0 })
     lock.exec("begin exclusive")
-  } catch (error) {
-    lock.close()
-    if (!(error instanceof Error && "code" in error && error.code === "SQLITE_BUSY")) throw error
-    throw new LaminaError("RUN_STATE", `expected ${dataDir} to be free, got a coordinator that runs on it`, {
-      cause: error,
-      hint: "stop the other coordinator or choose another data directory",
+    const held = lock
+    return { release: () => held.close() }
+  } catch (cause) {
+    lock?.close()
+    if (!(cause instanceof Database.SqliteError)) throw cause
+    if (cause.code === "SQLITE_BUSY")
+      throw new LaminaError("RUN_STATE", `expected ${dataDir} to be free, got a coordinator that runs on it`, {
+        cause,
+        hint: "stop the other coordinator or choose another data directory",
+      })
+    throw new LaminaError("FILE_UNWRITABLE", `expected to write ${path}, got ${cause.message}`, {
+      cause,
+      hint: "choose another data directory",
     })
   }
-  return { release: () => lock.close() }
 }

@@ -59,12 +59,21 @@ export interface RunningCoordinator {
 
 /**
  * Starts the coordinator on a data folder (made when missing) and goes on with its unfinished runs. Throws USAGE for
- * wrong options, RUN_STATE where another coordinator holds the folder. A disk that fails ends the process with status
- * 70: nothing is acknowledged that is not durable.
+ * wrong options, RUN_STATE where another coordinator holds the folder, FILE_UNWRITABLE where it cannot be made or
+ * written to. A disk that fails ends the process with status 70: nothing is acknowledged that is not durable.
  */
 export async function startCoordinator(options: CoordinatorOptions): Promise<RunningCoordinator> {
   const config = readConfig(options)
-  await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 }).catch((cause: NodeJS.ErrnoException) => {
+    throw new LaminaError(
+      "FILE_UNWRITABLE",
+      `expected a folder at ${config.dataDir}, got ${cause.code ?? cause.message}`,
+      {
+        cause,
+        hint: "choose another data directory",
+      },
+    )
+  })
   const lock = lockDataDir(config.dataDir)
   try {
     return await start(config, () => lock.release())

@@ -45,7 +45,7 @@ async function converse(conversation: Conversation): Promise<void> {
     if (terminal) note(HELP)
     lines.prompt()
     for await (const line of lines) {
-      if (/^\/(exit|quit)\s*$/.test(line)) break
+      if (["exit", "quit"].includes(commandOf(line)?.name ?? "")) break
       answering = new AbortController()
       await respond(conversation, line, { signal: answering.signal, terminal })
       answering = undefined
@@ -63,11 +63,10 @@ async function respond(
   line: string,
   { signal, terminal }: { signal: AbortSignal; terminal: boolean },
 ): Promise<void> {
-  const [, command, text = ""] = /^\/(\w+)\s*(.*)$/.exec(line) ?? []
   if (line.trim() === "") return
-  if (command === "reset") return conversation.reset()
-  if (command === "system") return conversation.instruct(text)
-  if (command !== undefined) return note(`unknown command /${command}: ${HELP}`)
+  const command = commandOf(line)
+  if (command?.name === "reset") return conversation.reset()
+  if (command?.name === "system") return conversation.instruct(command.text)
   try {
     const onText = (piece: string): void => void process.stdout.write(piece)
     const forgotten = await conversation.ask(line, { signal, onText })
@@ -77,6 +76,12 @@ async function respond(
     if (!terminal) throw error
     printError(error, process.stderr)
   }
+}
+
+/** A question may begin with a slash as well: only the known words are commands. */
+function commandOf(line: string): { readonly name: string; readonly text: string } | undefined {
+  const { name, text = "" } = /^\/(?<name>reset|system|exit|quit)(?:\s+(?<text>.*))?$/.exec(line)?.groups ?? {}
+  return name === undefined ? undefined : { name, text }
 }
 
 function note(text: string): void {

@@ -1,15 +1,15 @@
-import { writeFile } from "node:fs/promises"
-
-import { LaminaError } from "@lamina/protocol/errors"
+import type { Command } from "commander"
 
 import { exact, generated } from "../eval/answers.js"
 import { choice } from "../eval/choice.js"
 import type { Outcome, TaskOptions } from "../eval/evaluation.js"
 import { perplexity } from "../eval/perplexity.js"
+import { checkTaskOptions } from "../eval/task-options.js"
 import { untilInterrupted } from "../interrupt.js"
 import { openModel } from "../open-model.js"
 import type { ModelOptions } from "../open-model.js"
 import { countView } from "../output/count-view.js"
+import { checkWritable, writeText } from "../output/files.js"
 import { printJson } from "../output/json.js"
 
 const TASKS = {
@@ -26,8 +26,10 @@ interface EvalOptions extends ModelOptions, TaskOptions {
 }
 
 /** `lamina eval`: one task over a file of data; docs/evaluation.md defines the figures. */
-export async function evalCommand(path: string, options: EvalOptions): Promise<void> {
+export async function evalCommand(path: string, options: EvalOptions, command: Command): Promise<void> {
   const { run, unit } = TASKS[options.task]
+  checkTaskOptions(options.task, command)
+  if (options.out !== undefined) await checkWritable(options.out)
   const model = await openModel(path, options)
   const view = countView(unit, process.stderr)
   let outcome: Outcome
@@ -39,14 +41,8 @@ export async function evalCommand(path: string, options: EvalOptions): Promise<v
     view.close()
     await model.pool.close()
   }
-  if (options.out !== undefined) await writeItems(options.out, outcome.items)
   if (options.json) printJson(outcome.figures)
   else process.stdout.write(`${outcome.line}\n`)
-}
-
-async function writeItems(path: string, items: Outcome["items"]): Promise<void> {
-  if (items === undefined) throw new LaminaError("USAGE", "--out: perplexity has no answers to write")
-  await writeFile(path, items.map((item) => `${JSON.stringify(item)}\n`).join("")).catch((cause: Error) => {
-    throw new LaminaError("FILE_UNWRITABLE", `${path}: ${cause.message}`, { cause })
-  })
+  const items = (outcome.items ?? []).map((item) => `${JSON.stringify(item)}\n`)
+  if (options.out !== undefined) await writeText(options.out, items.join(""))
 }

@@ -1,7 +1,7 @@
-import { writeFile } from "node:fs/promises"
 import { join, resolve } from "node:path"
 
 import { untilInterrupted } from "../interrupt.js"
+import { writeText } from "../output/files.js"
 import { makeFolder } from "../output/folder.js"
 import { printJson } from "../output/json.js"
 import { federationView } from "../output/progress.js"
@@ -34,7 +34,7 @@ export async function simulateCommand(recipePath: string, options: SimulateOptio
     const result = await untilInterrupted((signal) => simulate({ recipe, out, pool, view, signal }))
     const report = await writeRunReport(join(out, "report.html"), recipe.name, result)
     const summary = summarize(result, report, (performance.now() - started) / 1000)
-    await writeFile(join(out, "result.json"), `${JSON.stringify(summary, undefined, 2)}\n`)
+    await writeText(join(out, "result.json"), `${JSON.stringify(summary, undefined, 2)}\n`)
     if (options.json) printJson(summary)
     else printSummary(result, report)
   } finally {

@@ -1,8 +1,11 @@
-import { mkdir, readFile, readdir, writeFile } from "node:fs/promises"
+import { readFile, readdir } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 
 import { LaminaError } from "@lamina/protocol/errors"
+
+import { writeText } from "../output/files.js"
+import { makeFolder } from "../output/folder.js"
 
 /**
  * The demo's clients: who spoke in these years after 1945, with the LoRA rank and base precision each machine can
@@ -42,7 +45,7 @@ export async function prepareCorpus(folder: string): Promise<ClientText[]> {
   const names = (await readdir(source))
     .filter((file) => /^\d{4}_.*\.txt$/.test(file) && Number(file.slice(0, 4)) > 1945)
     .sort()
-  await mkdir(folder, { recursive: true })
+  await makeFolder(folder)
   return Promise.all(
     GROUPS.map(async ({ name, from, rank, precision }) => {
       const texts = await Promise.all(
@@ -51,8 +54,8 @@ export async function prepareCorpus(folder: string): Promise<ClientText[]> {
       const parts = limited(texts.map(splitAddress))
       const train = join(folder, `${name}.train.txt`)
       const heldOut = join(folder, `${name}.held-out.txt`)
-      await writeFile(train, parts.map((part) => part.train).join("\n\n"))
-      await writeFile(heldOut, parts.map((part) => part.heldOut).join("\n\n"))
+      await writeText(train, parts.map((part) => part.train).join("\n\n"))
+      await writeText(heldOut, parts.map((part) => part.heldOut).join("\n\n"))
       return { name, rank, precision, train, heldOut }
     }),
   )

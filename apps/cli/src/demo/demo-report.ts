@@ -1,5 +1,4 @@
-import { writeFile } from "node:fs/promises"
-
+import { writeText } from "../output/files.js"
 import { lineChart } from "../report/chart.js"
 import type { Series } from "../report/chart.js"
 import { htmlPage, htmlTable } from "../report/html.js"
@@ -29,7 +28,7 @@ export async function writeDemoReport(path: string, outcome: DemoOutcome): Promi
     { title: "The ways compared", html: comparison(outcome) },
     ...runSections(outcome.flora),
   ]
-  await writeFile(path, htmlPage("Lamina: presidents after 1945", INTRO, sections))
+  await writeText(path, htmlPage("Lamina: presidents after 1945", INTRO, sections))
   return path
 }
 

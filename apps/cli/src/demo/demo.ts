@@ -1,4 +1,3 @@
-import { mkdir, writeFile } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 
@@ -9,6 +8,7 @@ import type { Recipe, RecipeInput } from "@lamina/protocol/recipe"
 import type { TunerPool } from "@lamina/tuner"
 
 import { untilInterrupted } from "../interrupt.js"
+import { writeText } from "../output/files.js"
 import { makeFolder } from "../output/folder.js"
 import { printJson } from "../output/json.js"
 import { federationView } from "../output/progress.js"
@@ -49,7 +49,7 @@ export async function demo(options: { out: string; backend: BackendChoice; json?
     const outcome = await untilInterrupted((signal) => compare({ out, texts, pool, signal }))
     const report = await writeDemoReport(join(out, "report.html"), outcome)
     const result = demoResult(outcome, { wallSeconds: (performance.now() - started) / 1000, report })
-    await writeFile(join(out, "result.json"), `${JSON.stringify(result, undefined, 2)}\n`)
+    await writeText(join(out, "result.json"), `${JSON.stringify(result, undefined, 2)}\n`)
     if (!options.json) printDemo(result)
     else printJson(result)
   } finally {
@@ -92,8 +92,8 @@ async function federate(
 ): Promise<SimulationResult> {
   const recipe = demoRecipe(strategy, texts)
   const folder = join(out, strategy)
-  await mkdir(folder, { recursive: true })
-  await writeFile(join(folder, "recipe.yaml"), stringify(recipe))
+  await makeFolder(folder)
+  await writeText(join(folder, "recipe.yaml"), stringify(recipe))
   const view = federationView(process.stderr)
   view.note(`${strategy}: ${texts.length} clients, ranks ${texts.map((text) => text.rank).join(",")}`)
   return simulate({ recipe, out: folder, pool, view, signal })

@@ -1,11 +1,10 @@
-import { readFile, writeFile } from "node:fs/promises"
-
 import type { Adapter } from "@lamina/protocol"
 import type { Recipe } from "@lamina/protocol/recipe"
 import { moduleShapes, readModelConfig, sharedBase } from "@lamina/tuner"
 import type { LoraModule, TrainingJob, TunerPool } from "@lamina/tuner"
 
 import { dataOfRecipe } from "../data-options.js"
+import { readIfThere, writeText } from "../output/files.js"
 import type { FederationView } from "../output/progress.js"
 import { pooled, scoreHeldOut } from "../simulate/held-out.js"
 import type { Score, Scores } from "../simulate/held-out.js"
@@ -28,7 +27,7 @@ type Client = NonNullable<Recipe["simulation"]>["clients"][number]
  * give it.
  */
 export async function scoreLocalOnly(setting: LocalOnly): Promise<Scores> {
-  const known = await readFile(setting.cache, "utf8").catch(() => undefined)
+  const known = await readIfThere(setting.cache)
   if (known !== undefined) return JSON.parse(known) as Scores
   const clients = setting.recipe.simulation?.clients ?? []
   const shapes = moduleShapes(await readModelConfig(setting.recipe.base), setting.recipe.lora.targetModules)
@@ -40,7 +39,7 @@ export async function scoreLocalOnly(setting: LocalOnly): Promise<Scores> {
     }),
   )
   const scores = { perClient: Object.fromEntries(best), overall: pooled(best.map(([, score]) => score)) }
-  await writeFile(setting.cache, JSON.stringify(scores))
+  await writeText(setting.cache, JSON.stringify(scores))
   return scores
 }
 

@@ -1,17 +1,12 @@
-import { LaminaError } from "@lamina/protocol/errors"
-
 import { dataOfFiles } from "../data-options.js"
 import type { Evaluation, Outcome } from "./evaluation.js"
 
 /** Natural log, mean over predicted tokens; windows of the context length that do not overlap. */
 export async function perplexity({ model, options, signal, onCount }: Evaluation): Promise<Outcome> {
-  if (options.limit !== undefined)
-    throw new LaminaError("USAGE", "--limit: counts questions or prompts, and perplexity is of the whole file")
-  if (options.chat) throw new LaminaError("USAGE", "--chat: perplexity is of the text as it stands")
   const job = { ...model.job, data: dataOfFiles([options.data], options), lossOn: options.lossOn }
   const { loss, perplexity, tokens } = await model.pool.evaluate(job, { signal, onCount })
   return {
-    figures: { loss, perplexity, tokens },
+    figures: { task: "perplexity", loss, perplexity, tokens },
     line: `loss ${loss.toFixed(4)}   perplexity ${perplexity.toFixed(2)}   ${tokens} tokens`,
   }
 }

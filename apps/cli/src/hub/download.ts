@@ -7,6 +7,7 @@ import { join } from "node:path"
 
 import { LaminaError } from "@lamina/protocol/errors"
 
+import { writeFailure as failedWrite } from "../output/files.js"
 import { PassingFailure, single, unreachable } from "./hub-http.js"
 import type { HubHttp } from "./hub-http.js"
 import type { HubFile } from "./list-repo.js"
@@ -71,7 +72,7 @@ export async function download(job: Download): Promise<string> {
 /** Appends what `part` lacks; its bytes then. PassingFailure when the connection ends before the file does. */
 async function fetchRest(job: Download, part: string, onBytes: (bytes: number) => void): Promise<number> {
   const { file, http, signal } = job
-  let start = await sizeOf(part)
+  let start = (await sizeOf(part)) ?? 0
   if (start > file.size) start = 0
   job.onProgress(start)
   if (start === file.size && start > 0) return start
@@ -145,18 +146,13 @@ async function hashOf(path: string, { size, hash }: HubFile, signal: AbortSignal
   return sum.digest("hex")
 }
 
-/** Bytes of a file; 0 when it is not there. */
-async function sizeOf(path: string): Promise<number> {
-  return (await stat(path).catch(() => undefined))?.size ?? 0 // what cannot be read cannot be written either
+/** Bytes of a file; undefined when it is not there. */
+async function sizeOf(path: string): Promise<number | undefined> {
+  return (await stat(path).catch(() => undefined))?.size // what cannot be read cannot be written either
 }
 
-/** What a failed write means. */
+/** What a failed write to the cache means. */
 export function writeFailure(path: string, cause: unknown): LaminaError {
-  const { code, message } = cause as NodeJS.ErrnoException
-  if (code === "ENOSPC" || code === "EDQUOT")
-    return new LaminaError("STORAGE_FULL", `${path}: the disk is full`, {
-      cause,
-      hint: "make room (lamina model list, lamina model remove), then run the same command: it goes on where it was",
-    })
-  return new LaminaError("FILE_UNWRITABLE", `${path}: ${code ?? message}`, { cause })
+  const room = "make room (lamina model list, lamina model remove), then run the same command: it goes on where it was"
+  return failedWrite(path, cause, room)
 }

@@ -113,6 +113,12 @@ test("a pull that was stopped leaves no model, and the next goes on from its byt
   expect(ranges().at(-1)).toBe("bytes=1000-")
 })
 
+test("an empty file of a repository is pulled like the others", async () => {
+  hub = await HubServer.start("org/repo", { ...FILES, "merges.txt": "" })
+  const { folder } = await pullFrom("org/repo")
+  expect((await stat(join(folder, "merges.txt"))).size).toBe(0)
+})
+
 test("Ctrl-C ends a pull, and its bytes stay", async () => {
   hub = await HubServer.start("org/repo", FILES)
   const controller = new AbortController()

@@ -3,6 +3,8 @@ import { CommanderError } from "commander"
 import { hasErrorCode } from "@lamina/protocol/errors"
 
 const USAGE_CODES = new Set(["USAGE", "RECIPE_INVALID"])
+/** Commands that go on where they were when they are run again. */
+const RESUMING = /^(simulate|demo|serve|join|train|model pull)( |$)/
 
 /** 0 for help and version, 2 for a command line or recipe that is wrong, 1 for everything else. */
 export function exitCodeOf(error: unknown): 0 | 1 | 2 {
@@ -11,11 +13,15 @@ export function exitCodeOf(error: unknown): 0 | 1 | 2 {
   return 1
 }
 
-/** One `lamina: error:` line per line of the message, then the hint; a bug is printed with its stack. */
-export function printError(error: unknown, stream: NodeJS.WritableStream): void {
+/**
+ * One `lamina: error:` line per line of the message, then the hint; a bug is printed with its stack. `words` are those
+ * of the command line, the command first.
+ */
+export function printError(error: unknown, stream: NodeJS.WritableStream, words: readonly string[] = []): void {
   if (error instanceof CommanderError) return // commander has printed it
   if (isAbort(error)) {
-    stream.write("lamina: stopped; the same command goes on where it was\n")
+    const resumes = RESUMING.test(words.join(" "))
+    stream.write(`lamina: stopped${resumes ? "; the same command goes on where it was" : ""}\n`)
     return
   }
   if (!hasErrorCode(error)) {

@@ -1,12 +1,10 @@
 import { mkdir } from "node:fs/promises"
 
-import { LaminaError } from "@lamina/protocol/errors"
+import { writeFailure } from "./files.js"
 
-/** Makes the folder of `--out`, parents too. FILE_UNWRITABLE. */
+/** Makes the folder of `--out`, parents too. FILE_UNWRITABLE, STORAGE_FULL. */
 export async function makeFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
-    throw new LaminaError("FILE_UNWRITABLE", `cannot make the folder ${path}: ${cause.code ?? cause.message}`, {
-      cause,
-    })
+  await mkdir(path, { recursive: true }).catch((cause: unknown) => {
+    throw writeFailure(path, cause)
   })
 }

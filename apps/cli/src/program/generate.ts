@@ -1,6 +1,6 @@
 import type { Command } from "commander"
 
-import { appended, nonNegative, nonNegativeInt, positiveInt } from "../arguments.js"
+import { appendedText, nonNegative, positive, positiveInt, probability, seed32, upToOne } from "../arguments.js"
 import { addModelOptions, json } from "./options.js"
 
 /** generate, chat. */
@@ -33,9 +33,9 @@ function addSamplingOptions(
     .option("--max-tokens <number>", "tokens of an answer, at most", positiveInt, defaults.maxTokens)
     .option("--temperature <number>", "0 always takes the best token", nonNegative, defaults.temperature)
     .option("--top-k <number>", "only so many of the best tokens", positiveInt)
-    .option("--top-p <number>", "only the best tokens that together reach this probability", nonNegative, defaults.topP)
-    .option("--min-p <number>", "only tokens with this share of the best one's probability", nonNegative)
-    .option("--repetition-penalty <number>", "above 1: what was said becomes less likely", nonNegative)
-    .option("--seed <number>", "the same seed gives the same answer (default: drawn)", nonNegativeInt)
-    .option("--stop <text>", "end before this text; may be given several times", appended, [])
+    .option("--top-p <number>", "only the best tokens that together reach this probability", probability, defaults.topP)
+    .option("--min-p <number>", "only tokens with this share of the best one's probability", upToOne)
+    .option("--repetition-penalty <number>", "above 1: what was said becomes less likely", positive)
+    .option("--seed <number>", "the same seed gives the same answer (default: drawn)", seed32)
+    .option("--stop <text>", "end before this text; may be given several times", appendedText, [])
 }

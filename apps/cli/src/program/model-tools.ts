@@ -1,7 +1,7 @@
 import { Option } from "commander"
 import type { Command } from "commander"
 
-import { appended, numberList, positiveInt } from "../arguments.js"
+import { appendedText, numberList, positiveInt } from "../arguments.js"
 import { addDataOptions, addModelOptions, json, lossOn } from "./options.js"
 
 /** eval, aggregate, export. */
@@ -57,9 +57,11 @@ function addEval(program: Command): void {
     .option("--chat", "prompts are a user's messages: write them with the model's chat template")
     .option("--system <text>", "an instruction before each (with --chat)")
     .option("--max-tokens <number>", "tokens of an answer, at most (exact, generate)", positiveInt, 256)
-    .option("--stop <text>", "end an answer before this text; may be given several times", appended, [])
+    .option("--stop <text>", "end an answer before this text; may be given several times", appendedText, [])
     .option("--out <file>", "write every question or prompt with its answer as JSON lines")
   addDataOptions(addModelOptions(command))
     .addOption(json())
-    .action(async (model, options) => (await import("../commands/eval.js")).evalCommand(model, options))
+    .action(async (model, options, command) =>
+      (await import("../commands/eval.js")).evalCommand(model, options, command),
+    )
 }

@@ -38,7 +38,7 @@ export function addDataOptions(command: Command): Command {
 /** Options of the commands that run a model (open-model.ts, ModelOptions). */
 export function addModelOptions(command: Command): Command {
   return command
-    .option("--adapter <folder>", "PEFT adapter folder; may be given several times, they add up", appended, [])
+    .option("--adapter <adapter>", "PEFT folder or org/repo that was pulled; several --adapter add up", appended, [])
     .option("--context <tokens>", "tokens the model sees at once (default: the model's context length)", positiveInt)
     .addOption(
       new Option("--precision <format>", "weights in memory")

@@ -1,5 +1,4 @@
-import { writeFile } from "node:fs/promises"
-
+import { writeText } from "../output/files.js"
 import { perplexity } from "../simulate/held-out.js"
 import type { HistoryRow } from "../simulate/journal.js"
 import type { SimulationResult } from "../simulate/simulation.js"
@@ -11,7 +10,7 @@ import type { ReportSection } from "./html.js"
 /** Writes the report of one run: held-out curves, training curves, clients. Returns its path. */
 export async function writeRunReport(path: string, name: string, result: SimulationResult): Promise<string> {
   const intro = `Run ${result.run}: ${result.clients.length} clients, ${result.rounds} rounds.`
-  await writeFile(path, htmlPage(`Lamina: ${name}`, intro, runSections(result)))
+  await writeText(path, htmlPage(`Lamina: ${name}`, intro, runSections(result)))
   return path
 }
 

@@ -1,8 +1,8 @@
-import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
-import { dirname, join } from "node:path"
+import { join } from "node:path"
 
 import { LaminaError } from "@lamina/protocol/errors"
 
+import { appendText, readIfThereSync, writeTextSync } from "../output/files.js"
 import type { Scores } from "./held-out.js"
 
 /** One thing that happened in a run, as a line of `<out>/history.jsonl`. Round 0 is the base before any training. */
@@ -22,15 +22,16 @@ export class History {
   readonly rows: HistoryRow[]
   readonly #path: string
 
+  /** FILE_UNREADABLE, and what `add` throws. */
   constructor(folder: string) {
     this.#path = join(folder, "history.jsonl")
-    mkdirSync(dirname(this.#path), { recursive: true })
     this.rows = readRows(this.#path)
   }
 
+  /** FILE_UNWRITABLE, STORAGE_FULL. */
   add(row: HistoryRow): void {
     this.rows.push(row)
-    appendFileSync(this.#path, `${JSON.stringify(row)}\n`)
+    appendText(this.#path, `${JSON.stringify(row)}\n`)
   }
 
   /** Scores by round; a round that was scored twice (the run was interrupted in between) keeps the last. */
@@ -44,9 +45,9 @@ export class History {
 
 /** A last line that was cut off by a crash is dropped: its event was not acknowledged to anybody. */
 function readRows(path: string): HistoryRow[] {
-  const text = readOptional(path)
+  const text = readIfThereSync(path) ?? ""
   const complete = text.slice(0, text.lastIndexOf("\n") + 1)
-  if (complete.length < text.length) writeFileSync(path, complete)
+  if (complete.length < text.length) writeTextSync(path, complete)
   return complete
     .split("\n")
     .filter((line) => line !== "")
@@ -61,14 +62,5 @@ function parseRow(line: string, where: string): HistoryRow {
       cause,
       hint: "use another --out folder",
     })
-  }
-}
-
-function readOptional(path: string): string {
-  try {
-    return readFileSync(path, "utf8")
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return ""
-    throw error
   }
 }

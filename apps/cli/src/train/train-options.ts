@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises"
+import { dirname, resolve } from "node:path"
 
 import type { Precision } from "@lamina/kernels"
 import { LaminaError } from "@lamina/protocol/errors"
@@ -7,6 +8,7 @@ import type { Command } from "commander"
 import { parse } from "yaml"
 
 import type { DataOptions } from "../data-options.js"
+import { modelFrom } from "../model-path.js"
 import type { BackendChoice } from "../pool.js"
 
 /** What `lamina train` takes, as the command line and the `--config` file name it. */
@@ -45,6 +47,9 @@ export interface TrainOptions extends DataOptions {
   readonly json?: boolean
 }
 
+/** Options whose values are paths. */
+const PATHS: ReadonlySet<string> = new Set(["data", "evalData", "out"])
+
 /** A model and the options of one training. */
 export interface TrainRequest {
   readonly model: string
@@ -53,14 +58,17 @@ export interface TrainRequest {
 
 /**
  * The command line over the `--config` file over the defaults. The file is YAML or JSON whose keys are the options'
- * names in camel case, and `model`. USAGE for a key or value that no option has, FILE_UNREADABLE.
+ * names in camel case, and `model`; its paths are relative to its own folder. USAGE for a key or value that no option
+ * has, FILE_UNREADABLE.
  */
 export async function trainRequest(model: string | undefined, command: Command): Promise<TrainRequest> {
   const { config } = command.opts<TrainOptions>()
   const settings = config === undefined ? {} : await readConfig(config)
   const { model: named, ...options } = settings
   for (const [key, value] of Object.entries(options)) setOption(command, { key, value, config: config ?? "" })
-  const chosen = model ?? (typeof named === "string" ? named : undefined)
+  if (named !== undefined && (typeof named !== "string" || named === ""))
+    throw new LaminaError("USAGE", `${config}: model: expected a path or org/repo, got ${JSON.stringify(named)}`)
+  const chosen = model ?? (named === undefined ? undefined : await modelFrom(dirname(config ?? ""), named))
   if (chosen === undefined)
     throw new LaminaError("USAGE", "train: expected a model, got none", { hint: "lamina train --help" })
   return { model: chosen, options: command.opts<TrainOptions>() }
@@ -100,8 +108,9 @@ function setOption(command: Command, given: { key: string; value: unknown; confi
   const values: unknown[] = Array.isArray(value) ? value : [value]
   if (!values.every((each) => ["string", "number"].includes(typeof each)) || (values.length > 1 && !option.variadic))
     throw wrong(option.variadic ? "text or a list of texts" : "text or a number")
+  const text = (each: unknown): string => (PATHS.has(key) ? resolve(dirname(config), String(each)) : String(each))
   try {
-    const parsed = values.map((each) => (option.parseArg ? option.parseArg(String(each), undefined) : String(each)))
+    const parsed = values.map((each) => (option.parseArg ? option.parseArg(text(each), undefined) : text(each)))
     command.setOptionValueWithSource(key, option.variadic ? parsed.flat() : parsed[0], "config")
   } catch (cause) {
     throw new LaminaError("USAGE", `${config}: ${key}: ${(cause as Error).message}`)

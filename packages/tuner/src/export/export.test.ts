@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises"
+import { mkdtemp, readFile, rm, symlink } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -107,9 +107,16 @@ test("a merged model in 16 bits is rounded once, and says what it is in", async 
   const [got, exact] = [half.linears[name], base.linears[name]].map((weight) => weight && dequantize(weight))
   // half floats have 11 bits: half a unit in the last place of values below 1 is 2^-12
   expect(Math.max(...(got ?? []).map((value, i) => Math.abs(value - (exact?.[i] ?? NaN))))).toBeLessThan(2 ** -12)
-  await expect(writeMergedModel(base, [], { folder: random, type: "f16" })).rejects.toMatchObject({
-    code: "FILE_UNWRITABLE",
-  })
+})
+
+test("a merged model goes to a new or empty folder, never over another model or its own base", async () => {
+  const link = join(folder, "link")
+  await symlink(random, link)
+  for (const taken of [random, link, folder])
+    await expect(writeMergedModel(base, [], { folder: taken, type: "f16" })).rejects.toMatchObject({
+      code: "FILE_UNWRITABLE",
+      message: expect.stringContaining("expected a new or empty folder"),
+    })
 })
 
 test.each(["qwen2", "qwen3", "mistral"])("a merged model has all of its family's vectors (%s)", async (family) => {

@@ -1,4 +1,4 @@
-import { join, resolve } from "node:path"
+import { join } from "node:path"
 
 import { allocateFrozen, dequantizeRow, encodeBf16, encodeF16 } from "@lamina/kernels"
 import type { FrozenFactors, FrozenOf, FrozenWeight } from "@lamina/kernels"
@@ -6,7 +6,7 @@ import type { Adapter } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
 
 import type { Base } from "../api.js"
-import { makeFolder } from "../files/make-folder.js"
+import { makeEmptyFolder } from "../files/make-folder.js"
 import { writeAtomically } from "../files/write-atomically.js"
 import { foldAdapters } from "../model/lora.js"
 import { writeTokenizer } from "../tokenizer/write-tokenizer.js"
@@ -31,10 +31,11 @@ const TYPES = {
 const SHARD_BYTES = 4 * 2 ** 30 - 2 ** 20
 
 /**
- * Writes base plus adapters as one float model that transformers loads: every linear W + sum s B A, dequantized, added
- * in f32 and rounded once to `type`; config.json, tokenizer and chat template beside it; several files with an index
- * from 4 GiB on. A tensor at a time is in memory. The model is no base to federate on: the next update would be rounded
- * away. ADAPTER_MISMATCH, WEIGHTS_MALFORMED where a value does not fit f16, FILE_UNWRITABLE, FILE_UNREADABLE.
+ * Writes base plus adapters as one float model that transformers loads, to a new or empty folder: every linear
+ * W + sum s B A, dequantized, added in f32 and rounded once to `type`; config.json, tokenizer and chat template beside
+ * it; several files with an index from 4 GiB on. A tensor at a time is in memory. The model is no base to federate on:
+ * the next update would be rounded away. ADAPTER_MISMATCH, WEIGHTS_MALFORMED where a value does not fit f16,
+ * FILE_UNWRITABLE, FILE_UNREADABLE.
  */
 export async function writeMergedModel(
   base: Base,
@@ -42,8 +43,6 @@ export async function writeMergedModel(
   out: { readonly folder: string; readonly type: MergedType; readonly shardBytes?: number },
 ): Promise<void> {
   const { folder, type, shardBytes = SHARD_BYTES } = out
-  if (resolve(folder) === resolve(base.folder))
-    throw new LaminaError("FILE_UNWRITABLE", `${folder}: expected another folder than the one the base came from`)
   const terms = foldAdapters(base, adapters)
   const shards = intoShards(tensorsOf(base, terms, type), shardBytes)
   const files = await openModelFiles(base.folder)
@@ -51,7 +50,7 @@ export async function writeMergedModel(
     const config: Record<string, unknown> = { ...(await files.config()), dtype: TYPES[type].torch }
     delete config.quantization_config
     delete config.torch_dtype
-    await makeFolder(folder)
+    await makeEmptyFolder(folder)
     await writeTokenizer(files, folder)
     await writeShards(folder, shards)
     await writeAtomically(join(folder, "config.json"), [json(config)])

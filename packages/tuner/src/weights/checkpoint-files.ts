@@ -2,6 +2,7 @@ import { join } from "node:path"
 import { stat } from "node:fs/promises"
 
 import { LaminaError } from "@lamina/protocol/errors"
+import type { ErrorCode } from "@lamina/protocol/errors"
 
 import { isJsonObject, parseJsonObject, showJson } from "../files/json.js"
 import { readBounded } from "../files/read-bounded.js"
@@ -75,9 +76,18 @@ function checkShards(
         )
 }
 
+/** The failure of a folder in which no model is found. */
+export function noModel(folder: string, code: ErrorCode): LaminaError {
+  const looked = `config.json with ${SINGLE} (or shards with ${INDEX}), or one .gguf file`
+  return new LaminaError(code, `${folder}: expected ${looked}, found none`, {
+    hint: "lamina model inspect checks a model's folder, lamina model pull fetches one",
+  })
+}
+
 /** Tensor name -> file name. */
 async function readIndex(folder: string): Promise<Map<string, string>> {
   const path = join(folder, INDEX)
+  if (!(await isFile(path))) throw noModel(folder, "WEIGHTS_MISSING")
   const text = await readBounded(path, {
     bytesMax: HEADER_BYTES_MAX,
     missing: "WEIGHTS_MISSING",

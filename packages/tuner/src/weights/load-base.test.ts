@@ -123,9 +123,10 @@ test("the shipped q8 model, saved, has the shipped tensors and tokenizer", async
   expect(await readFile(join(folder, "out/tokenizer.json"))).toEqual(await readFile(join(tiny, "tokenizer.json")))
 })
 
-test("a base is not saved over its own folder", async () => {
+test("a base is not saved over its own folder, or another model's", async () => {
   const base = await loadBase(random, { precision: "stored" })
-  await expect(saveBase(base, random)).rejects.toMatchObject({ code: "FILE_UNWRITABLE" })
+  for (const taken of [random, tiny])
+    await expect(saveBase(base, taken)).rejects.toMatchObject({ code: "FILE_UNWRITABLE" })
 })
 
 describe("a checkpoint", () => {

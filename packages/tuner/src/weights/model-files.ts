@@ -19,7 +19,7 @@ import {
   readSpecialTokens,
   readTokenizerJson,
 } from "../tokenizer/tokenizer-files.js"
-import { hasWeights, openCheckpoint, weightFiles } from "./checkpoint-files.js"
+import { hasWeights, noModel, openCheckpoint, weightFiles } from "./checkpoint-files.js"
 import type { TensorStore } from "./safetensors-file.js"
 
 /** Real ones are under 2 KB. */
@@ -83,6 +83,7 @@ function folderModel(folder: string): ModelFiles {
   const configPath = join(folder, "config.json")
   const stores: TensorStore[] = []
   const config = async (): Promise<JsonObject> => {
+    if (!(await isThere(configPath)) && !(await hasWeights(folder))) throw noModel(folder, "MODEL_CONFIG")
     const bounds = { bytesMax: CONFIG_BYTES_MAX, missing: "MODEL_CONFIG", malformed: "MODEL_CONFIG" } as const
     return parseJsonObject(await readBounded(configPath, bounds), configPath, "MODEL_CONFIG")
   }

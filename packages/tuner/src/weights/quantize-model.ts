@@ -1,11 +1,10 @@
-import { readdir } from "node:fs/promises"
 import { join } from "node:path"
 
 import { frozenArrays, frozenBytes, KernelError, requantize, squaredError, valuesOf } from "@lamina/kernels"
 import type { FrozenArray, FrozenValues, FrozenWeight, TargetFormat, WeightFormat } from "@lamina/kernels"
 import { LaminaError } from "@lamina/protocol/errors"
 
-import { makeFolder } from "../files/make-folder.js"
+import { makeEmptyFolder } from "../files/make-folder.js"
 import { writeAtomically } from "../files/write-atomically.js"
 import { familyOf } from "../model/families/families.js"
 import { writeTokenizer } from "../tokenizer/write-tokenizer.js"
@@ -64,7 +63,7 @@ export async function quantizeModel(path: string, folder: string, options: Quant
     const job = { config, store, options }
     const linears = linearShapes(config.model)
     const formats = newFormats(job, linears)
-    await makeEmpty(folder)
+    await makeEmptyFolder(folder)
     await writeTokenizer(files, folder)
     const tensors = new Map([...otherTensors(job, linears), ...linearSources(job, linears, formats)])
     await writeSafetensors(join(folder, "model.safetensors"), tensors, { format: "pt" })
@@ -168,16 +167,4 @@ function toFormat(stored: FrozenWeight, format: TargetFormat, name: string): Fro
     if (!(cause instanceof KernelError)) throw cause
     throw new LaminaError("WEIGHTS_MALFORMED", `${name}.weight: ${cause.message}`, { cause })
   }
-}
-
-/** A folder with nothing in it. FILE_UNWRITABLE. */
-async function makeEmpty(folder: string): Promise<void> {
-  await makeFolder(folder)
-  const there = await readdir(folder).catch((cause: Error) => {
-    throw new LaminaError("FILE_UNWRITABLE", `${folder}: ${cause.message}`, { cause })
-  })
-  if (there.length > 0)
-    throw new LaminaError("FILE_UNWRITABLE", `${folder}: expected a new or empty folder, it holds ${there[0]}`, {
-      hint: "name another folder, or remove this one",
-    })
 }

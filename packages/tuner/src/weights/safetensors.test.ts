@@ -273,8 +273,12 @@ describe("shards", () => {
     await expect(openCheckpoint(folder)).rejects.toMatchObject({ name: "LaminaError", code })
   })
 
-  test("without an index are missing", async () => {
-    await expect(openCheckpoint(folder)).rejects.toMatchObject({ code: "WEIGHTS_MISSING" })
+  test("without an index are missing, and the error says what was looked for", async () => {
+    await expect(openCheckpoint(folder)).rejects.toMatchObject({
+      code: "WEIGHTS_MISSING",
+      message: expect.stringMatching(/config\.json with model\.safetensors .*\.gguf/),
+      hint: expect.stringContaining("lamina model pull"),
+    })
   })
 
   test("2,001 of them are refused before any is opened", async () => {

@@ -1,11 +1,10 @@
-import { join, resolve } from "node:path"
+import { join } from "node:path"
 
 import { frozenArrays, valuesOf } from "@lamina/kernels"
 import type { FrozenWeight } from "@lamina/kernels"
-import { LaminaError } from "@lamina/protocol/errors"
 
 import type { Base } from "../api.js"
-import { makeFolder } from "../files/make-folder.js"
+import { makeEmptyFolder } from "../files/make-folder.js"
 import { writeAtomically } from "../files/write-atomically.js"
 import { writeTokenizer } from "../tokenizer/write-tokenizer.js"
 import { openModelFiles } from "./model-files.js"
@@ -19,15 +18,13 @@ import type { TensorData } from "./safetensors-write.js"
 import { liesTransposed, transposedCodes } from "./transposed-linear.js"
 
 /**
- * Writes a base to a folder of its own in the format it has in memory: f32, bf16 and f16 as transformers reads them,
+ * Writes a base to a new or empty folder in the format it has in memory: f32, bf16 and f16 as transformers reads them,
  * quantized ones as `X.weight` with `X.weight.scales` and so on (docs/weights.md) and `quantization_config` in
  * config.json. Loading it with precision "stored" gives the same bytes; the files' bytes depend on the
  * base alone. config.json comes last, so that a folder cut off half way does not load. FILE_UNWRITABLE,
  * FILE_UNREADABLE, MODEL_CONFIG.
  */
 export async function saveBase(base: Base, folder: string): Promise<void> {
-  if (resolve(folder) === resolve(base.folder))
-    throw new LaminaError("FILE_UNWRITABLE", `${folder}: expected another folder than the one the base came from`)
   const files = await openModelFiles(base.folder)
   try {
     await writeModel(base, files, folder)
@@ -49,7 +46,7 @@ async function writeModel(base: Base, files: ModelFiles, folder: string): Promis
     tensors.set(`${name}.weight`, { dtype: "F32", shape: [data.length], data })
   for (const [name, data] of Object.entries(base.biases))
     tensors.set(`${name}.bias`, { dtype: "F32", shape: [data.length], data })
-  await makeFolder(folder)
+  await makeEmptyFolder(folder)
   await writeTokenizer(files, folder)
   await writeSafetensors(join(folder, "model.safetensors"), tensors, { format: "pt" })
   await writeAtomically(join(folder, "config.json"), [Buffer.from(`${JSON.stringify(config, undefined, 2)}\n`)])

@@ -1,3 +1,5 @@
+import { LaminaError } from "@lamina/protocol/errors"
+
 import { hubConfig } from "../../hub/hub-config.js"
 import { requireModelName, showModelName } from "../../hub/model-name.js"
 import type { ModelName } from "../../hub/model-name.js"
@@ -16,7 +18,7 @@ interface PullOptions {
 
 /** `lamina model pull`: leaves the model in the cache, where every command finds it by its name. */
 export async function pullCommand(model: string, options: PullOptions): Promise<void> {
-  const name = nameOf(model, options.revision)
+  const name = nameOf(model, options)
   const hub = await hubConfig()
   const globs = options.file ?? []
   const { commit, folder, files } = await untilInterrupted((signal) =>
@@ -30,9 +32,13 @@ export async function pullCommand(model: string, options: PullOptions): Promise<
   process.stdout.write(`${showModelName(name)}  ${formatBytes(bytes)}  in ${folder}\n`)
 }
 
-/** `--revision` is the longer way to write `@revision`. */
-function nameOf(model: string, revision: string | undefined): ModelName {
+/** `--revision` is the longer way to write `@revision`. USAGE where both or `:FILE` and `--file` are given. */
+function nameOf(model: string, { revision, file }: PullOptions): ModelName {
   const name = requireModelName(model)
+  if (name.file !== undefined && file !== undefined)
+    throw new LaminaError("USAGE", `${model}: expected the file once, got :${name.file} and --file ${file.join(" ")}`)
   if (revision === undefined) return name
+  if (model.includes("@"))
+    throw new LaminaError("USAGE", `${model}: expected one revision, got @${name.revision} and --revision ${revision}`)
   return requireModelName(showModelName({ ...name, revision }))
 }
