@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises"
 import { join } from "node:path"
 
-import { LaminaError } from "@lamina/protocol/errors"
+import { hasErrorCode, LaminaError } from "@lamina/protocol/errors"
 
 import { isJsonObject, parseJsonObject, showJson } from "../files/json.js"
 import type { JsonObject } from "../files/json.js"
@@ -15,6 +15,11 @@ const TOKENIZER_BYTES_MAX = 200 * 2 ** 20
 export async function readTokenizerJson(folder: string): Promise<JsonObject> {
   const path = join(folder, "tokenizer.json")
   return parseJsonObject(await readText(path), path, "TOKENIZER_MALFORMED")
+}
+
+/** A failure to read a tokenizer: undefined where the model has none, thrown again where it has one. */
+export function noneWhereMissing(error: unknown): undefined {
+  if (!hasErrorCode(error) || error.code !== "TOKENIZER_MISSING") throw error
 }
 
 /** Whether a folder has a tokenizer.json. */
