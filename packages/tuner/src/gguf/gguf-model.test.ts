@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
@@ -7,6 +7,7 @@ import { dequantize } from "@lamina/kernels"
 import { loadBase } from "../weights/load-base.js"
 import { readModelConfig } from "../weights/model-config.js"
 import { openModelFiles } from "../weights/model-files.js"
+import { quantizeModel } from "../weights/quantize-model.js"
 import { encodeGguf } from "./encode-gguf.js"
 import type { GgufData, GgufEntry } from "./encode-gguf.js"
 
@@ -188,4 +189,11 @@ test("a scale that is not finite is refused by its tensor", async () => {
     message: expect.stringContaining("blk.0.attn_v.weight: expected finite scales") as string,
   })
   await files.close()
+})
+
+test("a file without a tokenizer is quantized without one", async () => {
+  const out = join(folder, "quantized")
+  await quantizeModel(await write(), out, { format: "q8", keep: () => new Set(), onTensor: () => {} })
+  expect((await readdir(out)).sort()).toEqual(["config.json", "model.safetensors"])
+  expect((await loadBase(out, { precision: "stored" })).linears["model.embed_tokens"]?.format).toBe("q8")
 })
