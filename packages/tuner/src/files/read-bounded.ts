@@ -50,6 +50,29 @@ export function decodeUtf8(bytes: Uint8Array, path: string, code: ErrorCode): st
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes)
   } catch (cause) {
-    throw new LaminaError(code, `${path}: expected UTF-8 text`, { cause })
+    throw notUtf8({ bytes, path, code }, cause)
+  }
+}
+
+/** The failure of bytes that are not UTF-8, with the place from 0 where they stop being so; `before` stand before. */
+export function notUtf8(
+  { bytes, path, code, before = 0 }: { bytes: Uint8Array; path: string; code: ErrorCode; before?: number },
+  cause: unknown,
+): LaminaError {
+  let [good, bad] = [0, bytes.length + 1] // so many bytes begin a text, so many do not, or the text ends too early
+  while (bad - good > 1) {
+    const middle = (good + bad) >>> 1
+    if (beginsText(bytes.subarray(0, middle))) good = middle
+    else bad = middle
+  }
+  return new LaminaError(code, `${path}: expected UTF-8 text, got other bytes at byte ${before + good}`, { cause })
+}
+
+function beginsText(bytes: Uint8Array): boolean {
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(bytes, { stream: true })
+    return true
+  } catch {
+    return false
   }
 }
