@@ -119,6 +119,15 @@ test("a merged model in 16 bits is rounded once, and says what it is in", async 
   })
 })
 
+test.each(["f16", "bf16"] as const)("a value that does not fit %s is refused by its tensor", async (type) => {
+  const [name = "", norm = new Float32Array(1)] = Object.entries(base.norms)[0] ?? []
+  const large = { ...base, norms: { ...base.norms, [name]: norm.map(() => 3.4e38) } }
+  await expect(writeMergedModel(large, [], { folder: join(folder, `large-${type}`), type })).rejects.toMatchObject({
+    code: "WEIGHTS_MALFORMED",
+    message: `${name}.weight: expected values that fit ${type}, got ${Math.fround(3.4e38)}`,
+  })
+})
+
 test.each(["qwen2", "qwen3", "mistral"])("a merged model has all of its family's vectors (%s)", async (family) => {
   const source = await loadBase(join(random, "../families", family), { precision: "f32" })
   const out = join(folder, family)
