@@ -96,8 +96,8 @@ export class TokenSpool {
     const window = this.#window.subarray(0, this.#filled)
     this.#filled = 0
     if (!window.subarray(1).some((code) => code >= 0)) return
-    const inBlock = this.#used % this.#blockTokens
-    if (inBlock + window.length > this.#blockTokens) this.#used += this.#blockTokens - inBlock // none lies in two blocks
+    const left = this.#blockTokens - (this.#used % this.#blockTokens)
+    if (window.length > left) this.#used += left // no window lies in two blocks
     this.#store(window)
     this.#starts.push(this.#used)
     this.#lengths.push(window.length)

@@ -59,10 +59,10 @@ function checkModule({ name, rank, outFeatures, inFeatures, a, b }: AdapterModul
   const mismatch = (message: string): LaminaError =>
     new LaminaError("ADAPTER_MISMATCH", `module ${name}: ${message}`, { hint: "name the base it was trained on" })
   if (linear === undefined) throw mismatch("the base has no such linear layer")
-  if (linear.outFeatures !== outFeatures || linear.inFeatures !== inFeatures)
-    throw mismatch(
-      `expected ${linear.outFeatures} x ${linear.inFeatures} (out x in) as in the base, got ${outFeatures} x ${inFeatures}`,
-    )
+  const [expected, got] = [linear, { outFeatures, inFeatures }].map(
+    (shape) => `${shape.outFeatures} x ${shape.inFeatures}`,
+  )
+  if (got !== expected) throw mismatch(`expected ${expected} (out x in) as in the base, got ${got}`)
   if (a.length !== rank * inFeatures || b.length !== outFeatures * rank)
     throw mismatch(
       `expected A of ${rank * inFeatures} and B of ${outFeatures * rank} values, got ${a.length} and ${b.length}`,

@@ -68,7 +68,8 @@ export interface ModelReport {
 
 /**
  * Reads what a model's files say about it, no weights. An architecture that Lamina does not compute, or a tokenizer or
- * chat template that it does not read, is a `problem`, not a failure. FILE_UNREADABLE, MODEL_CONFIG, WEIGHTS_MISSING, WEIGHTS_MALFORMED, WEIGHTS_DTYPE.
+ * chat template that it does not read, is a `problem`, not a failure. FILE_UNREADABLE, MODEL_CONFIG,
+ * WEIGHTS_MISSING, WEIGHTS_MALFORMED, WEIGHTS_DTYPE.
  */
 export async function inspectModel(path: string, adapter: { rank: number; tokens: number }): Promise<ModelReport> {
   const files = await openModelFiles(path)
