@@ -1,4 +1,4 @@
-import { open } from "node:fs/promises"
+import { open, stat } from "node:fs/promises"
 
 import { LaminaError } from "@lamina/protocol/errors"
 import type { ErrorCode } from "@lamina/protocol/errors"
@@ -26,6 +26,11 @@ export async function readBounded(path: string, read: BoundedRead): Promise<stri
   } finally {
     await file.close()
   }
+}
+
+/** Whether there is a file or folder, readable or not: reading it says so. */
+export async function isThere(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined
 }
 
 /** Opens a file to read; one that is not there is `missing`, any other failure FILE_UNREADABLE. */

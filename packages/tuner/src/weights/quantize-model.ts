@@ -1,8 +1,8 @@
 import { readdir } from "node:fs/promises"
 import { join } from "node:path"
 
-import { frozenArrays, frozenBytes, KernelError, requantize, squaredError, valuesOf } from "@lamina/kernels"
-import type { FrozenArray, FrozenValues, FrozenWeight, TargetFormat, WeightFormat } from "@lamina/kernels"
+import { frozenBytes, KernelError, requantize, squaredError, valuesOf } from "@lamina/kernels"
+import type { FrozenValues, FrozenWeight, TargetFormat, WeightFormat } from "@lamina/kernels"
 import { LaminaError } from "@lamina/protocol/errors"
 
 import { makeFolder } from "../files/make-folder.js"
@@ -17,7 +17,7 @@ import { linearShapes } from "./module-shapes.js"
 import type { MatrixShape } from "./module-shapes.js"
 import { prefixedStore } from "./prefixed-store.js"
 import { formatOf, quantizationConfig } from "./quantized-format.js"
-import { linearTensors, readLinear, storedFormat, tensorName } from "./read-linear.js"
+import { arraysOf, linearTensors, readLinear, storedFormat, tensorName } from "./read-linear.js"
 import type { TensorStore } from "./safetensors-file.js"
 import type { TensorType } from "./safetensors-header.js"
 import { writeSafetensors } from "./safetensors-write.js"
@@ -125,7 +125,7 @@ function linearSources(
   return linears.flatMap((shape) => {
     const format = formats.get(shape.name) ?? job.options.format
     const turned = liesTransposed(shape, format)
-    return arraysOf(format, shape).map(({ name, element, shape: size }): [string, TensorData] => {
+    return arraysOf(shape, format).map(({ name, element, shape: size }): [string, TensorData] => {
       const data = async (): Promise<FrozenValues> => {
         const weight = await weightOf(shape, format)
         return turned ? transposedCodes(weight) : valuesOf(weight, name)!
@@ -133,14 +133,6 @@ function linearSources(
       return [tensorName(shape.name, name), { dtype: element, shape: turned ? [...size].reverse() : size, data }]
     })
   })
-}
-
-function arraysOf(format: WeightFormat, { name, outFeatures, inFeatures }: MatrixShape): readonly FrozenArray[] {
-  try {
-    return frozenArrays(format, outFeatures, inFeatures)
-  } catch (cause) {
-    throw new LaminaError("MODEL_CONFIG", `${name}.weight: ${(cause as Error).message}`, { cause })
-  }
 }
 
 async function quantizeLinear(
