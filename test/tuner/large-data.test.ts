@@ -86,9 +86,9 @@ try {
   for (let i = 0; i < 4; i++) spool.add(document)
   console.log("fits")
 } catch ({ code, hint, cause }) {
+  spool.close()
   console.log(code, cause.code, hint)
 }
-spool.close()
 `
 
 // The first block that goes to the disk has 4 MiB; files may have 64 KiB at most.
