@@ -1,8 +1,11 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 
 import { initKernels, nativeAvailable } from "@lamina/kernels"
 import type { Adapter } from "@lamina/protocol"
-import { createTunerPool, generate, loadBase, loadTokenizer, moduleShapes } from "@lamina/tuner"
+import { createTunerPool, evaluate, generate, loadBase, loadTokenizer, moduleShapes } from "@lamina/tuner"
 import type { Base, GeneratedToken, GenerationJob, GenerationResult, Tokenizer } from "@lamina/tuner"
 import * as tf from "@tensorflow/tfjs-core"
 
@@ -132,4 +135,49 @@ test("a pool answers as this thread does, token by token, and stops when told to
   } finally {
     await pool.close()
   }
+})
+
+/** The base beside a tokenizer that is given. */
+async function withTokenizer(change: (json: TokenizerJson) => void, use: (base: Base) => Promise<void>): Promise<void> {
+  const other = await mkdtemp(join(tmpdir(), "lamina-generate-"))
+  try {
+    const json = JSON.parse(await readFile(join(folder, "tokenizer.json"), "utf8")) as TokenizerJson
+    change(json)
+    await writeFile(join(other, "tokenizer.json"), JSON.stringify(json))
+    await use({ ...base, folder: other })
+  } finally {
+    await rm(other, { recursive: true })
+  }
+}
+interface TokenizerJson {
+  added_tokens: { id: number; content: string }[]
+  model: { vocab: Record<string, number>; merges: [string, string][] }
+}
+
+test("rows of the head that no token has are never drawn", async () => {
+  const shorten = ({ model }: TokenizerJson): void => {
+    model.vocab = Object.fromEntries(Object.entries(model.vocab).filter(([, id]) => id < 512))
+    model.merges = model.merges.filter((pair) => Object.hasOwn(model.vocab, pair.join("")))
+  }
+  await withTokenizer(shorten, async (base) => {
+    // nearly even over 4,096 rows, of which 512 have a token
+    const sampling = { temperature: 1_000, seed: 3 }
+    const ids = idsOf(await answer({ base, sampling, ignoreEnd: true })).flat()
+    expect(ids).toHaveLength(36)
+    expect(ids.every((id) => id < 512)).toBe(true)
+  })
+})
+
+test("a tokenizer with more ids than the embedding has rows is refused before anything is computed", async () => {
+  const add = (json: TokenizerJson): void =>
+    void json.added_tokens.push({ ...json.added_tokens[0]!, id: 4_099, content: "<|more|>" })
+  const refused = {
+    code: "TOKENIZER_MALFORMED",
+    message: expect.stringMatching(/expected at most 4096 ids, .*, got 4100, the last one "<\|more\|>"$/) as string,
+  }
+  await withTokenizer(add, async (base) => {
+    await expect(answer({ base })).rejects.toMatchObject(refused)
+    const data = { kind: "documents", documents: ["of the people"] } as const
+    await expect(evaluate({ base, data })).rejects.toMatchObject(refused)
+  })
 })

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process"
 import { createWriteStream } from "node:fs"
-import { mkdtemp, rm, stat } from "node:fs/promises"
+import { mkdtemp, readdir, rm, stat } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { pipeline } from "node:stream/promises"
@@ -76,3 +76,30 @@ test.each(["jsonl", "csv", "text"])(
   },
   180_000,
 )
+
+/** Spools more tokens than stay in memory and prints what became of it. */
+const SPOOL = `
+import { TokenSpool } from ${JSON.stringify(new URL("../../packages/tuner/dist/data/token-spool.js", import.meta.url))}
+const spool = new TokenSpool({ context: 8, memoryTokens: 8 })
+const document = { ids: new Int32Array(8), predicted: new Uint8Array(8).fill(1) }
+try {
+  for (let i = 0; i < 4; i++) spool.add(document)
+  console.log("fits")
+} catch ({ code, hint, cause }) {
+  spool.close()
+  console.log(code, cause.code, hint)
+}
+`
+
+// The first block that goes to the disk has 4 MiB; files may have 64 KiB at most.
+test.each([
+  ["the disk is full", "ulimit -f 64", "", "EFBIG"],
+  ["there is no folder for it", "true", "missing", "ENOENT"],
+])("tokens that cannot be spooled are FILE_UNWRITABLE: %s", async (_, limit, name, reason) => {
+  const spool = await mkdtemp(join(folder, "spool-"))
+  const command = `${limit} && exec "$0" --input-type=module -e "$1"`
+  const env = { PATH: process.env.PATH, TMPDIR: join(spool, name) }
+  const { stdout } = await promisify(execFile)("sh", ["-c", command, process.execPath, SPOOL], { env })
+  expect(stdout).toBe(`FILE_UNWRITABLE ${reason} TMPDIR names another folder\n`)
+  expect(await readdir(spool)).toEqual([])
+})

@@ -9,17 +9,7 @@ export type { MappedFile } from "./native/map-file.js"
 export { nativeIsa } from "./native/isa.js"
 export type { KernelDescription, KernelPeak } from "./native/describe.js"
 
-export {
-  allocateFrozen,
-  blocksPerRow,
-  checkFrozen,
-  frozenArrays,
-  frozenBytes,
-  frozenOf,
-  QUANT_BLOCK,
-  SUPER_BLOCK,
-  valuesOf,
-} from "./frozen.js"
+export { allocateFrozen, checkFrozen, frozenArrays, frozenBytes, frozenOf, valuesOf } from "./frozen.js"
 export type {
   FrozenArray,
   FrozenElement,
@@ -33,9 +23,7 @@ export { dequantize, dequantizeRow } from "./dequantize.js"
 export { quantizationError, quantize, QUANTIZED_TO, Quantizer, requantize, squaredError } from "./quantize.js"
 export type { DenseWeight, TargetFormat } from "./quantize.js"
 export { decodeBf16, decodeF16, encodeBf16, encodeF16 } from "./float-bits.js"
-export { dropHash, dropMask } from "./drop-hash.js"
 
-export { registerReferenceKernels } from "./reference/register.js"
 export { adamw } from "./ops/adamw.js"
 export { cachedAttention } from "./ops/cached-attention.js"
 export type { CachedAttentionArgs } from "./ops/cached-attention.js"
@@ -44,7 +32,6 @@ export type { CausalAttentionArgs } from "./ops/causal-attention.js"
 export { embedding } from "./ops/embedding.js"
 export { gelu } from "./ops/gelu.js"
 export { releaseUnclaimedGradients } from "./ops/gradient-group.js"
-export { registerGradients } from "./ops/gradients.js"
 export { layerNorm } from "./ops/layer-norm.js"
 export { lmHeadCrossEntropy } from "./ops/lm-head-cross-entropy.js"
 export type { LmHeadArgs } from "./ops/lm-head-cross-entropy.js"

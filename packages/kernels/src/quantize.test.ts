@@ -109,6 +109,16 @@ test("f16 rounds to the nearest half and refuses what is past its range", () => 
   )
 })
 
+test("bf16 refuses what rounds to infinity", () => {
+  // the largest is 2^128 - 2^120; half a unit above it, 2^128 - 2^119, is a tie that goes to infinity
+  const largest = 2 ** 128 - 2 ** 120
+  const quantized = (value: number): unknown =>
+    dequantize(quantize({ rows: 1, cols: 1, values: Float32Array.of(value) }, "bf16"))[0]
+  expect(quantized(-(largest + 2 ** 118))).toBe(-largest)
+  for (const value of [largest + 2 ** 119, -(2 ** 128 - 2 ** 104)])
+    expect(() => quantized(value)).toThrow(expect.objectContaining({ code: "KERNEL_FAILED" }))
+})
+
 test("nf4 gives back its levels times the largest magnitude of each block, nibbles in the order of q4", () => {
   // Two blocks with the same largest magnitude: their mean is it, and the second level is exact.
   const values = Float32Array.from({ length: 128 }, (_, j) => NF4_LEVELS[(j * 7) % 16]! * 0.75)

@@ -21,8 +21,8 @@ export type TargetFormat = (typeof QUANTIZED_TO)[number]
  * 127) per block of 32 columns, code = round(w / scale) in -127..127; q4: min = f16(lowest), scale = f16((highest -
  * lowest) / 15), code = round((w - min) / scale) in 0..15; nf4: scale = max|w| per block of 64 columns, code = the
  * level nearest to w / scale, and the scales themselves less their mean, 256 at a time, as int8 of the largest.
- * Throws KERNEL_SHAPE when values and shape disagree, KERNEL_FAILED when a value is not finite or out of f16's range
- * where f16 holds it or its scale.
+ * Throws KERNEL_SHAPE when values and shape disagree, KERNEL_FAILED when a value is not finite, or out of the range of
+ * the 16-bit floats that hold it or its scale.
  */
 export function quantize<Format extends TargetFormat>(weight: DenseWeight, format: Format): FrozenOf<Format> {
   return requantize({ format: "f32", rows: weight.rows, cols: weight.cols, codes: weight.values }, format)
@@ -101,7 +101,7 @@ export class Quantizer<Format extends TargetFormat> {
         target.codes.set(values, start)
         return
       case "bf16":
-        for (let j = 0; j < values.length; j++) target.codes[start + j] = encodeBf16(values[j]!)
+        for (let j = 0; j < values.length; j++) storeBrainFloat(target.codes, start + j, values[j]!)
         return
       case "f16":
         for (let j = 0; j < values.length; j++) storeHalf(target.codes, start + j, values[j]!)
@@ -192,6 +192,15 @@ function storeHalf(halves: Uint16Array, index: number, value: number): number {
   if (!Number.isFinite(stored))
     throw new KernelError("KERNEL_FAILED", `quantize: expected weights, scales and minima up to 65504, got ${value}`)
   return stored
+}
+
+/** Stores bf16(value). */
+function storeBrainFloat(halves: Uint16Array, index: number, value: number): void {
+  const code = encodeBf16(value)
+  halves[index] = code
+  if ((code & 0x7f80) === 0x7f80)
+    // above bf16's largest and a half unit, up to f32's largest
+    throw new KernelError("KERNEL_FAILED", `quantize: expected weights up to 3.3895e38 in bf16, got ${value}`)
 }
 
 function clamp(value: number, low: number, high: number): number {

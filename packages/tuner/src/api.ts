@@ -70,7 +70,7 @@ export interface ModelConfig {
 
 /** A frozen base in memory: everything by its name in safetensors. */
 export interface Base {
-  /** Absolute folder it came from (config.json, weights, tokenizer.json). */
+  /** What it came from, absolute: a folder (config.json, weights, tokenizer.json), or a GGUF file. */
   readonly folder: string
   readonly config: ModelConfig
   readonly precision: BasePrecision
@@ -256,7 +256,10 @@ export interface GenerationJob {
   readonly stop?: readonly string[]
   /** Go on behind a token that ends a document: for measurements. */
   readonly ignoreEnd?: boolean
-  /** Tokens of prompt and answer together, at most; default: the model's context length. */
+  /**
+   * Tokens of prompt and answer that the model reads, at most; default: the model's context length. An answer's last
+   * token is not read: both together may be one longer.
+   */
   readonly context?: number
   /** Prompts answered side by side, default 8. */
   readonly batch?: number

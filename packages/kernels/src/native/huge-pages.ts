@@ -7,8 +7,8 @@ const HUGE_PAGE_BYTES = 2 * 2 ** 20
 const LARGE_BYTES = 2 * HUGE_PAGE_BYTES
 
 /**
- * So many bytes of zeros; large ones begin where a huge page does, and have huge pages where the system grants any. What
- * lies before is never touched, so that it is address space and no memory.
+ * So many bytes of zeros; large ones begin where a huge page does, and have huge pages where the system grants any.
+ * What lies before is never touched, so that it is address space and no memory.
  */
 export function allocateFloats(bytes: number): Float32Array {
   if (bytes < LARGE_BYTES) return new Float32Array(bytes / 4)

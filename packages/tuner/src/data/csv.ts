@@ -1,3 +1,5 @@
+import { showJson } from "../files/json.js"
+
 /** One record and the line it begins on, from 1. */
 interface CsvRecord {
   readonly line: number
@@ -42,6 +44,13 @@ export function parseCsv(text: string, firstLine = 1): CsvRecord[] | CsvFault {
     begin = line
   }
   return records
+}
+
+/** What is wrong with a header: of two columns of one name a row would have one. */
+export function headerFault(names: readonly string[]): string | undefined {
+  const seen = new Set<string>()
+  const repeated = names.find((name) => seen.size === seen.add(name).size)
+  return repeated === undefined ? undefined : `expected every column name once, got ${showJson(repeated)} twice`
 }
 
 /** The field at `at` and where the comma, line end or end of text behind it is; a string says what is wrong. */

@@ -42,7 +42,10 @@ export function contentOf(row: Row, fields: DataFields | undefined): RowContent 
   if (has(row, "text")) return textOf(row, "text")
   for (const name of ["messages", "conversations"]) if (has(row, name)) return chatOf(row, name)
   for (const pair of PAIRS) if (has(row, pair.prompt) && has(row, pair.response)) return pairOf(row, pair)
-  if (has(row, "instruction") && has(row, "output")) return instructionOf(row)
+  if (isInstruction(row)) {
+    const pair = instructionOf(row)
+    return typeof pair === "string" ? pair : { kind: "pair", prompt: pair.prompt, response: pair.response }
+  }
   const got = Object.keys(row).slice(0, 8).map(showJson).join(", ")
   return `expected ${KNOWN}, got ${got === "" ? "no field" : got}`
 }
@@ -61,12 +64,32 @@ function pairOf(row: Row, names: { prompt: string; response: string }): RowConte
   return typeof response === "string" ? { kind: "pair", prompt, response } : wrong(names.response, response)
 }
 
-function instructionOf(row: Row): RowContent | string {
-  const { instruction, input, output } = row
+/** Whether a row has the columns of Alpaca. */
+export function isInstruction(row: Row): boolean {
+  return has(row, "instruction") && has(row, "output")
+}
+
+/** What a row asks in the columns of Alpaca; `input` is empty where it has none. */
+interface Instruction {
+  readonly instruction: string
+  readonly input: string
+  /** Both, each with an empty line behind it. */
+  readonly prompt: string
+}
+
+/** The prompt of a row with the columns of Alpaca; a string says what is wrong with it. */
+export function instructionPrompt({ instruction, input }: Row): Instruction | string {
   if (typeof instruction !== "string") return wrong("instruction", instruction)
   if (input !== undefined && input !== null && typeof input !== "string") return wrong("input", input)
-  if (typeof output !== "string") return wrong("output", output)
-  return { kind: "pair", prompt: `${instruction}\n\n${input ? `${input}\n\n` : ""}`, response: output }
+  const prompt = `${instruction}\n\n${input ? `${input}\n\n` : ""}`
+  return { instruction, input: input ?? "", prompt }
+}
+
+/** `instructionPrompt` with the answer. */
+export function instructionOf(row: Row): (Instruction & { readonly response: string }) | string {
+  const prompt = instructionPrompt(row)
+  if (typeof prompt === "string") return prompt
+  return typeof row.output === "string" ? { ...prompt, response: row.output } : wrong("output", row.output)
 }
 
 function chatOf(row: Row, name: string): RowContent | string {

@@ -1,8 +1,8 @@
 import { LaminaError } from "@lamina/protocol/errors"
 
 import type { DataFields, DataSource } from "../api.js"
-import { isJsonObject, showJson } from "../files/json.js"
-import { parseCsv } from "./csv.js"
+import { isJsonObject } from "../files/json.js"
+import { headerFault, parseCsv } from "./csv.js"
 import { contentOf } from "./fields.js"
 import type { RowContent } from "./fields.js"
 import { readParquet } from "./parquet.js"
@@ -53,10 +53,9 @@ async function* readCsv(path: string, fields: DataFields | undefined): AsyncGene
   for await (const { line, fields: values } of csvRecords(path)) {
     const where = `${path}:${line}`
     if (header === undefined) {
-      const names = (header = values)
-      const repeated = names.find((name, index) => names.indexOf(name) < index)
-      if (repeated !== undefined)
-        throw malformed(where, `expected every column name once, got ${showJson(repeated)} twice`)
+      header = values
+      const fault = headerFault(header)
+      if (fault !== undefined) throw malformed(where, fault)
       continue
     }
     if (values.length !== header.length)

@@ -51,8 +51,22 @@ test("a separator that lies across two parts still parts documents", async () =>
 })
 
 test("text without a line end and a space is refused rather than held in memory", async () => {
-  const path = await write("0".repeat(2 ** 27))
-  await expect(loadDocuments({ kind: "text", paths: [path] })).rejects.toMatchObject({ code: "DATA_MALFORMED" })
+  const path = await write(`one\n${"two words\n".repeat(600_000)}${"0".repeat(2 ** 27)}`)
+  await expect(loadDocuments({ kind: "text", paths: [path] })).rejects.toMatchObject({
+    code: "DATA_MALFORMED",
+    message: expect.stringMatching(/a\.txt:(600001|600002): expected at most/) as string,
+  })
+})
+
+test.each([
+  ["in a character that two reads share", 2 ** 18 - 1, [0xc3, 0x28], 2 ** 18],
+  ["behind a whole character", 2 ** 18 - 3, [0xe2, 0x82, 0xac, 0x80], 2 ** 18],
+  ["at the end", 10, [0xf0, 0x9f, 0x92], 13],
+])("bytes that are no UTF-8 are refused with their place: %s", async (_, start, bytes, place) => {
+  const path = join(folder, "bytes.txt")
+  await writeFile(path, Buffer.concat([Buffer.alloc(start, "a"), Uint8Array.from(bytes)]))
+  const message = `${path}: expected UTF-8 text, got other bytes at byte ${place}`
+  await expect(collect(readLines(path))).rejects.toMatchObject({ code: "DATA_MALFORMED", message })
 })
 
 test("the two parts of a divided source have every row once, and stay the same", async () => {

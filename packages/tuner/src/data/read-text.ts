@@ -2,24 +2,38 @@ import { createReadStream } from "node:fs"
 
 import { LaminaError } from "@lamina/protocol/errors"
 
-import { fileError } from "../files/read-bounded.js"
+import { fileError, notUtf8 } from "../files/read-bounded.js"
 
 /** The text of a UTF-8 file piece by piece, a byte order mark left out. FILE_UNREADABLE; DATA_MALFORMED. */
 export async function* readTextChunks(path: string): AsyncGenerator<string> {
   const decoder = new TextDecoder("utf-8", { fatal: true })
-  const decode = (bytes?: Uint8Array): string => {
+  let before = 0
+  let begun = new Uint8Array(0) // of a character that goes on in the next piece
+  const decode = (bytes: Uint8Array, options: { stream: boolean }): string => {
     try {
-      return bytes === undefined ? decoder.decode() : decoder.decode(bytes, { stream: true })
+      const text = decoder.decode(bytes, options)
+      before += bytes.length
+      begun = lastCharacter(bytes)
+      return text
     } catch (cause) {
-      throw new LaminaError("DATA_MALFORMED", `${path}: expected UTF-8 text`, { cause })
+      const joined = Buffer.concat([begun, bytes])
+      throw notUtf8({ bytes: joined, path, code: "DATA_MALFORMED", before: before - begun.length }, cause)
     }
   }
   try {
-    for await (const bytes of createReadStream(path, { highWaterMark: 2 ** 18 })) yield decode(bytes as Uint8Array)
-    yield decode()
+    for await (const bytes of createReadStream(path, { highWaterMark: 2 ** 18 }))
+      yield decode(bytes as Uint8Array, { stream: true })
+    yield decode(new Uint8Array(0), { stream: false })
   } catch (cause) {
     throw fileError(path, cause)
   }
+}
+
+/** What begins with the last byte that begins a character; nothing where that is more than 3 bytes before the end. */
+function lastCharacter(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const end = bytes.slice(-3)
+  const begin = end.findLastIndex((byte) => (byte & 0xc0) !== 0x80)
+  return begin < 0 ? new Uint8Array(0) : end.slice(begin)
 }
 
 /** Characters of one line or record at most: longer ones are another kind of file. */
@@ -75,6 +89,12 @@ export async function* readTexts(
   const between = separator ?? ""
   let buffer = ""
   let searched = 0
+  let line = 1
+  const advance = (end: number): void => {
+    const passed = buffer.slice(0, end)
+    for (let at = passed.indexOf("\n"); at >= 0; at = passed.indexOf("\n", at + 1)) line += 1
+    buffer = buffer.slice(end)
+  }
   let tryAt = PART_LENGTH
   for await (const chunk of readTextChunks(path)) {
     buffer += chunk
@@ -82,7 +102,7 @@ export async function* readTexts(
       const end = buffer.indexOf(between, searched)
       if (end < 0) break
       yield { text: buffer.slice(0, end) }
-      buffer = buffer.slice(end + between.length)
+      advance(end + between.length)
       searched = 0
       tryAt = PART_LENGTH
     }
@@ -90,9 +110,9 @@ export async function* readTexts(
       const end = partEnd(buffer, buffer.length - between.length)
       if (end !== undefined) {
         yield { text: buffer.slice(0, end), continues: true }
-        buffer = buffer.slice(end)
+        advance(end)
       }
-      expectShort(buffer.length, path, 1)
+      expectShort(buffer.length, path, line)
       tryAt = Math.max(PART_LENGTH, 2 * buffer.length) // so that what has no end is not searched again and again
     }
     searched = Math.max(0, buffer.length - between.length)

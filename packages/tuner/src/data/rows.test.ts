@@ -111,6 +111,13 @@ describe("TokenSpool", () => {
     expect(rows.at(2)).toBeUndefined()
   })
 
+  test("takes windows longer than a block", () => {
+    const context = 2 ** 20 + 3
+    const [first, second] = packed([run(0, context), run(7, context)], context)
+    expect(first?.[0]?.ids.at(-1)).toBe(context - 1)
+    expect(second?.[0]?.ids.at(-1)).toBe(context + 6)
+  })
+
   test("gives the same rows and identity from the disk as from memory", () => {
     const documents = Array.from({ length: 300 }, (_, i) => run(1000 * i, 2 + (i % 17), i % 3))
     expect(packed(documents, 8, 100)).toEqual(packed(documents, 8))

@@ -9,7 +9,7 @@ import { packWindows } from "./rows.js"
 import type { Row, RowSource } from "./rows.js"
 import type { TokenDocument } from "./tokens.js"
 
-/** Tokens of a block; at least the longest window. */
+/** Tokens of a block, unless a window is longer. */
 const BLOCK_TOKENS = 2 ** 20
 /** Tokens held in memory (64 MiB) before they go to disk. */
 const MEMORY_TOKENS = 2 ** 24
@@ -33,6 +33,7 @@ export interface SpooledRows extends RowSource {
  */
 export class TokenSpool {
   readonly #context: number
+  readonly #blockTokens: number
   readonly #memoryTokens: number
   readonly #hash = createHash("sha256")
   readonly #blocks: Int32Array[] = []
@@ -47,11 +48,12 @@ export class TokenSpool {
 
   constructor({ context, memoryTokens = MEMORY_TOKENS }: { context: number; memoryTokens?: number }) {
     this.#context = context
+    this.#blockTokens = Math.max(BLOCK_TOKENS, context)
     this.#memoryTokens = memoryTokens
     this.#window = new Int32Array(context)
   }
 
-  /** `continues`: the next document goes on where this one stops. FILE_UNWRITABLE when the disk is full. */
+  /** `continues`: the next document goes on where this one stops. FILE_UNWRITABLE when the disk takes no more. */
   add({ ids, predicted }: TokenDocument, continues = false): void {
     const codes = ids.map((id, i) => (predicted[i] === 0 ? -1 - id : id))
     this.#hash.update(codes)
@@ -94,9 +96,8 @@ export class TokenSpool {
     const window = this.#window.subarray(0, this.#filled)
     this.#filled = 0
     if (!window.subarray(1).some((code) => code >= 0)) return
-    if (this.#blocks.length === 0 && this.#file === undefined) this.#blocks.push(new Int32Array(BLOCK_TOKENS))
-    if (this.#used % BLOCK_TOKENS > 0 && (this.#used % BLOCK_TOKENS) + window.length > BLOCK_TOKENS)
-      this.#used += BLOCK_TOKENS - (this.#used % BLOCK_TOKENS) // no window lies in two blocks
+    const left = this.#blockTokens - (this.#used % this.#blockTokens)
+    if (window.length > left) this.#used += left // no window lies in two blocks
     this.#store(window)
     this.#starts.push(this.#used)
     this.#lengths.push(window.length)
@@ -106,21 +107,21 @@ export class TokenSpool {
   #store(window: Int32Array): void {
     if (this.#file === undefined && this.#used + window.length > this.#memoryTokens) {
       this.#file = new SpoolFile()
-      for (const [index, block] of this.#blocks.entries()) this.#file.write(block, index * BLOCK_TOKENS)
+      for (const [index, block] of this.#blocks.entries()) this.#file.write(block, index * this.#blockTokens)
       this.#blocks.length = 0
     }
     if (this.#file) return this.#file.write(window, this.#used)
-    const block = Math.floor(this.#used / BLOCK_TOKENS)
-    ;(this.#blocks[block] ??= new Int32Array(BLOCK_TOKENS)).set(window, this.#used % BLOCK_TOKENS)
+    const block = Math.floor(this.#used / this.#blockTokens)
+    ;(this.#blocks[block] ??= new Int32Array(this.#blockTokens)).set(window, this.#used % this.#blockTokens)
   }
 
   #read(window: number): TokenDocument {
     const start = this.#starts[window] as number
     const length = this.#lengths[window] as number
-    const from = start % BLOCK_TOKENS
+    const from = start % this.#blockTokens
     const codes =
       this.#file?.read(start, length) ??
-      (this.#blocks[Math.floor(start / BLOCK_TOKENS)] as Int32Array).subarray(from, from + length)
+      (this.#blocks[Math.floor(start / this.#blockTokens)] as Int32Array).subarray(from, from + length)
     return {
       ids: codes.map((code) => (code < 0 ? -1 - code : code)),
       predicted: Uint8Array.from(codes, (code) => (code < 0 ? 0 : 1)),
@@ -130,11 +131,18 @@ export class TokenSpool {
 
 /** Int32 in a file without a name, at positions counted in tokens. */
 class SpoolFile {
-  readonly #folder = mkdtempSync(join(tmpdir(), "lamina-tokens-"))
-  readonly #descriptor = openSync(join(this.#folder, "tokens"), "wx+", 0o600)
+  #folder: string | undefined
+  readonly #descriptor: number
 
   constructor() {
-    this.#remove() // a process that is killed leaves nothing; where open files cannot be removed, close does it
+    try {
+      this.#folder = mkdtempSync(join(tmpdir(), "lamina-tokens-"))
+      this.#descriptor = openSync(join(this.#folder, "tokens"), "wx+", 0o600)
+    } catch (cause) {
+      throw unwritable("expected a folder that takes files", cause)
+    } finally {
+      this.#remove() // a process that is killed leaves nothing; where open files cannot be removed, close does it
+    }
   }
 
   write(tokens: Int32Array, position: number): void {
@@ -143,9 +151,7 @@ class SpoolFile {
       for (let done = 0; done < bytes.length;)
         done += writeSync(this.#descriptor, bytes, done, bytes.length - done, position * 4 + done)
     } catch (cause) {
-      this.close()
-      const message = `${tmpdir()}: tokens of the data do not fit on the disk, ${(cause as Error).message}`
-      throw new LaminaError("FILE_UNWRITABLE", message, { cause, hint: "TMPDIR names another folder" })
+      throw unwritable("tokens of the data do not fit on the disk", cause)
     }
   }
 
@@ -165,10 +171,16 @@ class SpoolFile {
   }
 
   #remove(): void {
+    if (this.#folder === undefined) return
     try {
       rmSync(this.#folder, { recursive: true, force: true })
     } catch {
       // an open file, on a system that keeps those
     }
   }
+}
+
+function unwritable(what: string, cause: unknown): LaminaError {
+  const message = `${tmpdir()}: ${what}, ${(cause as Error).message}`
+  return new LaminaError("FILE_UNWRITABLE", message, { cause, hint: "TMPDIR names another folder" })
 }

@@ -4,7 +4,7 @@ import type { EvaluationJob, EvaluationResult, JobOptions } from "../api.js"
 import { prepareRows } from "../data/prepare.js"
 import { createDecoder } from "../model/decoder.js"
 import { loadChatTemplate } from "../tokenizer/load-chat-template.js"
-import { loadTokenizer } from "../tokenizer/load-tokenizer.js"
+import { loadTokenizerOf } from "../tokenizer/load-tokenizer.js"
 import { scoreRows } from "./score-rows.js"
 
 /**
@@ -24,7 +24,7 @@ export async function evaluate(
       "RECIPE_INVALID",
       `context: expected 2..${base.config.context}, the model's context, got ${context}`,
     )
-  const tokenizer = await loadTokenizer(base.folder)
+  const tokenizer = await loadTokenizerOf(base)
   const { signal, onNote } = options
   const template = (): ReturnType<typeof loadChatTemplate> => loadChatTemplate(base.folder)
   const rows = await prepareRows(job.data, { tokenizer, context, lossOn, template, signal, onNote })

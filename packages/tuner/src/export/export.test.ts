@@ -63,12 +63,19 @@ test("where a file's one alpha is not a module's, B makes up for it", async () =
   expect((stored[0] ?? 0) * scale).toBeCloseTo(((second.b[0] ?? 0) * 3) / Math.sqrt(second.rank), 6)
 })
 
-test("an adapter of another architecture's modules is refused by name", async () => {
-  const [module] = adapter.modules as [Adapter["modules"][number]]
-  const strange = { modules: [{ ...module, name: "model.layers.0.mixer.in_proj" }] }
+test.each<[string, Partial<Adapter["modules"][number]>]>([
+  ["the base has no such linear layer", { name: "model.layers.0.mixer.in_proj" }],
+  ["the base has no such linear layer", { name: "model.layers.2.mlp.down_proj" }],
+  ["expected 64 x 96 (out x in) as in the base, got 80 x 96", { outFeatures: 80, b: new Float32Array(80 * 4) }],
+  ["expected A of 384 and B of 256 values, got 384 and 5", { b: new Float32Array(5) }],
+])("a GGUF adapter of another base is refused: %s", async (message, change) => {
+  const module = adapter.modules.find(({ name }) => name === "model.layers.0.mlp.down_proj")
+  if (module === undefined) throw new Error("no module")
+  const name = change.name ?? module.name
+  const strange = { modules: [{ ...module, ...change }] }
   await expect(
     writeGgufAdapter(join(folder, "x.gguf"), strange, { config: base.config, name: "random" }),
-  ).rejects.toMatchObject({ code: "ADAPTER_MISMATCH", message: expect.stringContaining("mixer.in_proj") as string })
+  ).rejects.toMatchObject({ code: "ADAPTER_MISMATCH", message: `module ${name}: ${message}` })
 })
 
 test("a merged model is the base plus B A, in one file or in several", async () => {
@@ -117,6 +124,15 @@ test("a merged model goes to a new or empty folder, never over another model or 
       code: "FILE_UNWRITABLE",
       message: expect.stringContaining("expected a new or empty folder"),
     })
+})
+
+test.each(["f16", "bf16"] as const)("a value that does not fit %s is refused by its tensor", async (type) => {
+  const [name = "", norm = new Float32Array(1)] = Object.entries(base.norms)[0] ?? []
+  const large = { ...base, norms: { ...base.norms, [name]: norm.map(() => 3.4e38) } }
+  await expect(writeMergedModel(large, [], { folder: join(folder, `large-${type}`), type })).rejects.toMatchObject({
+    code: "WEIGHTS_MALFORMED",
+    message: `${name}.weight: expected values that fit ${type}, got ${Math.fround(3.4e38)}`,
+  })
 })
 
 test.each(["qwen2", "qwen3", "mistral"])("a merged model has all of its family's vectors (%s)", async (family) => {

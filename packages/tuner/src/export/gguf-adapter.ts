@@ -2,7 +2,7 @@ import { scaleOf } from "@lamina/protocol"
 import type { Adapter, AdapterModule } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
 
-import type { ModelConfig } from "../api.js"
+import type { ModelConfig, ModuleShape } from "../api.js"
 import { writeAtomically } from "../files/write-atomically.js"
 import { GGUF_ARCHITECTURES, ggufName } from "../gguf/architectures.js"
 import type { GgufArchitecture } from "../gguf/architectures.js"
@@ -10,13 +10,14 @@ import { encodeGguf } from "../gguf/encode-gguf.js"
 import type { GgufData } from "../gguf/encode-gguf.js"
 import { GGML_F32 } from "../gguf/ggml-types.js"
 import { halvesApart } from "../gguf/row-order.js"
+import { moduleShapes } from "../weights/module-shapes.js"
 
 /**
  * Writes an adapter as a GGUF file that llama.cpp applies to a GGUF file of the same base (`--lora FILE`): f32 factors
  * `blk.N.attn_q.weight.lora_a` (rank, in) and `.lora_b` (out, rank), rows of B where llama.cpp has those of W.
  * llama.cpp has one alpha for a file and divides it by each module's rank; where that is not a module's own scale, B
  * makes up for it. MODEL_UNSUPPORTED for a base that has no GGUF architecture of ours, ADAPTER_MISMATCH for a module
- * that GGUF has no name for, ADAPTER_MALFORMED without modules, FILE_UNWRITABLE.
+ * that the base has not or of another shape, ADAPTER_MALFORMED without modules, FILE_UNWRITABLE.
  */
 export async function writeGgufAdapter(
   path: string,
@@ -28,10 +29,10 @@ export async function writeGgufAdapter(
   const architecture = ggufArchitecture(base.config)
   const alpha = Math.fround(scaleOf(first) * first.rank)
   const tensors = new Map<string, GgufData>()
+  const shapes = new Map(moduleShapes(base.config, "all-linear").map((shape) => [shape.name, shape]))
   for (const module of adapter.modules) {
+    checkModule(module, shapes.get(module.name))
     const name = ggufName(architecture, `${module.name}.weight`)
-    if (!name.startsWith("blk."))
-      throw new LaminaError("ADAPTER_MISMATCH", `module ${module.name}: expected one that a GGUF file has a name for`)
     const { rank, inFeatures, outFeatures, a } = module
     const b = storedB(module, { alpha, architecture, config: base.config })
     tensors.set(`${name}.lora_a`, { type: GGML_F32, shape: [rank, inFeatures], data: a })
@@ -53,6 +54,21 @@ function ggufArchitecture({ architecture }: ModelConfig): GgufArchitecture {
   throw new LaminaError("MODEL_UNSUPPORTED", `expected a base that GGUF adapters are written for, got ${architecture}`)
 }
 
+/** ADAPTER_MISMATCH unless the module is the base's `linear`, its factors as long as that and its rank say. */
+function checkModule({ name, rank, outFeatures, inFeatures, a, b }: AdapterModule, linear?: ModuleShape): void {
+  const mismatch = (message: string): LaminaError =>
+    new LaminaError("ADAPTER_MISMATCH", `module ${name}: ${message}`, { hint: "name the base it was trained on" })
+  if (linear === undefined) throw mismatch("the base has no such linear layer")
+  const [expected, got] = [linear, { outFeatures, inFeatures }].map(
+    (shape) => `${shape.outFeatures} x ${shape.inFeatures}`,
+  )
+  if (got !== expected) throw mismatch(`expected ${expected} (out x in) as in the base, got ${got}`)
+  if (a.length !== rank * inFeatures || b.length !== outFeatures * rank)
+    throw mismatch(
+      `expected A of ${rank * inFeatures} and B of ${outFeatures * rank} values, got ${a.length} and ${b.length}`,
+    )
+}
+
 /** B in llama.cpp's row order, scaled so that alpha / rank gives the module's own scale. */
 function storedB(
   module: AdapterModule,
@@ -65,6 +81,6 @@ function storedB(
     : (row: number) => row
   const stored = new Float32Array(b.length)
   for (let row = 0; row < outFeatures; row++)
-    for (let r = 0; r < rank; r++) stored[row * rank + r] = (b[order(row) * rank + r] ?? 0) * factor
+    for (let r = 0; r < rank; r++) stored[row * rank + r] = b[order(row) * rank + r]! * factor
   return stored
 }

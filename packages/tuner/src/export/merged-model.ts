@@ -34,7 +34,7 @@ const SHARD_BYTES = 4 * 2 ** 30 - 2 ** 20
  * Writes base plus adapters as one float model that transformers loads, to a new or empty folder: every linear
  * W + sum s B A, dequantized, added in f32 and rounded once to `type`; config.json, tokenizer and chat template beside
  * it; several files with an index from 4 GiB on. A tensor at a time is in memory. The model is no base to federate on:
- * the next update would be rounded away. ADAPTER_MISMATCH, WEIGHTS_MALFORMED where a value does not fit f16,
+ * the next update would be rounded away. ADAPTER_MISMATCH, WEIGHTS_MALFORMED where a value does not fit 16 bits,
  * FILE_UNWRITABLE, FILE_UNREADABLE.
  */
 export async function writeMergedModel(
@@ -134,12 +134,13 @@ function addTerm(values: Float32Array, { rank, a, b }: FrozenFactors, row: numbe
 
 function encode(name: string, values: Float32Array, type: MergedType): Float32Array | Uint16Array {
   if (type === "f32") return values
-  if (type === "bf16") return Uint16Array.from(values, encodeBf16)
-  const halves = Uint16Array.from(values, encodeF16)
-  const bad = halves.findIndex((half) => (half & 0x7c00) === 0x7c00)
+  const halves = Uint16Array.from(values, type === "bf16" ? encodeBf16 : encodeF16)
+  const exponent = type === "bf16" ? 0x7f80 : 0x7c00 // all exponent bits set: infinity or NaN
+  const bad = halves.findIndex((half) => (half & exponent) === exponent)
   if (bad < 0) return halves
-  const at = `${name}: expected values that fit half floats, got ${values[bad] ?? NaN}`
-  throw new LaminaError("WEIGHTS_MALFORMED", at, { hint: "write it as bf16 or f32" })
+  throw new LaminaError("WEIGHTS_MALFORMED", `${name}: expected values that fit ${type}, got ${values[bad]!}`, {
+    hint: type === "bf16" ? "write it as f32" : "write it as bf16 or f32",
+  })
 }
 
 function intoShards(tensors: readonly [string, TensorData][], most: number): Map<string, TensorData>[] {

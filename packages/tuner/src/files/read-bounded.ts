@@ -1,4 +1,4 @@
-import { open } from "node:fs/promises"
+import { open, stat } from "node:fs/promises"
 
 import { LaminaError } from "@lamina/protocol/errors"
 import type { ErrorCode } from "@lamina/protocol/errors"
@@ -28,6 +28,11 @@ export async function readBounded(path: string, read: BoundedRead): Promise<stri
   }
 }
 
+/** Whether there is a file or folder, readable or not: reading it says so. */
+export async function isThere(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined
+}
+
 /** Opens a file to read; one that is not there is `missing`, any other failure FILE_UNREADABLE. */
 export async function openFile(path: string, missing: ErrorCode): ReturnType<typeof open> {
   try {
@@ -50,6 +55,29 @@ export function decodeUtf8(bytes: Uint8Array, path: string, code: ErrorCode): st
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes)
   } catch (cause) {
-    throw new LaminaError(code, `${path}: expected UTF-8 text`, { cause })
+    throw notUtf8({ bytes, path, code }, cause)
+  }
+}
+
+/** The failure of bytes that are not UTF-8, with the place from 0 where they stop being so; `before` stand before. */
+export function notUtf8(
+  { bytes, path, code, before = 0 }: { bytes: Uint8Array; path: string; code: ErrorCode; before?: number },
+  cause: unknown,
+): LaminaError {
+  let [good, bad] = [0, bytes.length + 1] // so many bytes begin a text, so many do not, or the text ends too early
+  while (bad - good > 1) {
+    const middle = (good + bad) >>> 1
+    if (beginsText(bytes.subarray(0, middle))) good = middle
+    else bad = middle
+  }
+  return new LaminaError(code, `${path}: expected UTF-8 text, got other bytes at byte ${before + good}`, { cause })
+}
+
+function beginsText(bytes: Uint8Array): boolean {
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(bytes, { stream: true })
+    return true
+  } catch {
+    return false
   }
 }

@@ -36,6 +36,8 @@ interface Generation {
   readonly model: Decoder
   readonly sampling: SamplingSettings
   readonly endIds: ReadonlySet<number>
+  /** Ids that are tokens: the rows of scores behind them are padding. */
+  readonly vocabularySize: number
   readonly maxTokens: number
   readonly onToken: JobOptions["onToken"]
 }
@@ -53,11 +55,12 @@ export async function generate(
   options: Pick<JobOptions, "signal" | "onToken" | "onCount"> = {},
 ): Promise<GenerationResult> {
   const { base, adapters = [], compute: precision = "f32", maxTokens, batch = BATCH, stop = [] } = job
-  const { tokenizer, endIds, read } = await openReader(base.folder)
+  const { tokenizer, endIds, read } = await openReader(base)
   const prompts = job.prompts.map(read)
   const context = checkGeneration(job, prompts)
   const generation: Generation = {
     ...{ maxTokens, sampling: job.sampling ?? GREEDY, onToken: options.onToken },
+    vocabularySize: tokenizer.vocabularySize,
     model: createDecoder(base, { adapters, precision, positions: context }),
     endIds: job.ignoreEnd ? new Set() : endIds,
   }
@@ -104,9 +107,9 @@ function step(generation: Generation, sequences: readonly Sequence[]): void {
 }
 
 function accept(generation: Generation, sequence: Sequence, scores: Float32Array): void {
-  const { sampling, endIds, maxTokens, onToken } = generation
+  const { sampling, endIds, vocabularySize, maxTokens, onToken } = generation
   const { index, cache, ids, seen, stream } = sequence
-  const id = sampleToken(scores, sampling, { sequence: index, step: ids.length, seen })
+  const id = sampleToken(scores.subarray(0, vocabularySize), sampling, { sequence: index, step: ids.length, seen })
   let text = ""
   if (endIds.has(id)) sequence.finish = "end"
   else {

@@ -1,4 +1,5 @@
-import { loadTokenizer } from "../tokenizer/load-tokenizer.js"
+import type { Base } from "../api.js"
+import { loadTokenizerOf } from "../tokenizer/load-tokenizer.js"
 import type { Tokenizer } from "../tokenizer/tokenizer.js"
 import { openModelFiles } from "../weights/model-files.js"
 
@@ -10,10 +11,10 @@ export interface Reader {
   read(prompt: string): Int32Array
 }
 
-/** Of a model's folder or GGUF file. Codes as loadTokenizer. */
-export async function openReader(path: string): Promise<Reader> {
-  const tokenizer = await loadTokenizer(path)
-  const files = await openModelFiles(path)
+/** Codes as loadTokenizerOf. */
+export async function openReader(base: Pick<Base, "folder" | "config">): Promise<Reader> {
+  const tokenizer = await loadTokenizerOf(base)
+  const files = await openModelFiles(base.folder)
   try {
     const { addBos, bosToken = "", eosIds } = await files.specialTokens()
     const begin = addBos ? tokenizer.encode(bosToken) : new Int32Array(0)
@@ -22,10 +23,17 @@ export async function openReader(path: string): Promise<Reader> {
       endIds: new Set(eosIds),
       read: (prompt) => {
         const ids = tokenizer.encode(prompt)
-        return begin.every((id, i) => ids[i] === id) ? ids : Int32Array.of(...begin, ...ids)
+        return begin.every((id, i) => ids[i] === id) ? ids : joined(begin, ids)
       },
     }
   } finally {
     await files.close()
   }
+}
+
+function joined(begin: Int32Array, ids: Int32Array): Int32Array {
+  const all = new Int32Array(begin.length + ids.length)
+  all.set(begin)
+  all.set(ids, begin.length)
+  return all
 }

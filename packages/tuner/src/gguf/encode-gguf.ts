@@ -4,7 +4,6 @@ import { GGUF_ALIGNMENT, GGUF_MAGIC, GGUF_VERSION } from "./gguf-header.js"
 export type GgufEntry =
   | { readonly u32: number }
   | { readonly f32: number }
-  | { readonly bool: boolean }
   | { readonly string: string }
   | { readonly strings: readonly string[] }
   | { readonly f32s: readonly number[] }
@@ -42,7 +41,6 @@ export function encodeGguf(
 function value(entry: GgufEntry): Uint8Array[] {
   if ("u32" in entry) return [u32(4), u32(entry.u32)]
   if ("f32" in entry) return [u32(6), f32(entry.f32)]
-  if ("bool" in entry) return [u32(7), Uint8Array.of(entry.bool ? 1 : 0)]
   if ("string" in entry) return [u32(8), text(entry.string)]
   if ("strings" in entry) return [...list(8, entry.strings.length), ...entry.strings.map(text)]
   if ("f32s" in entry) return [...list(6, entry.f32s.length), ...entry.f32s.map(f32)]

@@ -153,7 +153,7 @@ async function llama3Scaling(file: GgufFile, { metadata, at, theta, rotated }: R
   if (type?.name !== "F32" || String(shape) !== String([half])) throw refused(`${type?.name} [${shape?.join(", ")}]`)
   if (metadata.has(at("rope.scaling.type"))) throw metadata.unsupported(at("rope.scaling.type"), "none with rope_freqs")
   const divisors = new Float32Array((await file.readPlain("rope_freqs.weight")).buffer)
-  const factor = Math.max(...divisors)
+  const factor = divisors.reduce((most, divisor) => Math.max(most, divisor), -Infinity)
   for (let i = 0; i < half; i++) {
     const expected = llama3Divisor(2 * Math.PI * theta ** ((2 * i) / rotated), factor)
     const got = divisors[i] ?? NaN

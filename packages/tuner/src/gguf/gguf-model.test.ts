@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -9,6 +9,7 @@ import { loadBase } from "../weights/load-base.js"
 import { readModelConfig } from "../weights/model-config.js"
 import { openModelFiles } from "../weights/model-files.js"
 import { GGUF_ARCHITECTURES, ggufName } from "./architectures.js"
+import { quantizeModel } from "../weights/quantize-model.js"
 import { encodeGguf } from "./encode-gguf.js"
 import type { GgufData, GgufEntry } from "./encode-gguf.js"
 
@@ -221,4 +222,11 @@ test("a GPT-2 is the same from GGUF as from safetensors, whose linears lie the o
     expect(dequantize(base.linears[name]!)).toEqual(dequantize(weight))
   expect(base.norms).toEqual(expected.norms)
   expect(base.biases).toEqual(expected.biases)
+})
+
+test("a file without a tokenizer is quantized without one", async () => {
+  const out = join(folder, "quantized")
+  await quantizeModel(await write(), out, { format: "q8", keep: () => new Set(), onTensor: () => {} })
+  expect((await readdir(out)).sort()).toEqual(["config.json", "model.safetensors"])
+  expect((await loadBase(out, { precision: "stored" })).linears["model.embed_tokens"]?.format).toBe("q8")
 })

@@ -105,6 +105,12 @@ const byteLevel: Record<string, GgufEntry> = {
   "tokenizer.ggml.eos_token_id": { u32: 1 },
 }
 
+const pieces: Record<string, GgufEntry> = {
+  "tokenizer.ggml.model": { string: "llama" },
+  "tokenizer.ggml.tokens": { strings: ["a", "b", "ab"] },
+  "tokenizer.ggml.scores": { f32s: [0, 0, 0] },
+}
+
 test("control and user-defined tokens are found inside a text, and those that end an answer are named", async () => {
   const path = await write(byteLevel)
   const tokenizer = await loadTokenizer(path)
@@ -121,7 +127,18 @@ test.each<[string, string, Record<string, GgufEntry>]>([
   ["MODEL_CONFIG", "tokenizer.ggml.scores", { ...byteLevel, "tokenizer.ggml.model": { string: "llama" } }],
   ["MODEL_CONFIG", "tokenizer.ggml.eos_token_id", { ...byteLevel, "tokenizer.ggml.eos_token_id": { u32: 5 } }],
   ["MODEL_CONFIG", "tokenizer.ggml.merges", { ...byteLevel, "tokenizer.ggml.merges": { u32: 5 } }],
-  ["TOKENIZER_MALFORMED", "tokenizer.ggml.tokens", { ...byteLevel, "tokenizer.ggml.tokens": { strings: ["a", "a"] } }],
+  [
+    "TOKENIZER_MALFORMED",
+    "tokenizer.ggml.tokens",
+    { ...byteLevel, "tokenizer.ggml.tokens": { strings: Array(5).fill("a") } },
+  ],
+  ["MODEL_CONFIG", "tokenizer.ggml.token_type", { ...byteLevel, "tokenizer.ggml.token_type": { i32s: [1, 1, 1] } }],
+  ["MODEL_CONFIG", "unknown_token_id", { ...pieces, "tokenizer.ggml.unknown_token_id": { u32: 3 } }],
+  [
+    "TOKENIZER_MALFORMED",
+    "token 2: expected at most 1024 characters, got 1025",
+    { ...pieces, "tokenizer.ggml.tokens": { strings: ["a", "b", "a".repeat(1025)] } },
+  ],
 ])("a tokenizer that cannot be made is refused with %s naming %s", async (code, key, metadata) => {
   await expect(write(metadata).then(loadTokenizer)).rejects.toMatchObject({
     code,

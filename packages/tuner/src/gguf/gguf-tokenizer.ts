@@ -6,13 +6,14 @@ import { Metadata } from "./metadata.js"
 import type { MetadataSource } from "./metadata.js"
 import { IGNORES_MERGES, NORMALIZERS, PRE_TOKENIZERS } from "./pre-tokenizers.js"
 
-/** tokenizer.ggml.token_type */
+/** Of tokenizer.ggml.token_type. */
 const UNKNOWN = 2
 const CONTROL = 3
 const USER_DEFINED = 4
 
 const SPACE = "\u2581"
 const TOKENS = "tokenizer.ggml.tokens"
+const TYPES = "tokenizer.ggml.token_type"
 const HINT =
   "put the tokenizer.json of the original checkpoint into the folder, beside the GGUF file, and name the folder"
 
@@ -40,7 +41,8 @@ export function ggufTokenizer(file: MetadataSource): JsonObject {
     throw new LaminaError("TOKENIZER_MISSING", `${file.path}: expected ${key} and ${TOKENS}, found none`, {
       hint: HINT,
     })
-  const types = metadata.numbers("tokenizer.ggml.token_type") ?? []
+  const types = metadata.numbers(TYPES) ?? []
+  if (types.length > 0 && types.length !== tokens.length) throw metadata.invalid(TYPES, perToken(tokens))
   const vocab = vocabularyOf(file, tokens)
   const added = tokens.flatMap((content, id) => {
     const type = types[id]
@@ -51,7 +53,8 @@ export function ggufTokenizer(file: MetadataSource): JsonObject {
   const shared = { version: "1.0", truncation: null, padding: null, added_tokens: added }
   const post = { post_processor: beginning(metadata, tokens) }
   if (model === "gpt2") return { ...shared, ...byteLevel(metadata, vocab), ...post }
-  if (model === "llama") return { ...shared, ...sentencePiece(metadata, { vocab, tokens, types }), ...post }
+  if (model === "llama")
+    return { ...shared, ...sentencePiece(metadata, { vocab, tokens, types, path: file.path }), ...post }
   throw metadata.unsupported(key, '"gpt2" or "llama"', HINT)
 }
 
@@ -59,12 +62,7 @@ export function ggufTokenizer(file: MetadataSource): JsonObject {
 export function ggufSpecialTokens(file: MetadataSource): SpecialTokens {
   const metadata = new Metadata(file)
   const tokens = metadata.texts(TOKENS) ?? []
-  const id = (name: string): number | undefined => {
-    const key = `tokenizer.ggml.${name}_token_id`
-    const value = metadata.whole(key)
-    if (value === undefined || value < tokens.length) return value
-    throw metadata.invalid(key, `a token's id, below ${tokens.length}`)
-  }
+  const id = (name: string): number | undefined => idOf(metadata, name, tokens)
   const bos = id("bos")
   const eos = id("eos")
   // files made before eot_token_id name only the end of a document; llama.cpp finds the other by its text as well
@@ -75,6 +73,17 @@ export function ggufSpecialTokens(file: MetadataSource): SpecialTokens {
     eosIds: [...new Set([eos, id("eot"), ...turns].filter((each) => each !== undefined))],
     addBos: bos !== undefined && addsBos(metadata),
   }
+}
+
+function idOf(metadata: Metadata, name: string, tokens: readonly string[]): number | undefined {
+  const key = `tokenizer.ggml.${name}_token_id`
+  const value = metadata.whole(key)
+  if (value === undefined || value < tokens.length) return value
+  throw metadata.invalid(key, `a token's id, below ${tokens.length}`)
+}
+
+function perToken(tokens: readonly string[]): string {
+  return `a number for each of ${tokens.length} tokens`
 }
 
 /** llama.cpp's defaults where a file does not say. */
@@ -132,14 +141,15 @@ interface Pieces {
   readonly vocab: Readonly<Record<string, number>>
   readonly tokens: readonly string[]
   readonly types: readonly number[]
+  readonly path: string
 }
 
-function sentencePiece(metadata: Metadata, { vocab, tokens, types }: Pieces): JsonObject {
+function sentencePiece(metadata: Metadata, { vocab, tokens, types, path }: Pieces): JsonObject {
   const key = "tokenizer.ggml.scores"
   const scores = metadata.numbers(key)
-  if (scores?.length !== tokens.length) throw metadata.invalid(key, `a number for each of ${tokens.length} tokens`)
+  if (scores?.length !== tokens.length) throw metadata.invalid(key, perToken(tokens))
   const prefix = metadata.flag("tokenizer.ggml.add_space_prefix") ?? true
-  const unknown = tokens[metadata.whole("tokenizer.ggml.unknown_token_id") ?? types.indexOf(UNKNOWN)]
+  const unknown = tokens[idOf(metadata, "unknown", tokens) ?? types.indexOf(UNKNOWN)]
   const spaces = { type: "Replace", pattern: { String: " " }, content: SPACE }
   const back = { type: "Replace", pattern: { String: SPACE }, content: " " }
   const strip = { type: "Strip", content: " ", start: 1, stop: 0 }
@@ -151,7 +161,7 @@ function sentencePiece(metadata: Metadata, { vocab, tokens, types }: Pieces): Js
       decoders: [back, { type: "ByteFallback" }, { type: "Fuse" }, ...(prefix ? [strip] : [])],
     },
     model: {
-      ...bpe(vocab, mergesOfScores(tokens, { scores, types })),
+      ...bpe(vocab, mergesOfScores(tokens, { scores, types, where: `${path}: metadata ${TOKENS}` })),
       ...{ unk_token: unknown ?? null, fuse_unk: true, byte_fallback: true },
     },
   }

@@ -1,3 +1,4 @@
+import { instructionPrompt, isInstruction } from "../data/fields.js"
 import { malformedRecord } from "./records.js"
 import type { DataRecord } from "./records.js"
 
@@ -51,11 +52,12 @@ function taskOf({ row, where }: DataRecord, fields: { prompt?: string; response?
     ? ([fields.prompt ?? "prompt", fields.response ?? "response"] as const)
     : PAIRS.find((names) => names.every((name) => Object.hasOwn(row, name)))
   if (pair !== undefined) return { prompt: text(pair[0]), references: texts(pair[1]) }
-  if (!Object.hasOwn(row, "instruction") || !Object.hasOwn(row, "output"))
+  if (!isInstruction(row))
     throw malformedRecord(
       where,
       "expected prompt and response, question and answer, mr and ref, or instruction (and input) and output",
     )
-  const input = row.input ? `${text("input")}\n\n` : ""
-  return { prompt: `${text("instruction")}\n\n${input}`, references: texts("output") }
+  const prompt = instructionPrompt(row)
+  if (typeof prompt === "string") throw malformedRecord(where, prompt)
+  return { prompt: prompt.prompt, references: texts("output") }
 }

@@ -1,4 +1,5 @@
 import type { ChoiceQuestion } from "../api.js"
+import { instructionOf, isInstruction } from "../data/fields.js"
 import { isJsonObject } from "../files/json.js"
 import { malformedRecord } from "./records.js"
 import type { DataRecord } from "./records.js"
@@ -17,8 +18,7 @@ const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
  */
 export function choiceQuestion({ row, where }: DataRecord, style: ChoiceStyle): ChoiceQuestion {
   if (row.choices !== undefined) return listedQuestion({ row, where }, style)
-  if (typeof row.instruction === "string" && typeof row.output === "string")
-    return writtenQuestion({ row, where }, style)
+  if (isInstruction(row)) return writtenQuestion({ row, where }, style)
   throw malformedRecord(where, "expected question, choices and answer, or instruction (and input) and output")
 }
 
@@ -29,7 +29,7 @@ function listedQuestion({ row, where }: DataRecord, style: ChoiceStyle): ChoiceQ
   const texts = textList(given.text)
   if (texts === undefined || texts.length < 2 || texts.length > LETTERS.length)
     throw malformedRecord(where, `field "choices": expected 2..${LETTERS.length} texts`)
-  const labels = textList(given.label) ?? texts.map((_, i) => LETTERS[i] as string)
+  const labels = labelsOf(given.label, texts, where)
   const answer = answerIndex(row.answer ?? row.answerKey, { texts, labels })
   if (answer < 0) throw malformedRecord(where, `field "answer": expected an index, a letter or the text of a choice`)
   if (style === "text")
@@ -40,6 +40,15 @@ function listedQuestion({ row, where }: DataRecord, style: ChoiceStyle): ChoiceQ
     choices: texts.map((_, i) => ` ${LETTERS[i]}`),
     answer,
   }
+}
+
+/** Letters where no labels are given, which must be one for each text. */
+function labelsOf(given: unknown, texts: readonly string[], where: string): string[] {
+  if (given === undefined || given === null) return texts.map((_, i) => LETTERS[i] as string)
+  const labels = textList(given)
+  if (labels?.length === texts.length) return labels
+  const got = labels === undefined ? "something else" : String(labels.length)
+  throw malformedRecord(where, `field "choices.label": expected ${texts.length} texts, one for each choice, got ${got}`)
 }
 
 /** A number counts from 0; text is a label before it is a choice's text, and digits that are neither an index. */
@@ -58,8 +67,10 @@ function textList(value: unknown): string[] | undefined {
 }
 
 function writtenQuestion({ row, where }: DataRecord, style: ChoiceStyle): ChoiceQuestion {
-  const { instruction, input, output } = row as Record<"instruction" | "output", string> & { input: unknown }
-  const text = typeof input === "string" && input !== "" ? input : instruction
+  const pair = instructionOf(row)
+  if (typeof pair === "string") throw malformedRecord(where, pair)
+  const { instruction, input, response: output } = pair
+  const text = input === "" ? instruction : input
   const options = optionsIn(text)
   if (options.length < 2) throw malformedRecord(where, `expected options "A. ... B. ..." in the text, found none`)
   const given = /^(.*?)\b([A-Z])[.)]/s.exec(output) ?? /^(.*?)\b([A-Z])\s*$/s.exec(output)
@@ -69,7 +80,7 @@ function writtenQuestion({ row, where }: DataRecord, style: ChoiceStyle): Choice
   const lead = (given[1] as string).trimEnd()
   const space = lead === given[1] ? "" : " " // a token begins with its space
   return {
-    prompt: text === instruction ? `${instruction}\n\n` : `${instruction}\n\n${text}\n\n`,
+    prompt: pair.prompt,
     lead,
     choices: options.map(({ letter, text }) => `${space}${letter}${style === "letter" ? "" : `. ${text}`}`),
     answer,

@@ -42,7 +42,7 @@ export async function judgeChoices(
       `context: expected 2..${base.config.context}, the model's context, got ${context}`,
     )
   if (questions.length === 0) throw new LaminaError("DATA_EMPTY", "expected at least one question, got none")
-  const reader = await openReader(base.folder)
+  const reader = await openReader(base)
   const model = createDecoder(base, { adapters, precision, positions: context })
   const tokens = questions.map((question, i) => tokenizeQuestion(question, reader, { context, number: i + 1 }))
   const logLikelihoods: number[][] = []
@@ -129,14 +129,14 @@ function accuracies(
   questions: readonly ChoiceQuestion[],
   logLikelihoods: readonly (readonly number[])[],
 ): Pick<ChoiceResult, "accuracy" | "accuracyPerByte"> {
-  const right = { accuracy: 0, accuracyPerByte: 0 }
+  const right = { sum: 0, perByte: 0 }
   for (const [i, { choices, answer }] of questions.entries()) {
     const sums = logLikelihoods[i] as readonly number[]
     const perByte = sums.map((sum, choice) => sum / Buffer.byteLength(choices[choice] as string))
-    if (indexOfMost(sums) === answer) right.accuracy += 1 / questions.length
-    if (indexOfMost(perByte) === answer) right.accuracyPerByte += 1 / questions.length
+    if (indexOfMost(sums) === answer) right.sum++
+    if (indexOfMost(perByte) === answer) right.perByte++
   }
-  return right
+  return { accuracy: right.sum / questions.length, accuracyPerByte: right.perByte / questions.length }
 }
 
 function indexOfMost(values: readonly number[]): number {

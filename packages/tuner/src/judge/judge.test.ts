@@ -61,6 +61,7 @@ test("texts match apart from case, articles, punctuation and spaces", () => {
   expect(exactMatch("The Eiffel-Tower.", ["London", "eiffeltower"])).toBe(true)
   expect(exactMatch("Eiffel Tower in Paris", ["Eiffel Tower"])).toBe(false)
   expect(exactMatch("anything", [])).toBe(false)
+  expect(normalizeAnswer("the \u00e9an a\u00f1o")).toBe("\u00e9an a\u00f1o") // letters, if not of ASCII
 })
 
 test("a GSM8K reference is matched by its final number, the answer's own mark before its last number", () => {

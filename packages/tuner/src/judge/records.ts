@@ -2,7 +2,7 @@ import { extname } from "node:path"
 
 import { LaminaError } from "@lamina/protocol/errors"
 
-import { parseCsv } from "../data/csv.js"
+import { headerFault, parseCsv } from "../data/csv.js"
 import { isJsonObject } from "../files/json.js"
 import type { JsonObject } from "../files/json.js"
 import { readBounded } from "../files/read-bounded.js"
@@ -22,7 +22,7 @@ export interface DataRecord {
  */
 export async function readRecords(path: string): Promise<DataRecord[]> {
   const read = READERS[extname(path).toLowerCase()]
-  if (read === undefined) throw new LaminaError("USAGE", `${path}: expected a .jsonl, .json or .csv file`)
+  if (read === undefined) throw new LaminaError("USAGE", `${path}: expected a .jsonl, .ndjson, .json or .csv file`)
   const bounds = { bytesMax: BYTES_MAX, missing: "FILE_UNREADABLE", malformed: "DATA_MALFORMED" } as const
   const records = read(await readBounded(path, bounds), path)
   if (records.length === 0) throw new LaminaError("DATA_EMPTY", `${path}: expected at least one row, got none`)
@@ -60,6 +60,8 @@ function readTable(text: string, path: string): DataRecord[] {
   if (!Array.isArray(records)) throw malformedRecord(`${path}:${records.line}`, records.message)
   const [header, ...rows] = records
   if (header === undefined) return []
+  const fault = headerFault(header.fields)
+  if (fault !== undefined) throw malformedRecord(`${path}:${header.line}`, fault)
   return rows.map(({ line, fields }) => {
     const where = `${path}:${line}`
     if (fields.length !== header.fields.length)

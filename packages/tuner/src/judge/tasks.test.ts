@@ -35,8 +35,9 @@ test("rows that are none are refused with file and line and without a word of th
   await refused("a.json", '{"a":1}', /expected an array of objects$/)
   await refused("a.json", '[{"a":1},5]', /a\.json: \[1\]: expected an object, got number$/)
   await refused("a.csv", "a,b\n1\n", /:2: expected 2 fields/)
+  await refused("a.csv", "a,b,a\n1,2,3\n", /a\.csv:1: expected every column name once, got "a" twice$/)
   await refused("a.jsonl", "\n", /at least one row/, "DATA_EMPTY")
-  await refused("a.txt", "x", /expected a \.jsonl/, "USAGE")
+  await refused("a.txt", "x", /expected a \.jsonl, \.ndjson/, "USAGE")
 })
 
 test("listed choices are asked by text or by letter; the answer is an index, a letter or the text", () => {
@@ -89,6 +90,10 @@ test("a row that is no question is refused with its place", () => {
   refused({ question: 5, choices: ["a", "b"], answer: 0 }, /"question": expected text/)
   for (const answer of [2, -1, 0.5, "C", undefined, null])
     refused({ question: "q", choices: ["a", "b"], answer }, /"answer": expected an index/)
+  const labelled = (label: unknown): object => ({ question: "q", choices: { text: ["x", "y"], label }, answer: 0 })
+  refused(labelled(["A"]), /"choices\.label": expected 2 texts, one for each choice, got 1$/)
+  refused(labelled([1, 2]), /"choices\.label"/)
+  refused({ instruction: "A. x B. y", input: 5, output: "A. x" }, /"input": expected text, got number/)
   refused({ instruction: "no options", output: "A." }, /expected options/)
   refused({ instruction: "A. x B. y", output: "C. z" }, /"output": expected the letter of one of 2 options/)
 })
@@ -116,6 +121,7 @@ test("prompt and references come from the columns named or known, a list being s
     references: ["r"],
   })
   expect(() => one({ x: "p" }, { prompt: "x" })).toThrow(/field "response": expected text/)
+  expect(() => one({ instruction: "i", input: 5, output: "o" })).toThrow(/"input": expected text, got number/)
   expect(() => one({ text: "t" })).toThrow(/expected prompt and response/)
   expect(() => one({ prompt: "p", response: [] })).toThrow(/"response": expected text or a list/)
 })

@@ -36,8 +36,7 @@ export function parseAdapterConfig(text: string, path: string): AdapterConfig {
     throw wrong("bias", '"none", trained biases are not supported')
   if (!INITIALISATIONS.includes(config.init_lora_weights))
     throw wrong("init_lora_weights", "one that leaves the base as it is")
-  if (!["boolean", "undefined"].includes(typeof (config.use_rslora ?? false)))
-    throw wrong("use_rslora", "true or false")
+  if (typeof (config.use_rslora ?? false) !== "boolean") throw wrong("use_rslora", "true or false")
   if (!isRank(config.r)) throw wrong("r", "a whole number from 1")
   if (!isAlpha(config.lora_alpha)) throw wrong("lora_alpha", "a number above 0")
   const { r, lora_alpha: alpha } = config

@@ -24,6 +24,13 @@ test("templates use the model's own special tokens", () => {
   expect(template.render(asked, { addGenerationPrompt: false })).toBe("<s>[INST] hi [/INST]</s>")
 })
 
+test("today is the same day every day", () => {
+  const dated = chatTemplate("{{ strftime_now('%Y-%m-%d, %A %d %B %H:%M 100%% %q') }} {{ date_string }}")
+  expect(dated.render(asked, { addGenerationPrompt: false })).toBe(
+    "2024-07-26, Friday 26 July 00:00 100% %q 26 Jul 2024",
+  )
+})
+
 test("a template that does not parse is refused", () => {
   expect(() => chatTemplate("{% for x in %}")).toThrow(expect.objectContaining({ code: "TOKENIZER_MALFORMED" }))
   expect(() => chatTemplate("x".repeat(2 ** 20 + 1))).toThrow(/expected at most 1048576 characters/)

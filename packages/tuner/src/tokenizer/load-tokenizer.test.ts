@@ -89,6 +89,15 @@ describe("a folder", () => {
     await expect(loadTokenizer(folder)).rejects.toMatchObject({ code: "TOKENIZER_MALFORMED" })
   })
 
+  test.each([-1, 0.5, "0", [0, null]])("with eos_token_id %j is refused", async (id) => {
+    await write(await gpt2())
+    await write({ eos_token_id: id }, "config.json")
+    await expect(loadTokenizer(folder)).rejects.toMatchObject({
+      code: "TOKENIZER_MALFORMED",
+      message: expect.stringContaining("eos_token_id: expected a token id or a list of them") as string,
+    })
+  })
+
   interface Parts {
     model: Record<string, unknown>
     [key: string]: unknown

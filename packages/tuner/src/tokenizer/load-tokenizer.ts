@@ -1,6 +1,7 @@
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers"
 import { LaminaError } from "@lamina/protocol/errors"
 
+import type { Base } from "../api.js"
 import { isJsonObject, showJson } from "../files/json.js"
 import type { JsonObject } from "../files/json.js"
 import { openModelFiles } from "../weights/model-files.js"
@@ -32,7 +33,7 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
     const [eosId] = eosIds
     const bad = eosIds.find((id) => id >= vocabularySize)
     if (bad !== undefined)
-      throw malformed(files.path, `expected the end token's id below ${vocabularySize}, got ${bad} from config.json`)
+      throw malformed(files.path, `eos_token_id: expected an id below ${vocabularySize}, got ${bad}`)
     return {
       encode: (text) => toIds(library.encode(text, { add_special_tokens: false }).ids, files.path),
       decode: (ids) => decode(library, ids, vocabularySize),
@@ -42,6 +43,21 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
   } finally {
     await files.close()
   }
+}
+
+/**
+ * The tokenizer of a base that is to compute with its ids: each has a row of the embedding (rows without an id are
+ * padding). Codes as loadTokenizer, TOKENIZER_MALFORMED for more ids than rows.
+ */
+export async function loadTokenizerOf({ folder, config }: Pick<Base, "folder" | "config">): Promise<Tokenizer> {
+  const tokenizer = await loadTokenizer(folder)
+  const { vocabularySize } = tokenizer
+  if (vocabularySize <= config.vocabulary) return tokenizer
+  const last = showJson(tokenizer.decode([vocabularySize - 1]))
+  const message = `expected at most ${config.vocabulary} ids, one for each row of the embedding, got ${vocabularySize}`
+  throw new LaminaError("TOKENIZER_MALFORMED", `${folder}: ${message}, the last one ${last}`, {
+    hint: "take the tokenizer that the weights were trained with",
+  })
 }
 
 function decode(library: Library, ids: ArrayLike<number>, vocabularySize: number): string {

@@ -1,11 +1,10 @@
-import { stat } from "node:fs/promises"
 import { join } from "node:path"
 
-import { LaminaError } from "@lamina/protocol/errors"
+import { hasErrorCode, LaminaError } from "@lamina/protocol/errors"
 
 import { isJsonObject, parseJsonObject, showJson } from "../files/json.js"
 import type { JsonObject } from "../files/json.js"
-import { readBounded } from "../files/read-bounded.js"
+import { isThere, readBounded } from "../files/read-bounded.js"
 import type { SpecialTokens } from "../gguf/gguf-tokenizer.js"
 
 /** Ten times the largest tokenizer.json we know of. */
@@ -17,9 +16,14 @@ export async function readTokenizerJson(folder: string): Promise<JsonObject> {
   return parseJsonObject(await readText(path), path, "TOKENIZER_MALFORMED")
 }
 
+/** A failure to read a tokenizer: undefined where the model has none, thrown again where it has one. */
+export function noneWhereMissing(error: unknown): undefined {
+  if (!hasErrorCode(error) || error.code !== "TOKENIZER_MISSING") throw error
+}
+
 /** Whether a folder has a tokenizer.json. */
 export function hasTokenizerJson(folder: string): Promise<boolean> {
-  return exists(join(folder, "tokenizer.json"))
+  return isThere(join(folder, "tokenizer.json"))
 }
 
 /**
@@ -62,7 +66,7 @@ export async function readSpecialTokens(
  */
 export async function readChatTemplate(folder: string): Promise<string | undefined> {
   const own = join(folder, "chat_template.jinja")
-  if (await exists(own)) return readText(own)
+  if (await isThere(own)) return readText(own)
   const path = join(folder, "tokenizer_config.json")
   const stored = (await readOptional(path))?.chat_template
   if (stored === undefined || stored === null) return undefined
@@ -101,7 +105,7 @@ function idsOf(config: JsonObject | undefined, path: string): number[] {
 }
 
 async function readOptional(path: string): Promise<JsonObject | undefined> {
-  if (!(await exists(path))) return undefined
+  if (!(await isThere(path))) return undefined
   return parseJsonObject(await readText(path), path, "TOKENIZER_MALFORMED")
 }
 
@@ -111,10 +115,6 @@ function readText(path: string): Promise<string> {
     missing: "TOKENIZER_MISSING",
     malformed: "TOKENIZER_MALFORMED",
   })
-}
-
-async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined // what is there and unreadable fails when it is read
 }
 
 function malformed(path: string, message: string): LaminaError {

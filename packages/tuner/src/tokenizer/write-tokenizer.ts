@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { LaminaError } from "@lamina/protocol/errors"
 
 import { writeAtomically } from "../files/write-atomically.js"
+import { noneWhereMissing } from "./tokenizer-files.js"
 import type { ModelFiles } from "../weights/model-files.js"
 
 /** What goes with the weights, where the source has it. */
@@ -28,7 +29,8 @@ export async function writeTokenizer(files: ModelFiles, folder: string): Promise
 }
 
 async function writeMade(files: ModelFiles, folder: string): Promise<void> {
-  const tokenizer = await files.tokenizer()
+  const tokenizer = await files.tokenizer().catch(noneWhereMissing)
+  if (tokenizer === undefined) return
   const { bosToken, eosToken, eosIds, addBos } = await files.specialTokens()
   const template = await files.chatTemplate()
   const settings = {

@@ -4,7 +4,7 @@ import type { TokenBatch } from "../data/batches.js"
 import { prepareRows } from "../data/prepare.js"
 import type { SpooledRows } from "../data/token-spool.js"
 import { loadChatTemplate } from "../tokenizer/load-chat-template.js"
-import { loadTokenizer } from "../tokenizer/load-tokenizer.js"
+import { loadTokenizerOf } from "../tokenizer/load-tokenizer.js"
 
 /** A job's data, tokenized and packed. */
 export interface TrainingData {
@@ -27,7 +27,7 @@ export async function trainingData(
   { base, data, heldOut, settings }: TrainingJob,
   options: Pick<JobOptions, "signal" | "onNote"> = {},
 ): Promise<TrainingData> {
-  const tokenizer = await loadTokenizer(base.folder)
+  const tokenizer = await loadTokenizerOf(base)
   const { context, lossOn } = settings
   const prepare = {
     ...{ tokenizer, context, lossOn, signal: options.signal },

@@ -3,8 +3,12 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 
+import { openCheckpoint } from "./checkpoint-files.js"
 import { inspectModel } from "./inspect-model.js"
 import { loadBase } from "./load-base.js"
+import type { TensorType } from "./safetensors-header.js"
+import { writeSafetensors } from "./safetensors-write.js"
+import type { TensorData } from "./safetensors-write.js"
 
 const random = fileURLToPath(new URL("../../../../test/vectors/model/random/", import.meta.url))
 const tiny = fileURLToPath(new URL("../../../../models/tiny/", import.meta.url))
@@ -23,6 +27,39 @@ test("parameters and tensors of a plain model are counted", async () => {
     ...{ name: "model.norm.weight", dtype: "F32", shape: [64], bytes: 256 },
   })
   expect(report).toMatchObject({ kind: "transformers", architecture: "llama", problem: undefined })
+})
+
+test("tensors that nothing is computed with are no parameters", async () => {
+  const gpt2 = fileURLToPath(new URL("../../../../test/vectors/model/families/gpt2/", import.meta.url))
+  await cp(gpt2, folder, { recursive: true })
+  const plain = await inspectModel(folder, WITH)
+  expect(plain.bytes).toBe(2 * plain.parameters)
+  const store = await openCheckpoint(gpt2)
+  const stored = await Promise.all(
+    [...store.tensors].map(async ([name, { dtype, shape }]): Promise<[string, TensorData]> => {
+      return [name, { dtype: dtype as TensorType, shape, data: await store.read(name) }]
+    }),
+  )
+  await store.close()
+  const [, embed] = stored.find(([name]) => name === "transformer.wte.weight")!
+  const mask = { dtype: "F32" as const, shape: [1, 1, 8, 8], data: new Float32Array(64) }
+  const extra = { "transformer.h.0.attn.bias": mask, "lm_head.weight": embed }
+  await writeSafetensors(join(folder, "model.safetensors"), new Map([...stored, ...Object.entries(extra)]), {})
+  const { parameters, bytes, problem } = await inspectModel(folder, WITH)
+  expect({ parameters, problem }).toEqual({ parameters: plain.parameters, problem: undefined })
+  expect(bytes).toBeGreaterThan(plain.bytes + 4 * 64)
+})
+
+test("no tokenizer is no problem, one that cannot be read is", async () => {
+  await cp(tiny, folder, { recursive: true })
+  await writeFile(join(folder, "tokenizer.json"), "{")
+  const broken = await inspectModel(folder, WITH)
+  expect(broken.problem).toMatch(/tokenizer\.json: expected JSON/)
+  expect(broken).toMatchObject({ tokens: undefined, config: { layers: 6 } })
+  await rm(join(folder, "tokenizer.json"))
+  expect(await inspectModel(folder, WITH)).toMatchObject({ tokens: undefined, problem: undefined })
+  await writeFile(join(folder, "tokenizer_config.json"), '{"chat_template":5}')
+  expect((await inspectModel(folder, WITH)).problem).toMatch(/chat_template: expected text/)
 })
 
 test("a quantized model has the parameters that it stands for, and the tokens of its tokenizer", async () => {

@@ -5,6 +5,7 @@ import { hasErrorCode } from "@lamina/protocol/errors"
 import type { BasePrecision, ModelConfig, ModuleShape } from "../api.js"
 import type { JsonObject } from "../files/json.js"
 import { isJsonObject } from "../files/json.js"
+import { noneWhereMissing } from "../tokenizer/tokenizer-files.js"
 import { openGguf } from "../gguf/gguf-file.js"
 import { showValue } from "../gguf/gguf-value.js"
 import { familyOf } from "../model/families/families.js"
@@ -13,10 +14,11 @@ import { parseModelConfig } from "./model-config.js"
 import type { CheckpointConfig } from "./model-config.js"
 import { openModelFiles } from "./model-files.js"
 import type { ModelFiles } from "./model-files.js"
-import { linearShapes } from "./module-shapes.js"
+import { linearShapes, vectorShapes } from "./module-shapes.js"
 import { prefixedStore } from "./prefixed-store.js"
 import { storedFormat } from "./read-linear.js"
 import type { TensorStore } from "./safetensors-file.js"
+import { tensorBytes } from "./safetensors-header.js"
 
 /** One tensor of a model's files. */
 interface TensorEntry {
@@ -48,8 +50,9 @@ export interface ModelReport {
   readonly kind: ModelFiles["kind"]
   /** `model_type` of config.json. */
   readonly architecture: string
-  /** Set when Lamina can compute with it, else `problem` says why not. */
+  /** Set when Lamina can compute with its weights. */
   readonly config: ModelConfig | undefined
+  /** Why the model cannot be used: what is wrong with its weights, its tokenizer or its chat template. */
   readonly problem: string | undefined
   /** Numbers the model is made of, a tied head once. */
   readonly parameters: number
@@ -64,8 +67,9 @@ export interface ModelReport {
 }
 
 /**
- * Reads what a model's files say about it, no weights. An architecture that Lamina does not compute is a `problem`, not
- * a failure. FILE_UNREADABLE, MODEL_CONFIG, WEIGHTS_MISSING, WEIGHTS_MALFORMED, WEIGHTS_DTYPE.
+ * Reads what a model's files say about it, no weights. An architecture that Lamina does not compute, or a tokenizer or
+ * chat template that it does not read, is a `problem`, not a failure. FILE_UNREADABLE, MODEL_CONFIG,
+ * WEIGHTS_MISSING, WEIGHTS_MALFORMED, WEIGHTS_DTYPE.
  */
 export async function inspectModel(path: string, adapter: { rank: number; tokens: number }): Promise<ModelReport> {
   const files = await openModelFiles(path)
@@ -75,15 +79,17 @@ export async function inspectModel(path: string, adapter: { rank: number; tokens
     const checked = await optional(Promise.resolve().then(() => check(files, store, json)))
     const tensors = [...store.tensors].map(([name, { dtype, shape, bytes }]) => ({ name, dtype, shape, bytes }))
     const config = isFailure(checked) ? undefined : checked
+    const tokens = await optional(tokenCount(files))
+    const template = await optional(files.chatTemplate())
     return {
       ...{ path: files.path, kind: files.kind, tensors },
       architecture: isFailure(json) ? "unknown" : String(json.model_type ?? "unknown").slice(0, 80),
       config: config?.model,
-      problem: isFailure(checked) ? checked.problem : undefined,
-      parameters: config === undefined ? sum(tensors.map(elements)) : parametersOf(config, store),
+      problem: [checked, tokens, template].find(isFailure)?.problem,
+      parameters: config === undefined ? sum(tensors.map(elements)) : parametersOf(config),
       bytes: sum(tensors.map(({ bytes }) => bytes)),
-      tokens: await tokenCount(files),
-      chatTemplate: typeof (await optional(files.chatTemplate())) === "string",
+      tokens: isFailure(tokens) ? undefined : tokens,
+      chatTemplate: typeof template === "string",
       metadata: files.kind === "gguf" ? await metadataOf(files) : [],
       memory: config === undefined ? undefined : memoryOf(config, store, adapter),
     }
@@ -117,13 +123,10 @@ function check(files: ModelFiles, store: TensorStore, json: JsonObject | Failure
   return config
 }
 
-/** Numbers in the tensors that are no linear, and in the linears. */
-function parametersOf({ model }: CheckpointConfig, asStored: TensorStore): number {
-  const store = prefixedStore(asStored, familyOf(model).names)
-  const linears = linearShapes(model)
-  const names = linears.map(({ name }) => name)
-  const others = [...store.tensors].filter(([name]) => !names.some((linear) => name.startsWith(`${linear}.weight`)))
-  return sum(linears.map(size)) + sum(others.map(([, info]) => elements(info)))
+/** Numbers that the model computes with: a file may hold more, as masks or the copy of a tied head. */
+function parametersOf({ model }: CheckpointConfig): number {
+  const matrices = linearShapes(model).map(({ outFeatures, inFeatures }) => outFeatures * inFeatures)
+  return sum(matrices) + sum(vectorShapes(model).map(({ size }) => size))
 }
 
 function memoryOf(
@@ -154,15 +157,12 @@ function memoryOf(
 }
 
 function packedBytes(format: WeightFormat, { outFeatures, inFeatures }: ModuleShape): number {
-  const arrays = frozenArrays(format, outFeatures, inFeatures)
-  return sum(arrays.map(({ element, shape }) => ELEMENT_BYTES[element] * shape.reduce((product, n) => product * n, 1)))
+  return sum(frozenArrays(format, outFeatures, inFeatures).map(({ element, shape }) => tensorBytes(element, shape)))
 }
 
-const ELEMENT_BYTES = { F32: 4, BF16: 2, F16: 2, I8: 1, U8: 1 } as const
-
 async function tokenCount(files: ModelFiles): Promise<number | undefined> {
-  const tokenizer = await optional(files.tokenizer())
-  if (isFailure(tokenizer) || !isJsonObject(tokenizer.model)) return undefined
+  const tokenizer = await files.tokenizer().catch(noneWhereMissing)
+  if (!isJsonObject(tokenizer?.model)) return undefined
   const { vocab } = tokenizer.model
   const inModel = Array.isArray(vocab) ? vocab.length : isJsonObject(vocab) ? Object.keys(vocab).length : 0
   const { added_tokens: added } = tokenizer
@@ -187,10 +187,6 @@ async function metadataOf(files: ModelFiles): Promise<(readonly [string, string]
 
 function elements({ shape }: { shape: readonly number[] }): number {
   return shape.reduce((product, n) => product * n, 1)
-}
-
-function size({ outFeatures, inFeatures }: ModuleShape): number {
-  return outFeatures * inFeatures
 }
 
 function sum(values: readonly number[]): number {

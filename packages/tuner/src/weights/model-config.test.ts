@@ -34,7 +34,7 @@ const parse = (changes: object): ReturnType<typeof parseModelConfig> =>
   parseModelConfig({ ...CONFIG, ...changes }, "config.json")
 
 test("a config of transformers 5 is read in full", () => {
-  expect(parse({ head_dim: 32, eos_token_id: [7, 9] })).toEqual({
+  expect(parse({ head_dim: 32 })).toEqual({
     model: {
       architecture: "llama",
       hidden: 64,
@@ -51,7 +51,6 @@ test("a config of transformers 5 is read in full", () => {
       tiedHead: true,
     },
     quantization: undefined,
-    eosIds: [7, 9],
   })
 })
 
@@ -62,13 +61,12 @@ test("a config of transformers 4 has rope_theta at the top", () => {
 })
 
 test("what a config may leave out has transformers' defaults", () => {
-  const { model, eosIds } = parse({
+  const { model } = parse({
     ...{ head_dim: null, num_key_value_heads: undefined, rope_parameters: undefined, tie_word_embeddings: undefined },
     ...{ hidden_act: undefined, attention_bias: undefined, mlp_bias: undefined, architectures: undefined },
   })
   // 64 / 4; as many key heads as heads; theta of the first Llama; a head of its own
   expect(model).toMatchObject({ headDim: 16, kvHeads: 4, rope: { theta: 10000 }, tiedHead: false })
-  expect(eosIds).toEqual([])
 })
 
 test("our own quantized checkpoints say their format", () => {
@@ -193,7 +191,6 @@ const INVALID: [string, object][] = [
   ["sliding_window", { ...QWEN3, use_sliding_window: true, sliding_window: 1.5 }],
   ["layer_types", { ...QWEN3, use_sliding_window: true, layer_types: ["full_attention"] }],
   ["tie_word_embeddings", { tie_word_embeddings: "yes" }],
-  ["eos_token_id", { eos_token_id: -1 }],
   ["quantization_config", { quantization_config: "q8" }],
 ]
 test.each(INVALID)("a %s that makes no sense is refused by key", (key, changes) => {

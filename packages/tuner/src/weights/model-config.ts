@@ -12,8 +12,6 @@ export interface CheckpointConfig {
   readonly model: ModelConfig
   /** Set when the linears are stored as `lamina model quantize` writes them. */
   readonly quantization: Quantization | undefined
-  /** Ids that end a document; may be empty. */
-  readonly eosIds: readonly number[]
 }
 
 /**
@@ -45,7 +43,6 @@ export function parseModelConfig(config: JsonObject, path: string): CheckpointCo
   return {
     model: { architecture, ...readConfig(fields) },
     quantization: quantization(fields),
-    eosIds: eosIds(fields),
   }
 }
 
@@ -74,12 +71,4 @@ function quantizationExceptions(stored: ConfigFields | undefined): Map<string, Q
       throw stored.invalid(name, `one of ${PLAIN}, ${Object.keys(QUANTIZED_BLOCKS).join(", ")}`)
     }),
   )
-}
-
-function eosIds(fields: ConfigFields): number[] {
-  const stored = fields.get("eos_token_id")
-  const ids: unknown[] = stored === undefined ? [] : Array.isArray(stored) ? stored : [stored]
-  if (!ids.every((id) => Number.isSafeInteger(id) && (id as number) >= 0))
-    throw fields.invalid("eos_token_id", "a token id or a list of them")
-  return ids as number[]
 }

@@ -5,7 +5,7 @@ import { LaminaError } from "@lamina/protocol/errors"
 
 import { parseJsonObject } from "../files/json.js"
 import type { JsonObject } from "../files/json.js"
-import { readBounded } from "../files/read-bounded.js"
+import { isThere, readBounded } from "../files/read-bounded.js"
 import { architectureOf, ggufConfig } from "../gguf/gguf-config.js"
 import { openGguf } from "../gguf/gguf-file.js"
 import type { GgufFile } from "../gguf/gguf-file.js"
@@ -140,8 +140,4 @@ async function ggufModel(path: string, file: GgufFile): Promise<ModelFiles> {
 function once<Value>(make: () => Promise<Value>): () => Promise<Value> {
   let made: Promise<Value> | undefined
   return () => (made ??= make())
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined // what is there and unreadable fails when it is read
 }

@@ -1,7 +1,7 @@
 import { join } from "node:path"
 
-import { frozenArrays, frozenBytes, KernelError, requantize, squaredError, valuesOf } from "@lamina/kernels"
-import type { FrozenArray, FrozenValues, FrozenWeight, TargetFormat, WeightFormat } from "@lamina/kernels"
+import { frozenBytes, KernelError, requantize, squaredError, valuesOf } from "@lamina/kernels"
+import type { FrozenValues, FrozenWeight, TargetFormat, WeightFormat } from "@lamina/kernels"
 import { LaminaError } from "@lamina/protocol/errors"
 
 import { makeEmptyFolder } from "../files/make-folder.js"
@@ -16,7 +16,7 @@ import { linearShapes } from "./module-shapes.js"
 import type { MatrixShape } from "./module-shapes.js"
 import { prefixedStore } from "./prefixed-store.js"
 import { formatOf, quantizationConfig } from "./quantized-format.js"
-import { linearTensors, readLinear, storedFormat, tensorName } from "./read-linear.js"
+import { arraysOf, linearTensors, readLinear, storedFormat, tensorName } from "./read-linear.js"
 import type { TensorStore } from "./safetensors-file.js"
 import type { TensorType } from "./safetensors-header.js"
 import { writeSafetensors } from "./safetensors-write.js"
@@ -124,7 +124,7 @@ function linearSources(
   return linears.flatMap((shape) => {
     const format = formats.get(shape.name) ?? job.options.format
     const turned = liesTransposed(shape, format)
-    return arraysOf(format, shape).map(({ name, element, shape: size }): [string, TensorData] => {
+    return arraysOf(shape, format).map(({ name, element, shape: size }): [string, TensorData] => {
       const data = async (): Promise<FrozenValues> => {
         const weight = await weightOf(shape, format)
         return turned ? transposedCodes(weight) : valuesOf(weight, name)!
@@ -132,14 +132,6 @@ function linearSources(
       return [tensorName(shape.name, name), { dtype: element, shape: turned ? [...size].reverse() : size, data }]
     })
   })
-}
-
-function arraysOf(format: WeightFormat, { name, outFeatures, inFeatures }: MatrixShape): readonly FrozenArray[] {
-  try {
-    return frozenArrays(format, outFeatures, inFeatures)
-  } catch (cause) {
-    throw new LaminaError("MODEL_CONFIG", `${name}.weight: ${(cause as Error).message}`, { cause })
-  }
 }
 
 async function quantizeLinear(

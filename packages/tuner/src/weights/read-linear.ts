@@ -36,7 +36,7 @@ function isTransposed(shape: MatrixShape, blocks: boolean): boolean {
 }
 
 /** `frozenArrays`; MODEL_CONFIG for a shape that the format cannot have. */
-function arraysOf(shape: ModuleShape, format: QuantizedFormat): readonly FrozenArray[] {
+export function arraysOf(shape: ModuleShape, format: WeightFormat): readonly FrozenArray[] {
   try {
     return frozenArrays(format, shape.outFeatures, shape.inFeatures)
   } catch (cause) {
