@@ -19,7 +19,8 @@ export function lockDataDir(dataDir: string): { release(): void } {
     return { release: () => held.close() }
   } catch (cause) {
     lock?.close()
-    if (!(cause instanceof Database.SqliteError)) throw cause
+    // by code: the class is another one where modules are loaded twice
+    if (!(cause instanceof Error && "code" in cause && String(cause.code).startsWith("SQLITE_"))) throw cause
     if (cause.code === "SQLITE_BUSY")
       throw new LaminaError("RUN_STATE", `expected ${dataDir} to be free, got a coordinator that runs on it`, {
         cause,
