@@ -152,6 +152,6 @@ test("a tokenizer.json beside the file goes before the file's own", async () => 
   await writeFile(join(own, "model.gguf"), await readFile(path))
   await writeFile(join(own, "tokenizer.json"), await readFile(join(vectors, "gpt2/tokenizer.json")))
   expect((await loadTokenizer(path)).vocabularySize).toBe(5)
-  await expect(loadTokenizer(own)).rejects.toMatchObject({ code: "WEIGHTS_MISSING" }) // it is no model's folder
+  await expect(loadTokenizer(own)).rejects.toMatchObject({ code: "WEIGHTS_MISSING" }) // the end token is the config's, which needs the weights
   await rm(own, { recursive: true })
 })
