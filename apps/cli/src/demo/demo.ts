@@ -30,7 +30,7 @@ const BASE = fileURLToPath(new URL("../../../../models/tiny", import.meta.url))
  * Chosen so that the demo ends in five minutes on two cores; longer rounds did better than more rounds at equal
  * tokens.
  */
-const TRAINING = { steps: 80, batch: 2, context: 256, learningRate: 8e-3, schedule: "linear", clipNorm: 1 } as const
+const TRAINING = { steps: 72, batch: 2, context: 256, learningRate: 8e-3, schedule: "linear", clipNorm: 1 } as const
 const ROUNDS = 3
 
 /**

@@ -23,7 +23,9 @@ interface Current {
 
 /** Starts a thread; `onGone` is called once when it has ended, before its work is rejected. */
 export function startWorker(setup: WorkerSetup, onGone: () => void): WorkerSlot {
-  const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: setup })
+  // A step makes few new objects; by default V8 would keep 48 MB for them.
+  const resourceLimits = { maxYoungGenerationSizeMb: 16 }
+  const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: setup, resourceLimits })
   let current: Current | undefined
   let death: Error | undefined
 
