@@ -152,6 +152,7 @@ test("a tokenizer.json beside the file goes before the file's own", async () => 
   await writeFile(join(own, "model.gguf"), await readFile(path))
   await writeFile(join(own, "tokenizer.json"), await readFile(join(vectors, "gpt2/tokenizer.json")))
   expect((await loadTokenizer(path)).vocabularySize).toBe(5)
-  await expect(loadTokenizer(own)).rejects.toMatchObject({ code: "WEIGHTS_MISSING" }) // the end token is the config's, which needs the weights
+  // the end token is the config's, which needs the weights
+  await expect(loadTokenizer(own)).rejects.toMatchObject({ code: "WEIGHTS_MISSING" })
   await rm(own, { recursive: true })
 })
