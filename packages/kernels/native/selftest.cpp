@@ -148,7 +148,7 @@ struct Everything {
     std::vector<float> y(x.size()), z(x.size());
     k.rms_norm(x.data(), weight.data(), 1e-5f, y.data(), rows, d), keep(y);
     k.rms_norm_grad(g.data(), x.data(), weight.data(), 1e-5f, x.data(), y.data(), rows, d), keep(y);
-    k.layer_norm(x.data(), weight.data(), g.data(), 1e-5f, x.data(), y.data(), rows, d), keep(y);
+    k.layer_norm(x.data(), weight.data(), g.data(), 1e-5f, y.data(), rows, d), keep(y);
     k.layer_norm_grad(g.data(), x.data(), weight.data(), 1e-5f, x.data(), y.data(), rows, d), keep(y);
     for (const bool tanh : {false, true}) {
       k.gelu(x.data(), y.data(), rows * d, tanh), keep(y);
