@@ -1,4 +1,3 @@
-import { writeFile } from "node:fs/promises"
 import { join, resolve } from "node:path"
 
 import { writePeftAdapter } from "@lamina/tuner"
@@ -6,6 +5,7 @@ import type { HeldOutScore, TrainingJob, TrainingResult } from "@lamina/tuner"
 import type { Command } from "commander"
 
 import { untilInterrupted } from "../interrupt.js"
+import { writeText } from "../output/files.js"
 import { printJson } from "../output/json.js"
 import { openPool } from "../pool.js"
 import { nextCommands } from "../train/next-commands.js"
@@ -38,7 +38,7 @@ export async function trainCommand(model: string | undefined, command: Command):
   const summary = summarize(request, { folder, result, wallSeconds: (performance.now() - started) / 1000 })
   const { adapter, report } = folder
   await writeTrainReport(report, folder.history, { model: request.model, adapter, settings })
-  await writeFile(join(request.options.out, "result.json"), `${JSON.stringify(summary, undefined, 2)}\n`)
+  await writeText(join(request.options.out, "result.json"), `${JSON.stringify(summary, undefined, 2)}\n`)
   if (request.options.json) printJson(summary)
   else printSummary(request, summary)
 }

@@ -1,10 +1,11 @@
 import { existsSync } from "node:fs"
-import { readFile, rm, writeFile } from "node:fs/promises"
+import { readFile, rm } from "node:fs/promises"
 import { join, resolve } from "node:path"
 
 import { LaminaError } from "@lamina/protocol/errors"
 
 import { modelIdentity } from "../model-path.js"
+import { writeText } from "../output/files.js"
 import { makeFolder } from "../output/folder.js"
 import { TrainHistory } from "./train-history.js"
 import type { TrainRequest } from "./train-options.js"
@@ -60,7 +61,7 @@ export async function openTrainFolder(
     if (fresh)
       for (const name of ["adapter", "report.html", "metrics.jsonl", "checkpoint", "settings.json", "result.json"])
         await rm(at(name), { recursive: true, force: true })
-    await writeFile(at("settings.json"), `${JSON.stringify(settings, undefined, 2)}\n`)
+    await writeText(at("settings.json"), `${JSON.stringify(settings, undefined, 2)}\n`)
   } catch (cause) {
     throw new LaminaError("FILE_UNWRITABLE", `${out}: ${(cause as Error).message}`, { cause })
   }

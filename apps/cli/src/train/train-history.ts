@@ -1,6 +1,6 @@
-import { appendFileSync, readFileSync, writeFileSync } from "node:fs"
-
 import { LaminaError } from "@lamina/protocol/errors"
+
+import { appendText, readIfThereSync, writeTextSync } from "../output/files.js"
 
 /** A line of `metrics.jsonl`. Step 0 is the model before any training; losses are nats per token. */
 type TrainRow =
@@ -36,14 +36,10 @@ export class TrainHistory {
     for (const row of readRows(path)) this.#keep(row)
   }
 
-  /** FILE_UNWRITABLE. */
+  /** FILE_UNWRITABLE, STORAGE_FULL. */
   add(row: TrainRow): void {
     this.#keep(row)
-    try {
-      appendFileSync(this.#path, `${JSON.stringify(row)}\n`)
-    } catch (cause) {
-      throw new LaminaError("FILE_UNWRITABLE", `${this.#path}: ${(cause as Error).message}`, { cause })
-    }
+    appendText(this.#path, `${JSON.stringify(row)}\n`)
   }
 
   /** By step. */
@@ -82,9 +78,9 @@ function sorted<Row extends { readonly step: number }>(rows: ReadonlyMap<number,
 
 /** A last line that a crash cut off is dropped. */
 function readRows(path: string): TrainRow[] {
-  const text = readOptional(path)
+  const text = readIfThereSync(path) ?? ""
   const complete = text.slice(0, text.lastIndexOf("\n") + 1)
-  if (complete.length < text.length) writeFileSync(path, complete)
+  if (complete.length < text.length) writeTextSync(path, complete)
   const lines = complete.split("\n").slice(0, -1)
   return lines.map((line, index) => parseRow(line, `${path}:${index + 1}`))
 }
@@ -106,13 +102,4 @@ function isTrainRow(row: unknown): row is TrainRow {
   if (typeof row !== "object" || row === null) return false
   const { kind, step, loss } = row as Partial<TrainRow>
   return (kind === "step" || kind === "heldOut") && Number.isInteger(step) && Number.isFinite(loss)
-}
-
-function readOptional(path: string): string {
-  try {
-    return readFileSync(path, "utf8")
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return ""
-    throw error
-  }
 }

@@ -1,5 +1,4 @@
-import { writeFile } from "node:fs/promises"
-
+import { writeText } from "../output/files.js"
 import { averaged, lineChart } from "../report/chart.js"
 import { escapeHtml, htmlPage, htmlTable } from "../report/html.js"
 import type { ReportSection } from "../report/html.js"
@@ -22,7 +21,7 @@ export async function writeTrainReport(
     { title: "Where it is", html: `<p>Adapter (PEFT): <code>${escapeHtml(about.adapter)}</code></p>` },
   ]
   const steps = history.steps().length
-  await writeFile(path, htmlPage(`Lamina: ${about.model}`, `LoRA on one machine, ${steps} steps.`, sections))
+  await writeText(path, htmlPage(`Lamina: ${about.model}`, `LoRA on one machine, ${steps} steps.`, sections))
 }
 
 function heldOutSections(history: TrainHistory): ReportSection[] {
