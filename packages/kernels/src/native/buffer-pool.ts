@@ -1,5 +1,5 @@
 interface BufferPoolOptions {
-  /** So much may be idle beyond the most that was ever in use at once. */
+  /** Up to so much may be idle beyond the most that was ever in use at once, and no more than half of that. */
   readonly slackBytes?: number
   /** So many bytes of new memory; undefined contents. */
   readonly allocate?: (bytes: number) => Float32Array
@@ -68,8 +68,9 @@ export class BufferPool {
   }
 
   #trim(): void {
+    const most = this.#usedBytesMax + Math.min(this.#slackBytes, this.#usedBytesMax / 2)
     for (const [bytes, memories] of this.#idle) {
-      while (memories.length > 0 && this.#idleBytes + this.#usedBytes > this.#usedBytesMax + this.#slackBytes) {
+      while (memories.length > 0 && this.#idleBytes + this.#usedBytes > most) {
         memories.pop()
         this.#idleBytes -= bytes
       }

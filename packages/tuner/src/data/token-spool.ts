@@ -111,8 +111,17 @@ export class TokenSpool {
       this.#blocks.length = 0
     }
     if (this.#file) return this.#file.write(window, this.#used)
-    const block = Math.floor(this.#used / this.#blockTokens)
-    ;(this.#blocks[block] ??= new Int32Array(this.#blockTokens)).set(window, this.#used % this.#blockTokens)
+    const from = this.#used % this.#blockTokens
+    this.#block(Math.floor(this.#used / this.#blockTokens), from + window.length).set(window, from)
+  }
+
+  /** A block of at least `tokens`; it grows as it fills, so that little data takes little memory. */
+  #block(index: number, tokens: number): Int32Array {
+    const block = this.#blocks[index]
+    if (block && block.length >= tokens) return block
+    const grown = new Int32Array(Math.min(this.#blockTokens, Math.max(tokens, 2 * (block?.length ?? 0))))
+    if (block) grown.set(block)
+    return (this.#blocks[index] = grown)
   }
 
   #read(window: number): TokenDocument {
