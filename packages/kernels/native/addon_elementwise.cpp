@@ -30,6 +30,25 @@ void by_rows(long rows, long width, F&& body) {
   });
 }
 
+// The gradient of a norm, by one of KernelSet's functions.
+template <auto Gradient>
+napi_value norm_grad(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const long rows = args.size(), d = args.size();
+  const float* dy = args.floats(product(rows, d));
+  const float* x = args.floats(product(rows, d));
+  const float* weight = args.floats(static_cast<double>(d));
+  const float eps = static_cast<float>(args.number());
+  const float* plus = args.floats_or_null(product(rows, d));
+  float* dx = args.floats(product(rows, d));
+  if (args.ok())
+    by_rows(rows, d, [&](long first, long count) {
+      (isa().kernels->*Gradient)(dy + first * d, x + first * d, weight, eps, plus ? plus + first * d : nullptr,
+                                 dx + first * d, count, d);
+    });
+  return args.answer();
+}
+
 }  // namespace
 
 napi_value rms_norm(napi_env env, napi_callback_info info) {
@@ -47,20 +66,7 @@ napi_value rms_norm(napi_env env, napi_callback_info info) {
 }
 
 napi_value rms_norm_grad(napi_env env, napi_callback_info info) {
-  Arguments args(env, info);
-  const long rows = args.size(), d = args.size();
-  const float* dy = args.floats(product(rows, d));
-  const float* x = args.floats(product(rows, d));
-  const float* weight = args.floats(static_cast<double>(d));
-  const float eps = static_cast<float>(args.number());
-  const float* plus = args.floats_or_null(product(rows, d));
-  float* dx = args.floats(product(rows, d));
-  if (args.ok())
-    by_rows(rows, d, [&](long first, long count) {
-      isa().kernels->rms_norm_grad(dy + first * d, x + first * d, weight, eps, plus ? plus + first * d : nullptr,
-                                   dx + first * d, count, d);
-    });
-  return args.answer();
+  return norm_grad<&KernelSet::rms_norm_grad>(env, info);
 }
 
 napi_value layer_norm(napi_env env, napi_callback_info info) {
@@ -79,20 +85,7 @@ napi_value layer_norm(napi_env env, napi_callback_info info) {
 }
 
 napi_value layer_norm_grad(napi_env env, napi_callback_info info) {
-  Arguments args(env, info);
-  const long rows = args.size(), d = args.size();
-  const float* dy = args.floats(product(rows, d));
-  const float* x = args.floats(product(rows, d));
-  const float* weight = args.floats(static_cast<double>(d));
-  const float eps = static_cast<float>(args.number());
-  const float* plus = args.floats_or_null(product(rows, d));
-  float* dx = args.floats(product(rows, d));
-  if (args.ok())
-    by_rows(rows, d, [&](long first, long count) {
-      isa().kernels->layer_norm_grad(dy + first * d, x + first * d, weight, eps, plus ? plus + first * d : nullptr,
-                                     dx + first * d, count, d);
-    });
-  return args.answer();
+  return norm_grad<&KernelSet::layer_norm_grad>(env, info);
 }
 
 napi_value rope(napi_env env, napi_callback_info info) {
@@ -185,9 +178,9 @@ napi_value swiglu_grad_of_kept(napi_env env, napi_callback_info info) {
   return args.answer();
 }
 
-constexpr long kHalfGroup = 32;  // elements in 16 words
-
-double half_words(size_t count) { return static_cast<double>((count + kHalfGroup - 1) / kHalfGroup * kHalfGroup / 2); }
+double half_words(size_t count) {
+  return static_cast<double>((count + 2 * kHalfGroup - 1) / (2 * kHalfGroup) * kHalfGroup);
+}
 
 napi_value halve(napi_env env, napi_callback_info info) {
   Arguments args(env, info);

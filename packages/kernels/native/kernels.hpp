@@ -82,6 +82,9 @@ struct AttentionBf16 {
                    float* dk, float* dv, long first, long count, float* work);
 };
 
+// Words that hold twice as many elements as bf16 (KernelSet::halve).
+constexpr long kHalfGroup = 16;
+
 struct Dropout {
   uint32_t seed;
   uint64_t threshold;  // dropped iff hash < threshold, up to 2^32
@@ -123,7 +126,8 @@ struct KernelSet {
   void (*swiglu_keep)(const float* gate, const float* up, float* y, uint32_t* kept, long count);
   void (*swiglu_of_kept)(const uint32_t* kept, float* y, long count);
   void (*swiglu_grad_of_kept)(const float* dy, const uint32_t* kept, float* dgate, float* dup, long count);
-  // x rounded to bf16, two to a word: word 16 g + j holds elements 32 g + j and, in the high half, 32 g + 16 + j.
+  // x rounded to bf16, two to a word: word kHalfGroup g + j holds element 2 kHalfGroup g + j and, in the high half, the
+  // one kHalfGroup behind it.
   void (*halve)(const float* x, uint32_t* halves, long count);
   void (*unhalve)(const uint32_t* halves, float* x, long count);
   void (*gelu)(const float* x, float* y, long count, bool tanh);

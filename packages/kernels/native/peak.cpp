@@ -45,19 +45,21 @@ double rate(void (*loop)(long), double flops, int threads) {
 #if defined(__x86_64__)
 
 #define ONE(op, d) op " %%zmm31,%%zmm30,%%zmm" #d "\n"
-#define SIXTEEN(op)                                                                                                \
-  ONE(op, 0)                                                                                                       \
-  ONE(op, 1)                                                                                                       \
-  ONE(op, 2)                                                                                                       \
-  ONE(op, 3) ONE(op, 4) ONE(op, 5) ONE(op, 6) ONE(op, 7) ONE(op, 8) ONE(op, 9) ONE(op, 10) ONE(op, 11) ONE(op, 12) \
-      ONE(op, 13) ONE(op, 14) ONE(op, 15)
+#define SIXTEEN(op)                                                                                                 \
+  ONE(op, 0)                                                                                                        \
+  ONE(op, 1)                                                                                                        \
+  ONE(op, 2)                                                                                                        \
+  ONE(op, 3)                                                                                                        \
+  ONE(op, 4) ONE(op, 5) ONE(op, 6) ONE(op, 7) ONE(op, 8) ONE(op, 9) ONE(op, 10) ONE(op, 11) ONE(op, 12) ONE(op, 13) \
+      ONE(op, 14) ONE(op, 15)
 #define CLEAR(n) "vpxorq %%zmm" #n ",%%zmm" #n ",%%zmm" #n "\n"
-#define CLEAR_ALL                                                                                                  \
-  CLEAR(0)                                                                                                         \
-  CLEAR(1)                                                                                                         \
-  CLEAR(2)                                                                                                         \
-  CLEAR(3) CLEAR(4) CLEAR(5) CLEAR(6) CLEAR(7) CLEAR(8) CLEAR(9) CLEAR(10) CLEAR(11) CLEAR(12) CLEAR(13) CLEAR(14) \
-      CLEAR(15) CLEAR(30) CLEAR(31)
+#define CLEAR_ALL                                                                                                   \
+  CLEAR(0)                                                                                                          \
+  CLEAR(1)                                                                                                          \
+  CLEAR(2)                                                                                                          \
+  CLEAR(3)                                                                                                          \
+  CLEAR(4) CLEAR(5) CLEAR(6) CLEAR(7) CLEAR(8) CLEAR(9) CLEAR(10) CLEAR(11) CLEAR(12) CLEAR(13) CLEAR(14) CLEAR(15) \
+      CLEAR(30) CLEAR(31)
 #define LOW_CLOBBERS                                                                                                  \
   "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", \
       "xmm14", "xmm15"

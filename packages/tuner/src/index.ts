@@ -40,7 +40,7 @@ export { sharedBase } from "./weights/shared-base.js"
 
 export { loadTokenizer } from "./tokenizer/load-tokenizer.js"
 export type { Tokenizer } from "./tokenizer/tokenizer.js"
-export { chatTemplate } from "./tokenizer/chat-template.js"
+export { loadChatTemplate } from "./tokenizer/load-chat-template.js"
 export type { ChatMessage, ChatTemplate } from "./tokenizer/chat-template.js"
 
 export { loadDocuments, readDocuments } from "./data/documents.js"

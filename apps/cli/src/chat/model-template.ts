@@ -1,25 +1,14 @@
 import { LaminaError } from "@lamina/protocol/errors"
-import { chatTemplate, openModelFiles } from "@lamina/tuner"
+import { loadChatTemplate } from "@lamina/tuner"
 import type { ChatTemplate } from "@lamina/tuner"
 
-/** The chat template of a model's folder or GGUF file. MODEL_UNSUPPORTED where it has none; codes of openModelFiles. */
+/** `loadChatTemplate`, and MODEL_UNSUPPORTED where the model has none. */
 export async function modelTemplate(path: string): Promise<ChatTemplate> {
-  const template = await optionalTemplate(path)
+  const template = await loadChatTemplate(path)
   if (template !== undefined) return template
   throw new LaminaError("MODEL_UNSUPPORTED", `${path}: expected a chat template in the model's files, found none`, {
     hint: "lamina generate without --chat continues any text",
   })
-}
-
-/** `modelTemplate`, or undefined where the model has none. */
-export async function optionalTemplate(path: string): Promise<ChatTemplate | undefined> {
-  const files = await openModelFiles(path)
-  try {
-    const source = await files.chatTemplate()
-    return source === undefined ? undefined : chatTemplate(source, await files.specialTokens())
-  } finally {
-    await files.close()
-  }
 }
 
 /** How a prompt is put to the model: as it stands, or with `chat` as a user's message. Codes of modelTemplate. */

@@ -1,10 +1,9 @@
 import { join } from "node:path"
 
 import { LaminaError } from "@lamina/protocol/errors"
-import { moduleShapes, readDocuments, sharedBase } from "@lamina/tuner"
+import { loadChatTemplate, moduleShapes, readDocuments, sharedBase } from "@lamina/tuner"
 import type { Base, DataSource, TrainingJob } from "@lamina/tuner"
 
-import { optionalTemplate } from "../chat/model-template.js"
 import { dataOfFiles } from "../data-options.js"
 import { modelPath } from "../model-path.js"
 import type { TrainOptions, TrainRequest } from "./train-options.js"
@@ -67,7 +66,7 @@ function expectContext(context: number | undefined, { config, folder }: Base): v
 }
 
 async function expectDocument(source: DataSource, { folder }: Base): Promise<void> {
-  const documents = readDocuments(source, { template: () => optionalTemplate(folder) })
+  const documents = readDocuments(source, { template: () => loadChatTemplate(folder) })
   await documents.next() // rejects where there is none
   await documents.return(undefined)
 }

@@ -155,8 +155,6 @@ inline void store_pair(uint32_t* words, vf low, vf high, long count) {
   store_part(reinterpret_cast<float*>(words), reinterpret_cast<vf>(word), count);
 }
 
-constexpr long kHalfGroup = 16;
-
 void halve(const float* x, uint32_t* halves, long count) {
   for (long i = 0; i < count; i += 2 * kHalfGroup, halves += kHalfGroup)
     for (long j = 0; j < kHalfGroup; j += L) {

@@ -33,6 +33,9 @@ export type LinearArguments = readonly [
 ]
 type Array32 = Float32Array
 
+/** rows, d, dy, x, weight, eps, plus, dx. */
+type NormGradArguments = readonly [number, number, Array32, Array32, Array32, number, Optional, Array32]
+
 /** tokens, heads, kvHeads, headDim, scale, bf16?, window, offsets. */
 export type AttentionArguments = readonly [number, number, number, number, number, boolean, number, Int32Array]
 
@@ -46,13 +49,7 @@ export interface Addon {
     ...args: [...LinearArguments, dy: Array32, x: Array32, plus: Optional, dx: Optional, da: Optional, db: Optional]
   ): number
   rmsNorm(rows: number, d: number, x: Array32, weight: Array32, ...rest: [eps: number, y: Array32]): number
-  rmsNormGrad(
-    rows: number,
-    d: number,
-    dy: Array32,
-    x: Array32,
-    ...rest: [weight: Array32, eps: number, plus: Optional, dx: Array32]
-  ): number
+  rmsNormGrad(...args: NormGradArguments): number
   /** rows, heads, headDim, rows of the table, x, positions, cos, sin, inverse, y. */
   rope(...args: [number, number, number, number, Array32, Int32Array, Array32, Array32, boolean, Array32]): number
   attention(...args: [...AttentionArguments, q: Array32, k: Array32, v: Array32, y: Array32]): number
@@ -74,8 +71,7 @@ export interface Addon {
   ): number
   /** rows, d, x, weight, bias, eps, y. */
   layerNorm(...args: [number, number, Array32, Array32, Array32, number, Array32]): number
-  /** rows, d, dy, x, weight, eps, plus, dx. */
-  layerNormGrad(...args: [number, number, Array32, Array32, Array32, number, Optional, Array32]): number
+  layerNormGrad(...args: NormGradArguments): number
   gelu(x: Array32, tanh: boolean, y: Array32): number
   geluGrad(dy: Array32, x: Array32, tanh: boolean, dx: Array32): number
   swiglu(gate: Array32, up: Array32, y: Array32): number

@@ -10,10 +10,11 @@ import { geluGradNative, geluNative } from "./kernels/gelu.js"
 import { identityNative, reshapeNative } from "./kernels/identity.js"
 import { keepNative, keptNative } from "./kernels/keep.js"
 import type { NativeKernel } from "./kernels/kernel.js"
-import { layerNormGradNative, layerNormNative } from "./kernels/layer-norm.js"
+import { layerNormNative } from "./kernels/layer-norm.js"
 import { lmHeadCrossEntropyNative } from "./kernels/lm-head-cross-entropy.js"
+import { layerNormGradNative, rmsNormGradNative } from "./kernels/norm-gradient.js"
 import { quantLoraLinearGradNative, quantLoraLinearNative } from "./kernels/quant-lora-linear.js"
-import { rmsNormGradNative, rmsNormNative } from "./kernels/rms-norm.js"
+import { rmsNormNative } from "./kernels/rms-norm.js"
 import { ropeNative } from "./kernels/rope.js"
 import {
   swigluGradNative,

@@ -16,18 +16,3 @@ export function layerNormNative({ inputs, attrs, backend, addon }: NativeCall<In
   checkStatus("LayerNorm", addon.layerNorm(rows, d, backend.floats(inputs.x), weight, bias, eps, y))
   return backend.output(y, [rows, d])
 }
-
-/** Kernel `LayerNormGrad` in C++. */
-export function layerNormGradNative({
-  inputs,
-  attrs,
-  backend,
-  addon,
-}: NativeCall<Inputs & { readonly dy: TensorInfo; readonly plus?: TensorInfo }, LayerNormAttrs>): TensorInfo {
-  const [rows, d] = inputs.x.shape as [number, number]
-  const dx = backend.take(rows * d)
-  const [dy, x] = [backend.floats(inputs.dy), backend.floats(inputs.x)]
-  const plus = inputs.plus && backend.floats(inputs.plus)
-  checkStatus("LayerNormGrad", addon.layerNormGrad(rows, d, dy, x, attrs.weight, attrs.eps, plus, dx))
-  return backend.output(dx, [rows, d])
-}

@@ -15,18 +15,3 @@ export function rmsNormNative({ inputs, attrs, backend, addon }: NativeCall<Inpu
   checkStatus("RmsNorm", addon.rmsNorm(rows, d, backend.floats(inputs.x), attrs.weight, attrs.eps, y))
   return backend.output(y, [rows, d])
 }
-
-/** Kernel `RmsNormGrad` in C++. */
-export function rmsNormGradNative({
-  inputs,
-  attrs,
-  backend,
-  addon,
-}: NativeCall<Inputs & { readonly dy: TensorInfo; readonly plus?: TensorInfo }, RmsNormAttrs>): TensorInfo {
-  const [rows, d] = inputs.x.shape as [number, number]
-  const dx = backend.take(rows * d)
-  const [dy, x] = [backend.floats(inputs.dy), backend.floats(inputs.x)]
-  const plus = inputs.plus && backend.floats(inputs.plus)
-  checkStatus("RmsNormGrad", addon.rmsNormGrad(rows, d, dy, x, attrs.weight, attrs.eps, plus, dx))
-  return backend.output(dx, [rows, d])
-}
