@@ -83,7 +83,7 @@ import { TokenSpool } from ${JSON.stringify(new URL("../../packages/tuner/dist/d
 const spool = new TokenSpool({ context: 8, memoryTokens: 8 })
 const document = { ids: new Int32Array(8), predicted: new Uint8Array(8).fill(1) }
 try {
-  for (let i = 0; i < 4; i++) spool.add(document)
+  for (let i = 0; i < 4096; i++) spool.add(document)
   console.log("fits")
 } catch ({ code, hint, cause }) {
   spool.close()
@@ -91,7 +91,7 @@ try {
 }
 `
 
-// The first block that goes to the disk has 4 MiB; files may have 64 KiB at most.
+// 32 Ki tokens are 128 KiB; files may have 64 KiB at most.
 test.each([
   ["the disk is full", "ulimit -f 64", "", "EFBIG"],
   ["there is no folder for it", "true", "missing", "ENOENT"],
