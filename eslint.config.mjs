@@ -9,17 +9,19 @@ const layers = {
   "packages/kernels": [],
   "packages/crypto": ["protocol"],
   "packages/aggregation": ["kernels", "protocol"],
+  "packages/planner": ["protocol"],
   "packages/tuner": ["kernels", "protocol"],
   "apps/client": ["protocol", "crypto", "tuner", "aggregation"],
-  "apps/server": ["protocol", "crypto", "aggregation"],
+  "apps/server": ["protocol", "crypto", "aggregation", "planner"],
 }
-const ours = ["protocol", "crypto", "kernels", "aggregation", "tuner", "client", "server", "cli"]
+const ours = ["protocol", "crypto", "kernels", "aggregation", "planner", "tuner", "client", "server", "cli"]
 
 /** Third-party edges with one owner each: pattern -> folders that may import it. */
 const owners = [
   { group: ["libsodium-wrappers-sumo", "sodium-native"], folders: ["packages/crypto"] },
   { group: ["protobufjs", "protobufjs/*"], folders: ["packages/protocol"] },
   { group: ["@tensorflow/*"], folders: ["packages/kernels", "packages/tuner"] },
+  { group: ["highs"], folders: ["packages/planner"] },
   { group: ["socket.io"], folders: ["apps/server"] },
   { group: ["socket.io-client", "undici"], folders: ["apps/client"] },
   { group: ["kysely", "better-sqlite3", "@nestjs/*", "fastify"], folders: ["apps/server"] },

@@ -205,7 +205,7 @@ export class WireServer {
     return {
       // 2 x (8 x 4096 + 4096 x 8) x 4 bytes = 512 KiB: three chunks with what is around it
       modules: ["model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.v_proj"].map((name) => {
-        return { name, outFeatures: 4096, inFeatures: 4096, rank: 8, alpha: 16 }
+        return { name, outFeatures: 4096, inFeatures: 4096, rank: 8, alpha: 16, startRank: 0 }
       }),
       ...({ scaling: "lora", precision: "f32", schedule: "constant", lossOn: "all" } as const),
       ...{ dropout: 0, steps: 3, batch: 1, context: 8, accumulate: 1, learningRate: 1e-3, warmupSteps: 0, clipNorm: 1 },
@@ -215,6 +215,11 @@ export class WireServer {
         downloadBytesMax: 0,
         proximal: 0,
         gradientCheckpointing: false,
+        initSeed: round,
+        freezeA: false,
+        globalAdapterHash: new Uint8Array(0),
+        reportScores: false,
+        mergeGlobal: false,
         ...this.#options.plan,
       },
     }

@@ -113,7 +113,12 @@ export class ProtocolClient {
       federationId: this.federationId,
       roundHeaderHash: task.headerHash,
       recipientKey: task.header.recipientKey,
-      plaintext: encodeUpdate({ weight: options.weight ?? 10, adapter, metrics: [{ name: "loss", value: 2.5 }] }),
+      plaintext: encodeUpdate({
+        weight: options.weight ?? 10,
+        adapter,
+        metrics: [{ name: "loss", value: 2.5 }],
+        scores: [],
+      }),
     })
   }
 
@@ -199,4 +204,6 @@ export function answering(plan: Plan, fill: number): AdapterModule[] {
 const NO_WISH: Capability = {
   ...{ memoryBytes: 0, cores: 2, kernels: "reference", tokensPerSecond: 100, platform: "test", node: "" },
   ...{ rankMax: 0, precision: "", examples: 0 },
+  ...{ freeMemoryBytes: 0, forwardTokensPerSecond: 0, uploadBytesPerSecond: 0, downloadBytesPerSecond: 0 },
+  ...{ uploadBytesMax: 0, downloadBytesMax: 0 },
 }

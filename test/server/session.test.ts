@@ -36,6 +36,8 @@ test("a signature over another nonce or federation is refused, and the nonce is 
       rankMax: 0,
       precision: "",
       examples: 0,
+      ...{ freeMemoryBytes: 0, forwardTokensPerSecond: 0, uploadBytesPerSecond: 0, downloadBytesPerSecond: 0 },
+      ...{ uploadBytesMax: 0, downloadBytesMax: 0 },
     },
   })
   expect([nonce.length, federationId.length]).toEqual([32, 32])

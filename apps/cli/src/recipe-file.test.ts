@@ -17,7 +17,7 @@ test("paths of a recipe are relative to the recipe's own folder", async () => {
     file("name: a\nbase: ../base\nsimulation: {clients: [{name: one, data: d.txt}]}\n"),
   )
   expect(recipe.base).toBe(join(folder, "../base"))
-  expect(recipe.simulation?.clients[0]?.data).toBe(join(folder, "d.txt"))
+  expect(recipe.simulation?.clients?.[0]?.data).toBe(join(folder, "d.txt"))
 })
 
 test("the data of a client may be a file and its columns", async () => {
@@ -28,7 +28,7 @@ test("the data of a client may be a file and its columns", async () => {
     ),
   )
   const data = { path: join(folder, "d.csv"), promptField: "mr", responseField: "ref" }
-  expect(recipe.simulation?.clients[0]?.data).toEqual(data)
+  expect(recipe.simulation?.clients?.[0]?.data).toEqual(data)
 })
 
 test("an unknown key is refused with its path", async () => {

@@ -38,13 +38,14 @@ export async function loadRecipe(path: string): Promise<RecipeFile> {
 }
 
 async function withAbsolutePaths(recipe: Recipe, folder: string): Promise<Recipe> {
-  const clients = recipe.simulation?.clients.map((client) => ({
+  const { simulation } = recipe
+  const clients = simulation?.clients?.map((client) => ({
     ...client,
     data: absolute(client.data, folder),
     ...(client.heldOut === undefined ? {} : { heldOut: absolute(client.heldOut, folder) }),
   }))
   const base = await recipeBase(recipe.base, folder)
-  return { ...recipe, base, ...(clients ? { simulation: { clients } } : {}) }
+  return { ...recipe, base, ...(simulation ? { simulation: { ...simulation, ...(clients ? { clients } : {}) } } : {}) }
 }
 
 function absolute(data: RecipeData, folder: string): RecipeData {

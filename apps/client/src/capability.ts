@@ -26,6 +26,12 @@ export async function reportCapability(trainer: Trainer, wishes: CapabilityWishe
     tokensPerSecond,
     platform: `${process.platform}-${process.arch}`,
     node: process.versions.node,
+    freeMemoryBytes: 0,
+    forwardTokensPerSecond: 0,
+    uploadBytesPerSecond: 0,
+    downloadBytesPerSecond: 0,
+    uploadBytesMax: 0,
+    downloadBytesMax: 0,
     ...wishes,
   }
 }

@@ -127,7 +127,7 @@ async function prepare(
   const trained = await withRoom(parts, signal, "train", () =>
     train(parts, task, { baseFolder, globalAdapter, signal }),
   )
-  const content = { weight: weightOf(task, trained), adapter: trained.adapter, metrics: metricsOf(trained) }
+  const content = { weight: weightOf(task, trained), adapter: trained.adapter, metrics: metricsOf(trained), scores: [] }
   checkUpdate(content, task.plan) // a trainer's mistake is found here, not by the coordinator
   const update = encodeUpdate(content)
   const spooled = await withRoom(parts, signal, "seal", () =>

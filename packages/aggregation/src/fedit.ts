@@ -7,14 +7,14 @@ import { exactFactors } from "./flora.js"
 import { matrixOf, stackColumns, stackRows, zeros } from "./linalg/matrix.js"
 import { productNorms } from "./linalg/product-norm.js"
 import { relativeTo } from "./strategy.js"
-import type { Strategy } from "./strategy.js"
+import type { CohortStrategy } from "./cohort-strategy.js"
 
 /**
  * Averages the factors: A = sum p_k A_k, B = sum p_k B_k, summed in f64 over ALL clients and rounded once; rank, alpha
  * and scaling stay. Not exact: a product of means is no mean of products. Every client must train every module with the
  * same rank, alpha and scaling, else STRATEGY_UNSUITABLE. FedIT, Zhang et al. 2023 (arXiv:2305.05644), section 3.
  */
-export const fedit: Strategy = {
+export const fedit: CohortStrategy = {
   name: "fedit",
   aggregate(input) {
     const cohorts = moduleCohorts(input)

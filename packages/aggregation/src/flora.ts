@@ -7,14 +7,14 @@ import { matrixOf, stackColumns, stackRows } from "./linalg/matrix.js"
 import type { Matrix } from "./linalg/matrix.js"
 import { productNorms } from "./linalg/product-norm.js"
 import { relativeTo } from "./strategy.js"
-import type { Strategy } from "./strategy.js"
+import type { CohortStrategy } from "./cohort-strategy.js"
 
 /**
  * Stacking: A = [p_k s_k A_k] over rows, B = [B_k] over columns, rank R = sum r_k, scale 1 (alpha = R). Exact but for
  * one rounding of A to f32; ranks, alphas and scaling rules may differ, and a client that did not train a module adds
  * nothing to it (shares stay those of the whole cohort). FLoRA, Wang et al. 2024 (arXiv:2409.05976), equation 6.
  */
-export const flora: Strategy = {
+export const flora: CohortStrategy = {
   name: "flora",
   aggregate(input) {
     const cohorts = moduleCohorts(input)

@@ -1,8 +1,21 @@
 export { adapterError } from "./adapter-error.js"
-export { aggregateAdapters, STRATEGIES } from "./aggregate-adapters.js"
+export { aggregateAdapters, cohortStrategy } from "./aggregate-adapters.js"
 export type { NamedAdapter } from "./aggregate-adapters.js"
 export type { CohortInput } from "./cohort.js"
 export { compress } from "./compress.js"
 export type { Compressed, CompressOptions } from "./compress.js"
 export { stackOnto } from "./stack-onto.js"
-export type { Aggregate, ModuleError, Strategy, StrategyName } from "./strategy.js"
+export type { Aggregate } from "./cohort-strategy.js"
+export type {
+  Accumulator,
+  ClientLimits,
+  ClientTerms,
+  ModuleCoverage,
+  ModuleError,
+  Projection,
+  RoundInput,
+  RoundResult,
+  ServerOptimizer,
+  Strategy,
+  StrategySettings,
+} from "./strategy.js"

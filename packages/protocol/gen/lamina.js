@@ -501,6 +501,12 @@ export const lamina = $root.lamina = (() => {
             Capability.prototype.rankMax = 0;
             Capability.prototype.precision = "";
             Capability.prototype.examples = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+            Capability.prototype.freeMemoryBytes = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+            Capability.prototype.forwardTokensPerSecond = 0;
+            Capability.prototype.uploadBytesPerSecond = 0;
+            Capability.prototype.downloadBytesPerSecond = 0;
+            Capability.prototype.uploadBytesMax = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+            Capability.prototype.downloadBytesMax = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
 
             Capability.encode = function (message, writer, _depth) {
                 if (!writer)
@@ -527,6 +533,18 @@ export const lamina = $root.lamina = (() => {
                     writer.uint32(66).string(message.precision);
                 if (message.examples != null && $Object.hasOwnProperty.call(message, "examples") && (typeof message.examples === "object" ? message.examples.low || message.examples.high : message.examples !== 0))
                     writer.uint32(72).uint64(message.examples);
+                if (message.freeMemoryBytes != null && $Object.hasOwnProperty.call(message, "freeMemoryBytes") && (typeof message.freeMemoryBytes === "object" ? message.freeMemoryBytes.low || message.freeMemoryBytes.high : message.freeMemoryBytes !== 0))
+                    writer.uint32(80).uint64(message.freeMemoryBytes);
+                if (message.forwardTokensPerSecond != null && $Object.hasOwnProperty.call(message, "forwardTokensPerSecond") && !$Object.is(message.forwardTokensPerSecond, 0))
+                    writer.uint32(89).double(message.forwardTokensPerSecond);
+                if (message.uploadBytesPerSecond != null && $Object.hasOwnProperty.call(message, "uploadBytesPerSecond") && !$Object.is(message.uploadBytesPerSecond, 0))
+                    writer.uint32(97).double(message.uploadBytesPerSecond);
+                if (message.downloadBytesPerSecond != null && $Object.hasOwnProperty.call(message, "downloadBytesPerSecond") && !$Object.is(message.downloadBytesPerSecond, 0))
+                    writer.uint32(105).double(message.downloadBytesPerSecond);
+                if (message.uploadBytesMax != null && $Object.hasOwnProperty.call(message, "uploadBytesMax") && (typeof message.uploadBytesMax === "object" ? message.uploadBytesMax.low || message.uploadBytesMax.high : message.uploadBytesMax !== 0))
+                    writer.uint32(112).uint64(message.uploadBytesMax);
+                if (message.downloadBytesMax != null && $Object.hasOwnProperty.call(message, "downloadBytesMax") && (typeof message.downloadBytesMax === "object" ? message.downloadBytesMax.low || message.downloadBytesMax.high : message.downloadBytesMax !== 0))
+                    writer.uint32(120).uint64(message.downloadBytesMax);
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -639,6 +657,60 @@ export const lamina = $root.lamina = (() => {
                                 message.examples = value;
                             else
                                 delete message.examples;
+                            continue;
+                        }
+                    case 10: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.freeMemoryBytes = value;
+                            else
+                                delete message.freeMemoryBytes;
+                            continue;
+                        }
+                    case 11: {
+                            if (wireType !== 1)
+                                break;
+                            if (!$Object.is(value = reader.double(), 0))
+                                message.forwardTokensPerSecond = value;
+                            else
+                                delete message.forwardTokensPerSecond;
+                            continue;
+                        }
+                    case 12: {
+                            if (wireType !== 1)
+                                break;
+                            if (!$Object.is(value = reader.double(), 0))
+                                message.uploadBytesPerSecond = value;
+                            else
+                                delete message.uploadBytesPerSecond;
+                            continue;
+                        }
+                    case 13: {
+                            if (wireType !== 1)
+                                break;
+                            if (!$Object.is(value = reader.double(), 0))
+                                message.downloadBytesPerSecond = value;
+                            else
+                                delete message.downloadBytesPerSecond;
+                            continue;
+                        }
+                    case 14: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.uploadBytesMax = value;
+                            else
+                                delete message.uploadBytesMax;
+                            continue;
+                        }
+                    case 15: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.downloadBytesMax = value;
+                            else
+                                delete message.downloadBytesMax;
                             continue;
                         }
                     }
@@ -1524,6 +1596,11 @@ export const lamina = $root.lamina = (() => {
             Plan.prototype.downloadBytesMax = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
             Plan.prototype.proximal = 0;
             Plan.prototype.gradientCheckpointing = false;
+            Plan.prototype.initSeed = 0;
+            Plan.prototype.freezeA = false;
+            Plan.prototype.globalAdapterHash = $util.newBuffer([]);
+            Plan.prototype.reportScores = false;
+            Plan.prototype.mergeGlobal = false;
 
             Plan.encode = function (message, writer, _depth) {
                 if (!writer)
@@ -1569,6 +1646,16 @@ export const lamina = $root.lamina = (() => {
                     writer.uint32(137).double(message.proximal);
                 if (message.gradientCheckpointing != null && $Object.hasOwnProperty.call(message, "gradientCheckpointing") && message.gradientCheckpointing !== false)
                     writer.uint32(144).bool(message.gradientCheckpointing);
+                if (message.initSeed != null && $Object.hasOwnProperty.call(message, "initSeed") && message.initSeed !== 0)
+                    writer.uint32(152).uint32(message.initSeed);
+                if (message.freezeA != null && $Object.hasOwnProperty.call(message, "freezeA") && message.freezeA !== false)
+                    writer.uint32(160).bool(message.freezeA);
+                if (message.globalAdapterHash != null && $Object.hasOwnProperty.call(message, "globalAdapterHash") && message.globalAdapterHash.length)
+                    writer.uint32(170).bytes(message.globalAdapterHash);
+                if (message.reportScores != null && $Object.hasOwnProperty.call(message, "reportScores") && message.reportScores !== false)
+                    writer.uint32(176).bool(message.reportScores);
+                if (message.mergeGlobal != null && $Object.hasOwnProperty.call(message, "mergeGlobal") && message.mergeGlobal !== false)
+                    writer.uint32(184).bool(message.mergeGlobal);
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -1763,6 +1850,51 @@ export const lamina = $root.lamina = (() => {
                                 delete message.gradientCheckpointing;
                             continue;
                         }
+                    case 19: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.initSeed = value;
+                            else
+                                delete message.initSeed;
+                            continue;
+                        }
+                    case 20: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.bool())
+                                message.freezeA = value;
+                            else
+                                delete message.freezeA;
+                            continue;
+                        }
+                    case 21: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.globalAdapterHash = value;
+                            else
+                                delete message.globalAdapterHash;
+                            continue;
+                        }
+                    case 22: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.bool())
+                                message.reportScores = value;
+                            else
+                                delete message.reportScores;
+                            continue;
+                        }
+                    case 23: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.bool())
+                                message.mergeGlobal = value;
+                            else
+                                delete message.mergeGlobal;
+                            continue;
+                        }
                     }
                     reader.skipType(wireType, _depth, tag);
                     if (!reader.discardUnknown) {
@@ -1803,6 +1935,7 @@ export const lamina = $root.lamina = (() => {
             ModulePlan.prototype.inFeatures = 0;
             ModulePlan.prototype.rank = 0;
             ModulePlan.prototype.alpha = 0;
+            ModulePlan.prototype.startRank = 0;
 
             ModulePlan.encode = function (message, writer, _depth) {
                 if (!writer)
@@ -1821,6 +1954,8 @@ export const lamina = $root.lamina = (() => {
                     writer.uint32(32).uint32(message.rank);
                 if (message.alpha != null && $Object.hasOwnProperty.call(message, "alpha") && !$Object.is(message.alpha, 0))
                     writer.uint32(41).double(message.alpha);
+                if (message.startRank != null && $Object.hasOwnProperty.call(message, "startRank") && message.startRank !== 0)
+                    writer.uint32(48).uint32(message.startRank);
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -1897,6 +2032,15 @@ export const lamina = $root.lamina = (() => {
                                 message.alpha = value;
                             else
                                 delete message.alpha;
+                            continue;
+                        }
+                    case 6: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.startRank = value;
+                            else
+                                delete message.startRank;
                             continue;
                         }
                     }
@@ -3443,6 +3587,7 @@ export const lamina = $root.lamina = (() => {
             const UpdateManifest = function (properties) {
                 this.modules = [];
                 this.metrics = [];
+                this.scores = [];
                 if (properties)
                     for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
                         if (properties[keys[i]] != null && keys[i] !== "__proto__")
@@ -3452,6 +3597,7 @@ export const lamina = $root.lamina = (() => {
             UpdateManifest.prototype.weight = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
             UpdateManifest.prototype.modules = $util.emptyArray;
             UpdateManifest.prototype.metrics = $util.emptyArray;
+            UpdateManifest.prototype.scores = $util.emptyArray;
 
             UpdateManifest.encode = function (message, writer, _depth) {
                 if (!writer)
@@ -3468,6 +3614,9 @@ export const lamina = $root.lamina = (() => {
                 if (message.metrics != null && message.metrics.length)
                     for (let i = 0; i < message.metrics.length; ++i)
                         $root.lamina.v1.Metric.encode(message.metrics[i], writer.uint32(26).fork(), _depth + 1).ldelim();
+                if (message.scores != null && message.scores.length)
+                    for (let i = 0; i < message.scores.length; ++i)
+                        $root.lamina.v1.ModuleScore.encode(message.scores[i], writer.uint32(34).fork(), _depth + 1).ldelim();
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -3526,6 +3675,14 @@ export const lamina = $root.lamina = (() => {
                             message.metrics.push($root.lamina.v1.Metric.decode(reader, reader.size(), $undefined, _depth + 1));
                             continue;
                         }
+                    case 4: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.scores && message.scores.length))
+                                message.scores = [];
+                            message.scores.push($root.lamina.v1.ModuleScore.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
                     }
                     reader.skipType(wireType, _depth, tag);
                     if (!reader.discardUnknown) {
@@ -3550,6 +3707,112 @@ export const lamina = $root.lamina = (() => {
             };
 
             return UpdateManifest;
+        })();
+
+        v1.ModuleScore = (function() {
+
+            const ModuleScore = function (properties) {
+                this.values = [];
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            ModuleScore.prototype.name = "";
+            ModuleScore.prototype.values = $util.emptyArray;
+
+            ModuleScore.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
+                    writer.uint32(10).string(message.name);
+                if (message.values != null && message.values.length)
+                    writer.uint32(18).doubles(message.values);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            ModuleScore.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.lamina.v1.ModuleScore();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.name = value;
+                            else
+                                delete message.name;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType === 2) {
+                                if (!(message.values && message.values.length))
+                                    message.values = [];
+                                reader.doubles(message.values);
+                                continue;
+                            }
+                            if (wireType !== 1)
+                                break;
+                            if (!(message.values && message.values.length))
+                                message.values = [];
+                            message.values.push(reader.double());
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            ModuleScore.getTypeUrl = function(prefix) {
+                if (prefix === $undefined)
+                    prefix = "type.googleapis.com";
+                return prefix + "/lamina.v1.ModuleScore";
+            };
+
+            return ModuleScore;
         })();
 
         v1.ManifestModule = (function() {

@@ -23,6 +23,7 @@ export const ERRORS = {
   QUORUM_MISSED: { wire: 2007, retry: "next-round" },
   RECIPE_INVALID: { wire: 2008, retry: "never" },
   PLAN_UNSUPPORTED: { wire: 2009, retry: "next-round" },
+  PLAN_INFEASIBLE: { wire: 2010, retry: "never" },
   // 3xxx: envelopes, uploads, updates
   ENVELOPE_REJECTED: { wire: 3001, retry: "never" },
   UPLOAD_CONFLICT: { wire: 3002, retry: "never" },

@@ -18,6 +18,7 @@ export type {
   ManifestModule,
   Metric,
   ModulePlan,
+  ModuleScore,
   NextTask,
   NextTaskReply,
   OpenSession,
@@ -38,3 +39,6 @@ export type {
 } from "./messages.js"
 export { decodeAdapter, decodeUpdate, encodeAdapter, encodeUpdate } from "./update.js"
 export type { UpdateContent } from "./update.js"
+export { STRATEGY_NAMES } from "./strategy-names.js"
+export type { StrategyName } from "./strategy-names.js"
+export { STRATEGY_RULES } from "./strategy-rules.js"

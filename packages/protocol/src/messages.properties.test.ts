@@ -7,6 +7,7 @@ import { LaminaError } from "./errors.js"
 import { HELD_PRECISIONS } from "./held-precision.js"
 import { LIMITS } from "./limits.js"
 import { messages } from "./messages.js"
+import { STRATEGY_NAMES } from "./strategy-names.js"
 
 /** Every message with values over the whole of what its fields allow. */
 type Values = { readonly [K in keyof typeof messages]: Parameters<(typeof messages)[K]["encode"]>[0] }
@@ -40,6 +41,9 @@ const capability: Arbitrary<Values["Capability"]> = fc.record({
   rankMax: uint(LIMITS.rankMax),
   precision: fc.constantFrom("", ...HELD_PRECISIONS),
   examples: uint64,
+  ...{ freeMemoryBytes: uint64, forwardTokensPerSecond: positive },
+  ...{ uploadBytesPerSecond: positive, downloadBytesPerSecond: positive },
+  ...{ uploadBytesMax: uint64, downloadBytesMax: uint64 },
 })
 const task: Arbitrary<Values["TaskOffer"]> = fc.record({
   header: upTo(300),
@@ -54,13 +58,16 @@ const ended: Arbitrary<Values["RunEnded"]> = fc.record({
   state: text(32).filter((it) => it !== ""),
   globalAdapterHash: maybeHash,
 })
-const modulePlan: Arbitrary<Values["ModulePlan"]> = fc.record({
-  name,
-  outFeatures: features,
-  inFeatures: features,
-  rank: uint(LIMITS.rankMax, 1),
-  alpha: positive,
-})
+const modulePlan: Arbitrary<Values["ModulePlan"]> = fc
+  .record({
+    name,
+    outFeatures: features,
+    inFeatures: features,
+    rank: uint(LIMITS.rankMax, 1),
+    alpha: positive,
+    startRank: uint(LIMITS.rankMax),
+  })
+  .map((module) => ({ ...module, startRank: module.startRank % (module.rank + 1) }))
 const failure: Arbitrary<Values["Failure"]> = fc.record({ code: uint(), message: text(1_000), retryAfterMs: uint() })
 const file: Arbitrary<Values["BaseFile"]> = fc.record({
   path: fc.stringMatching(/^[a-z]{1,5}(\/[a-z.]{0,3}[a-z]){0,2}$/),
@@ -77,6 +84,7 @@ const manifestModule: Arbitrary<Values["ManifestModule"]> = fc.record({
   scaling: fc.constantFrom("lora", "rslora"),
   ...{ a: tensor, b: tensor },
 })
+const moduleScore: Arbitrary<Values["ModuleScore"]> = fc.record({ name, values: fc.array(positive, few) })
 const metric: Arbitrary<Values["Metric"]> = fc.record({ name: label(100), value: real })
 
 const arbitraries: Arbitraries = {
@@ -95,7 +103,7 @@ const arbitraries: Arbitraries = {
     ...{ baseHash: hash, globalAdapterHash: maybeHash, recipeHash: hash, cohortRoot: hash, previousHeaderHash: hash },
     weightRule: fc.constantFrom("tokens", "examples", "equal"),
     ...{ softDeadlineMs: uint64, hardDeadlineMs: uint64, recipientKey: bytes(1_216) },
-    strategy: fc.constantFrom("flora", "fedit"),
+    strategy: fc.constantFrom(...STRATEGY_NAMES),
     seed: uint(),
   }),
   ModulePlan: modulePlan,
@@ -116,6 +124,8 @@ const arbitraries: Arbitraries = {
     lossOn: fc.constantFrom("all", "response"),
     ...{ downloadBytesMax: uint64, proximal: positive },
     gradientCheckpointing: fc.boolean(),
+    ...{ initSeed: uint(), freezeA: fc.boolean(), globalAdapterHash: maybeHash },
+    ...{ reportScores: fc.boolean(), mergeGlobal: fc.boolean() },
   }),
   Progress: fc.record({
     ...{
@@ -168,10 +178,12 @@ const arbitraries: Arbitraries = {
   ManifestTensor: tensor,
   ManifestModule: manifestModule,
   Metric: metric,
+  ModuleScore: moduleScore,
   UpdateManifest: fc.record({
     weight: uint64.map((it) => it % (LIMITS.weightMax + 1)),
     modules: fc.array(manifestModule, { ...few, minLength: 1 }),
     metrics: fc.array(metric, few),
+    scores: fc.array(moduleScore, few),
   }),
 }
 
@@ -325,6 +337,7 @@ test("4,096 modules are the most a plan may have, counted before anything is dec
     inFeatures: 1,
     rank: 1,
     alpha: 1,
+    startRank: 0,
   })
   const modules = Array.from({ length: LIMITS.modulesMax }, module)
   const frame = messages.Plan.encode({ ...plan, modules })

@@ -17,6 +17,7 @@ import {
 } from "./fields.js"
 import { HELD_PRECISIONS } from "./held-precision.js"
 import { LIMITS } from "./limits.js"
+import { STRATEGY_NAMES } from "./strategy-names.js"
 
 /**
  * Every message of proto/lamina.proto with the meaning of its fields checked. docs/protocol.md is the specification.
@@ -52,6 +53,12 @@ const Capability = message("Capability", {
   rankMax: uint32({ max: LIMITS.rankMax }),
   precision: word(["", ...HELD_PRECISIONS]),
   examples: integer(),
+  freeMemoryBytes: integer(),
+  forwardTokensPerSecond: double({ min: 0 }),
+  uploadBytesPerSecond: double({ min: 0 }),
+  downloadBytesPerSecond: double({ min: 0 }),
+  uploadBytesMax: integer(),
+  downloadBytesMax: integer(),
 })
 const OpenSession = message("OpenSession", {
   publicKey: hash,
@@ -92,7 +99,7 @@ const RoundHeader = message("RoundHeader", {
   softDeadlineMs: integer(),
   hardDeadlineMs: integer(),
   recipientKey: bytes({ lengths: [1_216] }),
-  strategy: word(["flora", "fedit"]),
+  strategy: word(STRATEGY_NAMES),
   seed: uint32(),
 })
 const ModulePlan = message("ModulePlan", {
@@ -101,6 +108,7 @@ const ModulePlan = message("ModulePlan", {
   inFeatures: uint32({ min: 1, max: LIMITS.featuresMax }),
   rank: uint32({ min: 1, max: LIMITS.rankMax }),
   alpha: double({ min: 0 }),
+  startRank: uint32({ max: LIMITS.rankMax }),
 })
 const Plan = message(
   "Plan",
@@ -124,9 +132,16 @@ const Plan = message(
     downloadBytesMax: integer(),
     proximal: double({ min: 0 }),
     gradientCheckpointing: flag(),
+    initSeed: uint32(),
+    freezeA: flag(),
+    globalAdapterHash: maybeHash,
+    reportScores: flag(),
+    mergeGlobal: flag(),
   },
-  ({ modules }) =>
-    new Set(modules.map((module) => module.name)).size < modules.length ? "a module comes twice" : undefined,
+  ({ modules }) => {
+    if (new Set(modules.map((module) => module.name)).size < modules.length) return "a module comes twice"
+    return modules.some(({ rank, startRank }) => startRank > rank) ? "a startRank is above its rank" : undefined
+  },
 )
 const Progress = message("Progress", {
   runId,
@@ -205,10 +220,12 @@ const ManifestModule = message("ManifestModule", {
   b: ManifestTensor,
 })
 const Metric = message("Metric", { name: label({ max: 100 }), value: double() })
+const ModuleScore = message("ModuleScore", { name, values: list(double({ min: 0 }), { max: LIMITS.rankMax }) })
 const UpdateManifest = message("UpdateManifest", {
   weight: integer({ max: LIMITS.weightMax }),
   modules: list(ManifestModule, { min: 1, max: LIMITS.modulesMax }),
   metrics: list(Metric, { max: 100 }),
+  scores: list(ModuleScore, { max: LIMITS.modulesMax }),
 })
 
 // prettier-ignore
@@ -216,7 +233,7 @@ export const messages = {
   Hello, Challenge, Capability, OpenSession, Session,
   NextTask, NextTaskReply, Wait, RunEnded, TaskOffer, RoundHeader, ModulePlan, Plan, Progress, Ack,
   BaseFile, BaseManifest, UploadOpen, UploadTicket, UploadCommit, Receipt, ReceiptBody, Failure, Reply,
-  EnvelopeHeader, ManifestTensor, ManifestModule, Metric, UpdateManifest,
+  EnvelopeHeader, ManifestTensor, ManifestModule, Metric, ModuleScore, UpdateManifest,
 }
 
 type Message<C> = C extends MessageCodec<infer T> ? T : never
@@ -246,4 +263,5 @@ export type Reply = Message<typeof Reply>
 export type EnvelopeHeader = Message<typeof EnvelopeHeader>
 export type ManifestModule = Message<typeof ManifestModule>
 export type Metric = Message<typeof Metric>
+export type ModuleScore = Message<typeof ModuleScore>
 export type UpdateManifest = Message<typeof UpdateManifest>

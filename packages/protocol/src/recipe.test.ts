@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs"
 
+import { STRATEGY_NAMES } from "./strategy-names.js"
 import { parseRecipe, recipeJsonSchema, recipeKeys } from "./recipe.js"
 
 const minimal = { name: "a", base: "b" }
@@ -74,7 +75,7 @@ test("the JSON Schema says what must be given, the bounds, and that other keys a
   expect(schema.required).toEqual(["name", "base"])
   expect(schema.additionalProperties).toBe(false)
   expect(schema.properties.rounds).toMatchObject({ type: "integer", minimum: 1, maximum: 100_000, default: 3 })
-  expect(schema.properties.strategy).toMatchObject({ enum: ["flora", "fedit"], default: "flora" })
+  expect(schema.properties.strategy).toMatchObject({ enum: [...STRATEGY_NAMES], default: "flora" })
 })
 
 test("several mistakes are told together, one line each", () => {

@@ -1,11 +1,12 @@
 import { z } from "zod"
 
 import { LaminaError } from "./errors.js"
-import { HELD_PRECISIONS } from "./held-precision.js"
 import { LIMITS } from "./limits.js"
+import { simulation } from "./recipe-simulation.js"
+import { STRATEGY_NAMES } from "./strategy-names.js"
+import { strategyIssues } from "./strategy-rules.js"
 
 const rank = z.int().min(1).max(LIMITS.rankMax)
-const precision = z.enum(HELD_PRECISIONS)
 
 const lora = z.strictObject({
   rank: rank.default(16),
@@ -32,45 +33,65 @@ const training = z.strictObject({
   lossOn: z.enum(["all", "response"]).default("all"),
   /** Less memory for more time, with the same result. */
   gradientCheckpointing: z.boolean().default(false),
+  /** mu of FedProx: mu/2 ||w - w_start||² is added to the loss (Li et al. 2020, arXiv:1812.06127); 0: none. */
+  proximal: z.number().min(0).max(100).default(0),
 })
 
 const cohort = z.strictObject({
-  /** Clients that must be online before the first round starts. */
-  clients: z.int().min(1).max(100_000).default(1),
-  /** Share of the cohort whose updates must be in at the hard deadline, else the round is abandoned. */
+  /** Updates a round wants; default: 1 for a service, every client for a simulation. */
+  clients: z.int().min(1).max(100_000).optional(),
+  /** Clients drawn for each update wanted: 1.3 draws 30 % more, and the round closes when enough are in. */
+  overSelection: z.number().min(1).max(10).default(1),
+  /** Share of the wanted updates that must be in at a deadline, else the round is abandoned. */
   quorum: z.number().gt(0).lte(1).default(0.6),
   softDeadlineMs: z.int().min(1_000).max(604_800_000).default(600_000),
   hardDeadlineMs: z.int().min(1_000).max(604_800_000).default(900_000),
+  /**
+   * Buffered asynchronous rounds (FedBuff, Nguyen et al. 2022, arXiv:2106.06639): a round closes when `size` updates
+   * are in, whichever round they were trained for; an update `t` rounds late weighs (1 + t)^-stalenessPower.
+   */
+  buffer: z
+    .strictObject({
+      size: z.int().min(1).max(100_000).default(10),
+      stalenessPower: z.number().min(0).max(10).default(0.5),
+      /** Later ones are dropped. */
+      stalenessMax: z.int().min(0).max(100).default(8),
+    })
+    .optional(),
 })
 
 const globalAdapter = z.strictObject({
   /** Relative Frobenius error allowed when compressing after a round; 0: lossless. */
   tau: z.number().min(0).lt(1).default(0),
   maxRank: rank.optional(),
+  /** Float bases only: clients add the global adapter to their copy of the base instead of keeping it as factors. */
+  merge: z.boolean().default(false),
+  /** Keep every accepted update, so that a client's contributions can be removed again (`lamina forget`). */
+  keepUpdates: z.boolean().default(false),
 })
 
-/** Data of a client: a file, or a file and how its rows are to be read. Paths are relative to the recipe. */
-const data = z.union([
-  z.string().min(1),
-  z.strictObject({
-    path: z.string().min(1),
-    promptField: z.string().min(1).optional(),
-    responseField: z.string().min(1).optional(),
-    textField: z.string().min(1).optional(),
-    messagesField: z.string().min(1).optional(),
-    chatTemplate: z.boolean().optional(),
-    separator: z.string().min(1).optional(),
-  }),
-])
+/** What only some strategies read. */
+const strategyOptions = z.strictObject({
+  /** `florist`: relative error of the round's own aggregate that may be cut away (tail energy under tau²). */
+  tau: z.number().min(0).lt(1).default(0.1),
+  /** `hetlora`: ranks beyond this share are pruned from a client where they carry little; 1: no pruning. */
+  pruneTo: z.number().gt(0).lte(1).default(1),
+  /** `fedpipe`: how mixed ranks of one module are combined. */
+  combine: z.enum(["stack", "pad"]).default("stack"),
+  /** `fedpipe`: steps of the first round, which only measures the importance of every module at rank 1. */
+  probeSteps: z.int().min(1).max(10_000).default(4),
+  /** `fedpipe`: false gives every client the plan of the weakest one, the baseline planning is compared with. */
+  perClient: z.boolean().default(true),
+})
 
-/** One virtual client of `lamina simulate`; paths are relative to the recipe. */
-const simulatedClient = z.strictObject({
-  name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "lower-case letters, digits and dashes"),
-  data,
-  /** Held-out data of this client, scored after every round. */
-  heldOut: data.optional(),
-  rank: rank.optional(),
-  precision: precision.default("q8"),
+/** FedOpt (Reddi et al. 2021, arXiv:2003.00295) on the averaged factors; for averaging strategies. */
+const serverOptimizer = z.strictObject({
+  name: z.enum(["none", "avgm", "adam", "yogi"]).default("none"),
+  learningRate: z.number().positive().max(100).default(1),
+  beta1: z.number().min(0).lt(1).default(0.9),
+  beta2: z.number().min(0).lt(1).default(0.99),
+  /** Adaptivity: what is added to the root of the second moment. */
+  tau: z.number().positive().default(1e-3),
 })
 
 /** The validated configuration of a run (YAML or JSON). */
@@ -81,14 +102,16 @@ export const Recipe = z
     base: z.string().min(1),
     rounds: z.int().min(1).max(100_000).default(3),
     seed: z.int().min(0).max(0xffff_ffff).default(0),
-    strategy: z.enum(["flora", "fedit"]).default("flora"),
+    strategy: z.enum(STRATEGY_NAMES).default("flora"),
+    strategyOptions: strategyOptions.prefault({}),
+    serverOptimizer: serverOptimizer.prefault({}),
     privacy: z.strictObject({ mode: z.literal("open").default("open") }).prefault({}),
     weightBy: z.enum(["tokens", "examples", "equal"]).default("tokens"),
     lora: lora.prefault({}),
     training: training.prefault({}),
     cohort: cohort.prefault({}),
     globalAdapter: globalAdapter.prefault({}),
-    simulation: z.strictObject({ clients: z.array(simulatedClient).min(1).max(100_000) }).optional(),
+    simulation: simulation.optional(),
   })
   .superRefine((recipe, context) => {
     if (recipe.cohort.hardDeadlineMs < recipe.cohort.softDeadlineMs)
@@ -97,24 +120,11 @@ export const Recipe = z
         path: ["cohort", "hardDeadlineMs"],
         message: "expected at least softDeadlineMs",
       })
-    const names = recipe.simulation?.clients.map((client) => client.name) ?? []
-    for (const [i, name] of names.entries())
-      if (names.indexOf(name) !== i)
-        context.addIssue({
-          code: "custom",
-          path: ["simulation", "clients", i, "name"],
-          message: `expected unique names, got "${name}" twice`,
-        })
-    const ranks = new Set(recipe.simulation?.clients.map((client) => client.rank ?? recipe.lora.rank))
-    if (recipe.strategy === "fedit" && ranks.size > 1)
-      context.addIssue({
-        code: "custom",
-        path: ["strategy"],
-        message: `"fedit" averages A and B and needs equal ranks, got ${[...ranks].join(", ")}; choose "flora"`,
-      })
+    for (const { path, message } of strategyIssues(recipe)) context.addIssue({ code: "custom", path, message })
   })
 export type Recipe = z.infer<typeof Recipe>
-export type RecipeData = z.infer<typeof data>
+export { SimulatedDevice } from "./recipe-simulation.js"
+export type { Partition, RecipeData } from "./recipe-simulation.js"
 export type RecipeInput = z.input<typeof Recipe>
 
 /**
@@ -150,6 +160,7 @@ export function recipeJsonSchema(): unknown {
 }
 
 interface SchemaNode {
+  readonly additionalProperties?: SchemaNode | boolean
   readonly properties?: Readonly<Record<string, SchemaNode>>
   readonly items?: SchemaNode
   readonly default?: unknown
@@ -172,6 +183,7 @@ export function recipeKeys(): { path: string; fallback: string | undefined }[] {
         walk(child, path === "" ? key : `${path}.${key}`),
       )
     if (node.items?.properties) return walk(node.items, `${path}[]`)
+    if (typeof node.additionalProperties === "object") return walk(node.additionalProperties, `${path}.*`)
     return [{ path, fallback: node.default === undefined ? undefined : JSON.stringify(node.default) }]
   }
   return walk(recipeJsonSchema() as SchemaNode, "")

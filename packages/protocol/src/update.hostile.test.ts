@@ -24,7 +24,7 @@ function container(
     length,
   }: { bodyBytes?: number; body?: Record<number, number>; padding?: number; length?: number } = {},
 ): Uint8Array {
-  const manifest = messages.UpdateManifest.encode({ weight: 1, modules, metrics: [] })
+  const manifest = messages.UpdateManifest.encode({ weight: 1, modules, metrics: [], scores: [] })
   const start = Math.ceil((4 + manifest.length) / 64) * 64
   const bytes = new Uint8Array(start + bodyBytes)
   new DataView(bytes.buffer).setUint32(0, length ?? manifest.length, true)

@@ -14,6 +14,7 @@ const module = (name: string, rank = 2): UpdateContent["adapter"]["modules"][num
 const content: UpdateContent = {
   weight: 9,
   metrics: [{ name: "loss", value: 1.25 }],
+  scores: [{ name: "m.a", values: [0.5, 0.25] }],
   adapter: { modules: [module("m.a"), module("m.b", 1)] },
 }
 const plan = {

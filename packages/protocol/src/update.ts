@@ -3,7 +3,7 @@ import type { Adapter, AdapterModule } from "./adapter.js"
 import { LaminaError } from "./errors.js"
 import { LIMITS } from "./limits.js"
 import { messages } from "./messages.js"
-import type { ManifestModule, Metric } from "./messages.js"
+import type { ManifestModule, Metric, ModuleScore } from "./messages.js"
 
 /**
  * The container of adapters and updates: u32le manifest length ‖ UpdateManifest ‖ zeros to a multiple of 64 ‖ tensors.
@@ -15,12 +15,14 @@ export interface UpdateContent {
   readonly weight: number
   readonly adapter: Adapter
   readonly metrics: readonly Metric[]
+  /** Importance of every module's rank-one triplets, where the plan asked for it; empty otherwise. */
+  readonly scores: readonly ModuleScore[]
 }
 
 const ALIGN = 64
 const aligned = (offset: number): number => Math.ceil(offset / ALIGN) * ALIGN
 
-export function encodeUpdate({ weight, adapter, metrics }: UpdateContent): Uint8Array {
+export function encodeUpdate({ weight, adapter, metrics, scores }: UpdateContent): Uint8Array {
   let offset = 0
   const place = (tensor: Float32Array): { dtype: "f32"; offset: number; bytes: number } => {
     const at = offset
@@ -28,7 +30,7 @@ export function encodeUpdate({ weight, adapter, metrics }: UpdateContent): Uint8
     return { dtype: "f32", offset: at, bytes: tensor.byteLength }
   }
   const modules = adapter.modules.map(({ a, b, ...module }) => ({ ...module, a: place(a), b: place(b) }))
-  const manifest = messages.UpdateManifest.encode({ weight, modules, metrics })
+  const manifest = messages.UpdateManifest.encode({ weight, modules, metrics, scores })
   const start = aligned(4 + manifest.byteLength)
   const last = modules.at(-1)
   const out = new Uint8Array(start + (last ? last.b.offset + last.b.bytes : 0))
@@ -52,16 +54,16 @@ export function decodeUpdate(bytes: Uint8Array): UpdateContent {
   const manifestBytes = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0, true)
   if (manifestBytes > LIMITS.manifestBytesMax || 4 + manifestBytes > bytes.byteLength)
     throw malformed(`manifest of ${manifestBytes} bytes in ${bytes.byteLength} bytes`)
-  const { weight, modules, metrics } = parseManifest(bytes.subarray(4, 4 + manifestBytes))
+  const { weight, modules, metrics, scores } = parseManifest(bytes.subarray(4, 4 + manifestBytes))
   const start = aligned(4 + manifestBytes)
   requireZeros(bytes, 4 + manifestBytes, start)
   checkLayout(bytes, modules, start)
-  return { weight, metrics, adapter: { modules: modules.map((module) => readModule(bytes, module, start)) } }
+  return { weight, metrics, scores, adapter: { modules: modules.map((module) => readModule(bytes, module, start)) } }
 }
 
 /** The bytes whose hash names an adapter. */
 export function encodeAdapter(adapter: Adapter): Uint8Array {
-  return encodeUpdate({ weight: 0, adapter, metrics: [] })
+  return encodeUpdate({ weight: 0, adapter, metrics: [], scores: [] })
 }
 
 export function decodeAdapter(bytes: Uint8Array): Adapter {

@@ -1,7 +1,7 @@
 import { basename, resolve } from "node:path"
 
 import { aggregateAdapters } from "@lamina/aggregation"
-import type { StrategyName } from "@lamina/aggregation"
+import type { StrategyName } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
 import { peftBaseName, readPeftAdapter, writePeftAdapter } from "@lamina/tuner"
 

@@ -3,11 +3,12 @@ import type { Recipe } from "@lamina/protocol/recipe"
 import { moduleShapes, readModelConfig, sharedBase } from "@lamina/tuner"
 import type { LoraModule, TrainingJob, TunerPool } from "@lamina/tuner"
 
-import { dataOfRecipe } from "../data-options.js"
 import { readIfThere, writeText } from "../output/files.js"
 import type { FederationView } from "../output/progress.js"
 import { pooled, scoreHeldOut } from "../simulate/held-out.js"
 import type { Score, Scores } from "../simulate/held-out.js"
+import { namedClients } from "../simulate/virtual-client.js"
+import type { VirtualClient } from "../simulate/virtual-client.js"
 
 interface LocalOnly {
   readonly recipe: Recipe
@@ -18,8 +19,6 @@ interface LocalOnly {
   readonly cache: string
 }
 
-type Client = NonNullable<Recipe["simulation"]>["clients"][number]
-
 /**
  * Each client alone: the same rounds and steps on its own data, its adapter going on from round to round. Small data
  * overfits, so a
@@ -29,11 +28,11 @@ type Client = NonNullable<Recipe["simulation"]>["clients"][number]
 export async function scoreLocalOnly(setting: LocalOnly): Promise<Scores> {
   const known = await readIfThere(setting.cache)
   if (known !== undefined) return JSON.parse(known) as Scores
-  const clients = setting.recipe.simulation?.clients ?? []
+  const clients = namedClients(setting.recipe)
   const shapes = moduleShapes(await readModelConfig(setting.recipe.base), setting.recipe.lora.targetModules)
   const best = await Promise.all(
     clients.map(async (client) => {
-      const rank = client.rank ?? setting.recipe.lora.rank
+      const { rank } = client
       const modules = shapes.map((shape) => ({ ...shape, rank, alpha: setting.recipe.lora.alphaPerRank * rank }))
       return [client.name, await bestRound(setting, client, modules)] as const
     }),
@@ -43,7 +42,7 @@ export async function scoreLocalOnly(setting: LocalOnly): Promise<Scores> {
   return scores
 }
 
-async function bestRound(setting: LocalOnly, client: Client, modules: readonly LoraModule[]): Promise<Score> {
+async function bestRound(setting: LocalOnly, client: VirtualClient, modules: readonly LoraModule[]): Promise<Score> {
   const { recipe, pool, view, signal } = setting
   let initial: Adapter | undefined
   let best: { round: number; score: Score } | undefined
@@ -60,17 +59,17 @@ async function bestRound(setting: LocalOnly, client: Client, modules: readonly L
   return best.score
 }
 
-async function scoreOn(setting: LocalOnly, client: Client, adapter: Adapter): Promise<Score> {
+async function scoreOn(setting: LocalOnly, client: VirtualClient, adapter: Adapter): Promise<Score> {
   const { name, heldOut, precision } = client
   if (heldOut === undefined) throw new Error(`client ${name} of the demo has no held-out text`)
   const { pool, recipe, signal } = setting
   const where = { pool, baseFolder: recipe.base, context: recipe.training.context, signal }
-  return (await scoreHeldOut(where, [{ name, data: dataOfRecipe(heldOut), precision }], () => [adapter])).overall
+  return (await scoreHeldOut(where, [{ name, data: heldOut, precision }], () => [adapter])).overall
 }
 
 async function localJob(
   recipe: Recipe,
-  client: Client,
+  client: VirtualClient,
   { modules, seed, initial }: { modules: readonly LoraModule[]; seed: number; initial: Adapter | undefined },
 ): Promise<TrainingJob> {
   return {
@@ -78,7 +77,7 @@ async function localJob(
     modules,
     scaling: recipe.lora.scaling,
     settings: { ...recipe.training, dropout: recipe.lora.dropout, seed, compute: "bf16" },
-    data: dataOfRecipe(client.data),
+    data: client.data,
     ...(initial ? { initial } : {}),
   }
 }

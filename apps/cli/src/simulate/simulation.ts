@@ -14,13 +14,12 @@ import { writePeftAdapter } from "@lamina/tuner"
 import type { TunerPool } from "@lamina/tuner"
 
 import type { FederationView } from "../output/progress.js"
-import { dataOfRecipe } from "../data-options.js"
 import { ensureRun } from "../ensure-run.js"
 import { perplexity, scoreHeldOut } from "./held-out.js"
 import type { HeldOutText, Scores } from "./held-out.js"
 import { History } from "./journal.js"
-
-type SimulatedClient = NonNullable<Recipe["simulation"]>["clients"][number]
+import { namedClients } from "./virtual-client.js"
+import type { VirtualClient } from "./virtual-client.js"
 
 interface SimulationOptions {
   readonly recipe: Recipe
@@ -54,10 +53,7 @@ export interface SimulationResult {
  */
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
   const { recipe, out, view } = options
-  const clients = recipe.simulation?.clients
-  if (clients === undefined)
-    throw new LaminaError("RECIPE_INVALID", "simulation.clients: expected a list of clients to simulate, got none")
-  for (const { data, heldOut } of clients) [data, ...(heldOut === undefined ? [] : [heldOut])].forEach(dataOfRecipe)
+  const clients = namedClients(recipe)
   const dataDir = join(out, "coordinator")
   const joinToken = randomUUID() // whatever the environment says to a coordinator for others
   const alone = { host: "127.0.0.1", port: 0, joinToken }
@@ -84,7 +80,7 @@ class Simulation {
 
   constructor(
     private readonly setting: SimulationOptions & {
-      readonly clients: readonly SimulatedClient[]
+      readonly clients: readonly VirtualClient[]
       readonly coordinator: RunningCoordinator
       readonly joinToken: string
       readonly run: string
@@ -92,7 +88,7 @@ class Simulation {
   ) {
     this.#history = new History(setting.out)
     this.#texts = setting.clients.flatMap(({ name, heldOut, precision }) =>
-      heldOut === undefined ? [] : [{ name, data: dataOfRecipe(heldOut), precision }],
+      heldOut === undefined ? [] : [{ name, data: heldOut, precision }],
     )
   }
 
@@ -128,7 +124,7 @@ class Simulation {
       run,
       rounds: recipe.rounds,
       clients: clients.map(({ name, rank, precision }) => {
-        return { name, rank: rank ?? recipe.lora.rank, precision, tokens: weights[name] ?? 0 }
+        return { name, rank, precision, tokens: weights[name] ?? 0 }
       }),
       scores: this.#history.scores(),
       history: this.#history,
@@ -173,19 +169,19 @@ class Simulation {
     return scores
   }
 
-  async #participate(client: SimulatedClient, signal: AbortSignal): Promise<void> {
+  async #participate(client: VirtualClient, signal: AbortSignal): Promise<void> {
     const { coordinator, joinToken, run, out, pool, recipe, view } = this.setting
     const agent = new LaminaClient({
       coordinator: coordinator.url,
       joinToken,
       name: client.name,
-      data: dataOfRecipe(client.data),
+      data: client.data,
       base: recipe.base,
       runId: run,
       workDir: join(out, "clients", client.name),
       cacheDir: join(out, "cache"),
       precision: client.precision,
-      rank: client.rank ?? recipe.lora.rank,
+      rank: client.rank,
       trainer: createTunerTrainer({ pool }),
     })
     agent.on("progress", ({ round, step, steps, loss }) => {

@@ -13,6 +13,8 @@ const CAPABILITY = {
   rankMax: 0,
   precision: "" as const,
   examples: 0,
+  ...{ freeMemoryBytes: 0, forwardTokensPerSecond: 0, uploadBytesPerSecond: 0, downloadBytesPerSecond: 0 },
+  ...{ uploadBytesMax: 0, downloadBytesMax: 0 },
 }
 const client = (name: string, capability: Partial<PlannedClient["capability"]> = {}): PlannedClient => ({
   id: `id-${name}`,

@@ -32,7 +32,7 @@ function planOf(
 ): Plan {
   const { lora, training } = recipe
   return {
-    modules: modules.map((module) => ({ ...module, rank, alpha: lora.alphaPerRank * rank })),
+    modules: modules.map((module) => ({ ...module, rank, alpha: lora.alphaPerRank * rank, startRank: 0 })),
     scaling: lora.scaling,
     dropout: lora.dropout,
     precision: client.capability.precision || "q8",
@@ -48,8 +48,13 @@ function planOf(
     seed: planSeed({ seed: recipe.seed, round, name: client.name }),
     lossOn: training.lossOn,
     downloadBytesMax: 0,
-    proximal: 0,
+    proximal: training.proximal,
     gradientCheckpointing: training.gradientCheckpointing,
+    initSeed: 0,
+    freezeA: false,
+    globalAdapterHash: new Uint8Array(0),
+    reportScores: false,
+    mergeGlobal: false,
   }
 }
 

@@ -266,7 +266,7 @@ export class RunDriver {
       const reason = rounds.at(-1)?.reason ?? "unknown"
       return this.#end(reason === "cancelled" ? "cancelled" : "failed", reason)
     }
-    const { clients, quorum } = this.recipe.cohort
+    const { clients = 1, quorum } = this.recipe.cohort
     const first = rounds.length === 0
     this.#row = undefined
     this.#number = rounds.length + 1

@@ -1,4 +1,4 @@
-import { STRATEGIES, compress, stackOnto } from "@lamina/aggregation"
+import { cohortStrategy, compress, stackOnto } from "@lamina/aggregation"
 import type { ModuleError } from "@lamina/aggregation"
 import { decodeAdapter, encodeAdapter } from "@lamina/protocol"
 import type { Adapter, Update } from "@lamina/protocol"
@@ -13,7 +13,7 @@ import { openUpdate } from "./open-update.js"
 export async function aggregate(job: AggregateJob): Promise<Aggregation> {
   const { strategy, tau, maxRank } = job
   const updates = await openAll(job)
-  const made = STRATEGIES[strategy].aggregate({ updates, order: updates.map(({ clientId }) => clientId) })
+  const made = cohortStrategy(strategy).aggregate({ updates, order: updates.map(({ clientId }) => clientId) })
   const before = job.globalAdapter === undefined ? undefined : decodeAdapter(job.globalAdapter)
   const stacked = stackOnto(before, made.adapter)
   const compressed = compress(stacked, { tau, ...(maxRank === undefined ? {} : { maxRank }) })

@@ -1,3 +1,4 @@
+import type { StrategyName } from "@lamina/protocol"
 import type { ErrorCode } from "@lamina/protocol/errors"
 
 /**
@@ -40,7 +41,7 @@ export interface AggregateJob {
   readonly secret: RoundSecret
   /** encodeAdapter bytes; undefined before the first round ended. */
   readonly globalAdapter: Uint8Array | undefined
-  readonly strategy: "flora" | "fedit"
+  readonly strategy: StrategyName
   readonly weightBy: "tokens" | "examples" | "equal"
   readonly tau: number
   readonly maxRank: number | undefined

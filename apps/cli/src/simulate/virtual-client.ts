@@ -1,0 +1,38 @@
+import type { HeldPrecision } from "@lamina/protocol"
+import { LaminaError } from "@lamina/protocol/errors"
+import { SimulatedDevice } from "@lamina/protocol/recipe"
+import type { Recipe } from "@lamina/protocol/recipe"
+import type { DataSource } from "@lamina/tuner"
+
+import { dataOfRecipe } from "../data-options.js"
+
+/** One client of a simulation, everything about it settled. */
+export interface VirtualClient {
+  readonly name: string
+  readonly data: DataSource
+  /** Scored after rounds. */
+  readonly heldOut?: DataSource
+  /** Largest rank it trains. */
+  readonly rank: number
+  /** Storage of its base in memory. */
+  readonly precision: HeldPrecision
+  /** Its name in the recipe's `devices`; "default" without one. */
+  readonly deviceName: string
+  readonly device: SimulatedDevice
+}
+
+/** The clients a recipe names one by one. Throws RECIPE_INVALID where it has none, or data that cannot be meant. */
+export function namedClients(recipe: Recipe): VirtualClient[] {
+  const { clients, devices = {} } = recipe.simulation ?? {}
+  if (clients === undefined)
+    throw new LaminaError("RECIPE_INVALID", "simulation.clients: expected a list of clients to simulate, got none")
+  return clients.map(({ name, data, heldOut, rank, precision, device: deviceName = "default" }) => {
+    const device = devices[deviceName] ?? SimulatedDevice.parse({})
+    return {
+      ...{ name, deviceName, device, data: dataOfRecipe(data) },
+      ...(heldOut === undefined ? {} : { heldOut: dataOfRecipe(heldOut) }),
+      rank: rank ?? device.rank ?? recipe.lora.rank,
+      precision: precision ?? device.precision ?? "q8",
+    }
+  })
+}

@@ -1,0 +1,73 @@
+import type { SimulationRecipe } from "./recipe-simulation.js"
+import type { StrategyName } from "./strategy-names.js"
+
+/** What a recipe may ask of a strategy; the arithmetic itself is in packages/aggregation. */
+interface StrategyRule {
+  /** Whether clients of a round may train different ranks. */
+  readonly unequalRanks: boolean
+  /** Averages factors, so that a server optimizer has something to step on. */
+  readonly averages: boolean
+  /** The global adapter is a sum of products that may be compressed; false: clients train its very factors. */
+  readonly compresses: boolean
+}
+
+export const STRATEGY_RULES: Readonly<Record<StrategyName, StrategyRule>> = {
+  flora: { unequalRanks: true, averages: false, compresses: true },
+  florist: { unequalRanks: true, averages: false, compresses: true },
+  flexlora: { unequalRanks: true, averages: false, compresses: true },
+  fedit: { unequalRanks: false, averages: true, compresses: false },
+  zeropad: { unequalRanks: true, averages: true, compresses: false },
+  hetlora: { unequalRanks: true, averages: true, compresses: false },
+  ffa: { unequalRanks: true, averages: true, compresses: false },
+  fedex: { unequalRanks: false, averages: true, compresses: true },
+  fedpipe: { unequalRanks: true, averages: false, compresses: true },
+}
+
+interface Asked {
+  readonly strategy: StrategyName
+  readonly serverOptimizer: { readonly name: string }
+  readonly globalAdapter: { readonly tau: number; readonly maxRank?: number | undefined; readonly merge: boolean }
+  readonly lora: { readonly rank: number }
+  readonly simulation?: SimulationRecipe | undefined
+}
+
+/** Settings of a recipe that its strategy cannot follow: said, not ignored. */
+export function strategyIssues(recipe: Asked): { path: string[]; message: string }[] {
+  const { strategy, serverOptimizer, globalAdapter } = recipe
+  const rule = STRATEGY_RULES[strategy]
+  const issues: { path: string[]; message: string }[] = []
+  const others = (key: keyof StrategyRule): string =>
+    Object.entries(STRATEGY_RULES)
+      .flatMap(([name, each]) => (each[key] ? [name] : []))
+      .join(", ")
+  if (serverOptimizer.name !== "none" && !rule.averages)
+    issues.push({
+      path: ["serverOptimizer", "name"],
+      message: `expected "none" for strategy "${strategy}", which averages nothing (${others("averages")} do)`,
+    })
+  if ((globalAdapter.tau > 0 || globalAdapter.maxRank !== undefined) && !rule.compresses)
+    issues.push({
+      path: ["globalAdapter"],
+      message: `expected neither tau nor maxRank for strategy "${strategy}": clients train the factors themselves`,
+    })
+  if (globalAdapter.merge && (rule.averages || strategy === "flexlora"))
+    issues.push({
+      path: ["globalAdapter", "merge"],
+      message: `expected false for strategy "${strategy}": clients go on training the global adapter's factors`,
+    })
+  const ranks = new Set(simulatedRanks(recipe))
+  if (!rule.unequalRanks && ranks.size > 1)
+    issues.push({
+      path: ["strategy"],
+      message: `"${strategy}" averages A and B and needs equal ranks, got ${[...ranks].join(", ")}; choose "flora"`,
+    })
+  return issues
+}
+
+function simulatedRanks({ lora, simulation }: Asked): number[] {
+  const { clients = [], population, devices = {} } = simulation ?? {}
+  const ofDevice = (name: string | undefined) => (name === undefined ? undefined : devices[name]?.rank)
+  const ranks = clients.map(({ rank, device }) => rank ?? ofDevice(device) ?? lora.rank)
+  if (!population) return ranks
+  return [...ranks, ...(population.ranks ?? population.devices?.map((name) => ofDevice(name) ?? lora.rank) ?? [])]
+}
