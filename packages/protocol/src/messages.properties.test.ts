@@ -271,7 +271,7 @@ test.each<[keyof Values, string, unknown[], unknown[]]>([
   ["OpenSession", "name", [long(200), "Zürich 7"], ["", long(201), "a\u0007", "\u009b2J"]],
   ["RoundHeader", "recipientKey", [new Uint8Array(1_216)], [new Uint8Array(1_215), new Uint8Array(1_217)]],
   ["RoundHeader", "mode", ["open"], ["blind", "masked", "", "OPEN"]],
-  ["RoundHeader", "strategy", ["flora", "fedit"], ["florist", ""]],
+  ["RoundHeader", "strategy", ["flora", "fedit"], ["fedavg", ""]],
   ["RoundHeader", "round", [1, 0xffff_ffff], [0, 2 ** 32]],
   ["ModulePlan", "rank", [1, LIMITS.rankMax], [0, LIMITS.rankMax + 1]],
   ["ModulePlan", "inFeatures", [1, LIMITS.featuresMax], [0, LIMITS.featuresMax + 1]],
