@@ -34,6 +34,7 @@ export async function ensureRun(
   }
   await writeText(kept, text)
   const modules = moduleShapes(await readModelConfig(recipe.base), recipe.lora.targetModules)
-  const { id, state } = await coordinator.createRun({ recipe, base: { folder: recipe.base }, modules })
+  const shape = await baseShapeOf(recipe.base, modules)
+  const { id, state } = await coordinator.createRun({ recipe, base: { folder: recipe.base, shape }, modules })
   return { id, state, existed: false }
 }

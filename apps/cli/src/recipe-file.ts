@@ -45,7 +45,10 @@ async function withAbsolutePaths(recipe: Recipe, folder: string): Promise<Recipe
     ...(client.heldOut === undefined ? {} : { heldOut: absolute(client.heldOut, folder) }),
   }))
   const base = await recipeBase(recipe.base, folder)
-  return { ...recipe, base, ...(simulation ? { simulation: { ...simulation, ...(clients ? { clients } : {}) } } : {}) }
+  if (!simulation) return { ...recipe, base }
+  const { population } = simulation
+  const divided = population && { population: { ...population, data: absolute(population.data, folder) } }
+  return { ...recipe, base, simulation: { ...simulation, ...(clients ? { clients } : {}), ...divided } }
 }
 
 function absolute(data: RecipeData, folder: string): RecipeData {

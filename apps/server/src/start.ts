@@ -20,6 +20,7 @@ import type { RunSummary } from "./coordinator/run-book.js"
 import { parseRunRequest } from "./coordinator/run-request.js"
 import type { RunRequestInput } from "./coordinator/run-request.js"
 import { Sessions } from "./coordinator/sessions.js"
+import type { RoundView } from "./coordinator/views.js"
 import { listen } from "./edge/listen.js"
 import { lockDataDir } from "./lock.js"
 import { createMetrics } from "./metrics.js"
@@ -29,6 +30,14 @@ import { JobRunner } from "./worker/job-runner.js"
 
 /** Exit status of a process whose disk failed to keep what it was given (sysexits: EX_SOFTWARE). */
 const EXIT_DISK = 70
+
+/** What a program that embeds a coordinator may replace: a simulator has a clock of its own. */
+export interface CoordinatorRuntime {
+  /** ms since 1970. Whoever gives a clock calls `tick` when it moved. */
+  readonly now?: () => number
+  /** Whether a connected client of this name may be drawn for this round; then no round waits for all clients. */
+  readonly present?: (name: string, round: number) => boolean
+}
 
 /** A coordinator that listens. */
 export interface RunningCoordinator {
@@ -45,10 +54,14 @@ export interface RunningCoordinator {
   runs(): RunSummary[]
   /** Throws NOT_FOUND. */
   run(id: string): RunSummary
+  /** One round with everything known of its cohort. Throws NOT_FOUND. */
+  round(runId: string, round: number): Promise<RoundView>
   /** Throws NOT_FOUND, or RUN_STATE where the run is over. */
   cancelRun(id: string): Promise<void>
   /** encodeAdapter bytes of a global adapter. Throws NOT_FOUND or BLOB_CORRUPT. */
   adapter(hash: string): Promise<Uint8Array>
+  /** Looks at the clock for every run: deadlines, cohorts to be drawn. Only where `runtime` says that nobody else does. */
+  tick(): Promise<void>
   on<K extends keyof CoordinatorEventMap>(name: K, listener: (event: CoordinatorEventMap[K]) => void): void
   /**
    * Answers what was asked, writes what was begun, closes every socket and the database. Runs go on at the next
@@ -62,7 +75,10 @@ export interface RunningCoordinator {
  * wrong options, RUN_STATE where another coordinator holds the folder, FILE_UNWRITABLE where it cannot be made or
  * written to. A disk that fails ends the process with status 70: nothing is acknowledged that is not durable.
  */
-export async function startCoordinator(options: CoordinatorOptions): Promise<RunningCoordinator> {
+export async function startCoordinator(
+  options: CoordinatorOptions,
+  runtime: CoordinatorRuntime = {},
+): Promise<RunningCoordinator> {
   const config = readConfig(options)
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 }).catch((cause: NodeJS.ErrnoException) => {
     throw new LaminaError(
@@ -76,20 +92,20 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
   })
   const lock = lockDataDir(config.dataDir)
   try {
-    return await start(config, () => lock.release())
+    return await start(config, runtime, () => lock.release())
   } catch (error) {
     lock.release()
     throw error
   }
 }
 
-async function start(config: Config, unlock: () => void): Promise<RunningCoordinator> {
+async function start(config: Config, runtime: CoordinatorRuntime, unlock: () => void): Promise<RunningCoordinator> {
   const logger = pino({ name: "lamina", level: config.logLevel }, pino.destination(2))
-  const parts = await openParts(config, logger)
+  const parts = await openParts(config, runtime, logger)
   const { coordinator, store, identity, worker, events, closing } = parts
   await coordinator.resume()
   const edge = await listen(coordinator, { config, logger, identity })
-  const timer = setInterval(() => void coordinator.tick(), config.tickMs)
+  const timer = runtime.now ? undefined : setInterval(() => void coordinator.tick(), config.tickMs)
   logger.info({ url: edge.url, dataDir: config.dataDir }, "the coordinator listens")
   let closed: Promise<void> | undefined
   const close = async () => {
@@ -109,16 +125,18 @@ async function start(config: Config, unlock: () => void): Promise<RunningCoordin
     createRun: async (request) => coordinator.views.run(await coordinator.createRun(parseRunRequest(request))),
     runs: () => coordinator.views.runs(),
     run: (id) => coordinator.views.run(id),
+    round: (runId, round) => coordinator.views.round(runId, round),
     cancelRun: (id) => coordinator.cancelRun(id),
     adapter: (hash) => coordinator.adapter(hash),
+    tick: () => coordinator.tick(),
     on: (name, listener) => events.on(name, listener),
     close: () => (closed ??= close()),
   }
 }
 
-async function openParts(config: Config, logger: Logger) {
+async function openParts(config: Config, runtime: CoordinatorRuntime, logger: Logger) {
   const { dataDir, software, joinToken, patienceMs } = config
-  const now = () => Date.now()
+  const { now = () => Date.now(), present } = runtime
   const onDiskFailure = (error: Error) => {
     logger.fatal({ err: error }, "the disk failed to keep what it was given; nothing more is acknowledged")
     process.exit(EXIT_DISK)
@@ -135,6 +153,7 @@ async function openParts(config: Config, logger: Logger) {
     identity,
     store,
     blobs: openDiskBlobs(blobFolder, onDiskFailure),
+    blobFolder,
     spool: openSpool(spoolFolder, onDiskFailure),
     worker,
     sessions: new Sessions({ identity, store, events, now, software, joinToken }),
@@ -144,6 +163,7 @@ async function openParts(config: Config, logger: Logger) {
     logger,
     now,
     patienceMs,
+    present,
     closing: () => isClosing,
   }
   const closing = () => {

@@ -1,16 +1,22 @@
-import { join, resolve } from "node:path"
+import { basename, join, resolve } from "node:path"
+
+import { LaminaError } from "@lamina/protocol/errors"
+import type { Recipe } from "@lamina/protocol/recipe"
 
 import { untilInterrupted } from "../interrupt.js"
 import { writeText } from "../output/files.js"
 import { makeFolder } from "../output/folder.js"
 import { printJson } from "../output/json.js"
 import { federationView } from "../output/progress.js"
-import { renderTable } from "../output/table.js"
+import { formatBytes, renderTable } from "../output/table.js"
 import { openPool } from "../pool.js"
 import type { BackendChoice } from "../pool.js"
 import { loadRecipe } from "../recipe-file.js"
-import { writeRunReport } from "../report/run-report.js"
+import type { ReportedRun } from "../report/simulation-report.js"
+import { writeTensorBoard } from "../report/tensorboard.js"
+import { writeSimulationReport } from "../report/write-report.js"
 import { perplexity } from "../simulate/held-out.js"
+import { reportedRun, runTotals } from "../simulate/reported-run.js"
 import { simulate, simulationWorkers } from "../simulate/simulation.js"
 import type { SimulationResult } from "../simulate/simulation.js"
 
@@ -21,44 +27,89 @@ interface SimulateOptions {
   readonly json?: boolean
 }
 
-/** `lamina simulate`: leaves result.json, report.html, history.jsonl and the PEFT adapter in the out folder. */
-export async function simulateCommand(recipePath: string, options: SimulateOptions): Promise<void> {
+interface Simulated {
+  readonly name: string
+  readonly result: SimulationResult
+  readonly reported: ReportedRun
+}
+
+/**
+ * `lamina simulate`: one recipe into the out folder, several into a folder each below it, and one report over all of
+ * them. Leaves result.json, results.jsonl, report.html, pictures, TensorBoard events and the PEFT adapters.
+ */
+export async function simulateCommand(recipePaths: readonly string[], options: SimulateOptions): Promise<void> {
   const started = performance.now()
-  const { recipe } = await loadRecipe(recipePath)
+  const recipes = await Promise.all(recipePaths.map(async (path) => ({ path, recipe: (await loadRecipe(path)).recipe })))
+  const names = recipes.map(({ path, recipe }) => (recipes.length === 1 ? recipe.name : basename(path).replace(/\.\w+$/, "")))
+  if (new Set(names).size < names.length)
+    throw new LaminaError("USAGE", `expected recipes of different file names, got ${names.join(", ")}`)
   const out = resolve(options.out)
   await makeFolder(out)
   const workers = options.workers === undefined ? simulationWorkers() : { workers: options.workers, threads: 1 }
   const pool = await openPool({ ...workers, backend: options.backend })
   try {
-    const view = federationView(process.stderr)
-    const result = await untilInterrupted((signal) => simulate({ recipe, out, pool, view, signal }))
-    const report = await writeRunReport(join(out, "report.html"), recipe.name, result)
-    const summary = summarize(result, report, (performance.now() - started) / 1000)
+    const done: Simulated[] = []
+    for (const [i, { recipe }] of recipes.entries()) {
+      const name = names[i]!
+      const folder = recipes.length === 1 ? out : join(out, name)
+      done.push(await simulateOne({ name, recipe, folder, pool, workers: workers.workers }))
+    }
+    const report = await writeSimulationReport(out, { name: names.join(", "), runs: done.map(({ reported }) => reported) })
+    const summary = { ...summarize(done), report, wallSeconds: (performance.now() - started) / 1000 }
     await writeText(join(out, "result.json"), `${JSON.stringify(summary, undefined, 2)}\n`)
     if (options.json) printJson(summary)
-    else printSummary(result, report)
+    else printSummary(done, report)
   } finally {
     await pool.close()
   }
 }
 
-function summarize(result: SimulationResult, report: string, wallSeconds: number): Record<string, unknown> {
-  const { run, rounds, clients, scores, adapter, adapterHash } = result
-  const heldOut = scores.map((scored) => ({ round: scored.round, perplexity: perplexity(scored.scores.overall) }))
-  return { run, rounds, clients, heldOut, adapter, adapterHash, report, wallSeconds }
+async function simulateOne(run: {
+  name: string
+  recipe: Recipe
+  folder: string
+  pool: Parameters<typeof simulate>[0]["pool"]
+  workers: number
+}): Promise<Simulated> {
+  const { name, recipe, folder, pool, workers } = run
+  await makeFolder(folder)
+  const view = federationView(process.stderr)
+  const result = await untilInterrupted((signal) => simulate({ recipe, out: folder, pool, workers, view, signal }))
+  const reported = reportedRun(name, recipe, result)
+  await writeText(join(folder, "results.jsonl"), resultLines(reported))
+  await writeTensorBoard(join(folder, "events"), reported)
+  return { name, result, reported }
 }
 
-function printSummary(result: SimulationResult, report: string): void {
-  const first = result.scores[0]?.scores
-  const last = result.scores.at(-1)?.scores
-  if (first && last) {
-    const rows = Object.keys(last.perClient).map((name) => {
-      const before = first.perClient[name]
-      const after = last.perClient[name]
-      return [name, before ? perplexity(before).toFixed(2) : "-", after ? perplexity(after).toFixed(2) : "-"]
+/** Everything a run came to, a line per round and one for the run itself: the same bytes for the same recipe. */
+function resultLines({ rounds, ...run }: ReportedRun): string {
+  return [run, ...rounds].map((row) => `${JSON.stringify(row)}\n`).join("")
+}
+
+function summarize(done: readonly Simulated[]): Record<string, unknown> {
+  const runs = done.map(({ name, result, reported }) => {
+    const { run, rounds, clients, scores, adapter, adapterHash } = result
+    const heldOut = scores.map(({ round, scores: { overall } }) => {
+      return { round, loss: overall.loss, perplexity: perplexity(overall) }
     })
-    rows.push(["all", perplexity(first.overall).toFixed(2), perplexity(last.overall).toFixed(2)])
-    process.stdout.write(`${renderTable(["held-out perplexity", "base", `round ${result.rounds}`], rows)}\n`)
-  }
-  process.stdout.write(`adapter  ${result.adapter}\nreport   ${report}\n`)
+    return { name, run, rounds, clients, heldOut, ...runTotals(reported), adapter, adapterHash }
+  })
+  return runs.length === 1 ? { ...runs[0] } : { runs }
+}
+
+function printSummary(done: readonly Simulated[], report: string): void {
+  const rows = done.map(({ name, result, reported }) => {
+    const totals = runTotals(reported)
+    const shown = [result.scores[0], result.scores.at(-1)].map((scored) =>
+      scored ? perplexity(scored.scores.overall).toFixed(2) : "-",
+    )
+    const turns = reported.rounds.flatMap(({ clients }) => clients)
+    const lost = turns.filter(({ outcome }) => outcome !== "accepted").length
+    const traffic = [totals.bytesUp, totals.bytesDown].map(formatBytes)
+    return [name, ...shown, ...traffic, `${totals.virtualSeconds.toFixed(0)} s`, `${lost} of ${turns.length}`]
+  })
+  const head = ["run", "perplexity before", "after", "up", "down", "virtual time", "not in"]
+  process.stdout.write(`${renderTable(head, rows)}\n`)
+  for (const { result } of done) process.stdout.write(`adapter  ${result.adapter}\n`)
+  process.stdout.write(`report   ${report}\n`)
 }

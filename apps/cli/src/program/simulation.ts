@@ -6,13 +6,13 @@ import { backend, json } from "./options.js"
 /** simulate, demo. */
 export function addSimulation(program: Command): void {
   program
-    .command("simulate <recipe>")
-    .description("run a whole federation here: the production coordinator and clients in one process")
+    .command("simulate <recipes...>")
+    .description("run whole federations here, on a virtual clock; several recipes are compared in one report")
     .option("--out <folder>", "everything the run leaves; running again there continues it", "runs/simulation")
     .option("--workers <number>", "training threads (default: one per core)", positiveInt)
     .addOption(backend())
     .addOption(json())
-    .action(async (recipe, options) => (await import("../commands/simulate.js")).simulateCommand(recipe, options))
+    .action(async (recipes, options) => (await import("../commands/simulate.js")).simulateCommand(recipes, options))
   program
     .command("demo")
     .description("federate eight clients over the State of the Union addresses after 1945")

@@ -1,8 +1,10 @@
 import { join } from "node:path"
 
+import { compareNames } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
 
 import { appendText, readIfThereSync, writeTextSync } from "../output/files.js"
+import type { Schedule } from "./device-time.js"
 import type { Scores } from "./held-out.js"
 
 /** One thing that happened in a run, as a line of `<out>/history.jsonl`. Round 0 is the base before any training. */
@@ -14,8 +16,25 @@ export type HistoryRow =
       readonly step: number
       readonly loss: number
     }
-  | { readonly kind: "receipt"; readonly round: number; readonly client: string; readonly status: string }
+  /** A client took up a round; what becomes of it is settled by this line. */
+  | { readonly kind: "begin"; readonly round: number; readonly client: string; readonly schedule: Schedule }
+  | ClientRow
+  /** Virtual time, ms since 1970: written before anything happens at it. */
+  | { readonly kind: "time"; readonly atMs: number }
   | { readonly kind: "scores"; readonly round: number; readonly scores: Scores }
+
+/** How a round ended for one client. */
+export interface ClientRow {
+  readonly kind: "client"
+  readonly round: number
+  readonly client: string
+  readonly outcome: ClientOutcome
+  /** Virtual time, ms since 1970. */
+  readonly atMs: number
+  /** Rounds between the one it was trained for and the one that counts it; buffered runs only. */
+  readonly staleness?: number
+}
+export type ClientOutcome = "accepted" | "late" | "dropped" | "out-of-memory" | "rejected" | "failed"
 
 /** The run's own record: appended as things happen, read again when the run continues. */
 export class History {
@@ -32,6 +51,33 @@ export class History {
   add(row: HistoryRow): void {
     this.rows.push(row)
     appendText(this.#path, `${JSON.stringify(row)}\n`)
+  }
+
+  /** The last word on every client of every round, in the order of rounds, then names. */
+  clients(): { readonly schedule: Schedule; readonly row: ClientRow }[] {
+    const keyOf = ({ round, client }: { round: number; client: string }) => `${round} ${client}`
+    const schedules = new Map(this.#of("begin").map((row) => [keyOf(row), row.schedule]))
+    const ends = new Map(this.#of("client").map((row) => [keyOf(row), row]))
+    return [...ends.values()]
+      .sort((left, right) => left.round - right.round || compareNames(left.client, right.client))
+      .flatMap((row) => {
+        const schedule = schedules.get(keyOf(row))
+        return schedule ? [{ schedule, row }] : []
+      })
+  }
+
+  /** Every round a client took up, the newest last. */
+  begun(client: string): { readonly round: number; readonly schedule: Schedule }[] {
+    return this.#of("begin").filter((row) => row.client === client)
+  }
+
+  /** The latest virtual time anything happened at; undefined for a new run. */
+  latestMs(): number | undefined {
+    return this.#of("time").at(-1)?.atMs
+  }
+
+  #of<K extends HistoryRow["kind"]>(kind: K): (HistoryRow & { kind: K })[] {
+    return this.rows.filter((row): row is HistoryRow & { kind: K } => row.kind === kind)
   }
 
   /** Scores by round; a round that was scored twice (the run was interrupted in between) keeps the last. */

@@ -1,44 +1,56 @@
 import { randomUUID } from "node:crypto"
 import { setMaxListeners } from "node:events"
-import { join } from "node:path"
 import { availableParallelism } from "node:os"
+import { join } from "node:path"
 
-import { LaminaClient, createTunerTrainer } from "@lamina/client"
+import { LaminaClient } from "@lamina/client"
 import { decodeAdapter } from "@lamina/protocol"
 import type { Adapter } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
 import type { Recipe } from "@lamina/protocol/recipe"
 import { startCoordinator } from "@lamina/server"
-import type { RunningCoordinator } from "@lamina/server"
+import type { RoundView, RunningCoordinator } from "@lamina/server"
 import { writePeftAdapter } from "@lamina/tuner"
 import type { TunerPool } from "@lamina/tuner"
 
-import type { FederationView } from "../output/progress.js"
 import { ensureRun } from "../ensure-run.js"
-import { perplexity, scoreHeldOut } from "./held-out.js"
-import type { HeldOutText, Scores } from "./held-out.js"
+import type { FederationView } from "../output/progress.js"
+import { Conductor } from "./conductor.js"
+import type { Scores } from "./held-out.js"
 import { History } from "./journal.js"
-import { namedClients } from "./virtual-client.js"
+import { planCost } from "./plan-cost.js"
+import type { ClientRows } from "./population.js"
+import { RoundScores } from "./round-scores.js"
+import { RoundWatch } from "./round-watch.js"
+import { virtualClients } from "./virtual-client.js"
 import type { VirtualClient } from "./virtual-client.js"
+import { VIRTUAL_START_MS, VirtualClock } from "./virtual-clock.js"
+import { virtualTrainer } from "./virtual-trainer.js"
 
 interface SimulationOptions {
   readonly recipe: Recipe
   /**
-   * Everything the run leaves: coordinator/, clients/, history.jsonl, adapter/. A second run with the same folder
-   * goes on.
+   * Everything the run leaves: coordinator/, clients/, data/, history.jsonl, adapter/. A second run with the same
+   * folder goes on.
    */
   readonly out: string
   readonly pool: TunerPool
   readonly view: FederationView
   readonly signal: AbortSignal
+  /** Trainings side by side; default: one per core. */
+  readonly workers?: number
 }
 
 export interface SimulationResult {
   readonly run: string
   readonly rounds: number
-  readonly clients: readonly { name: string; rank: number; precision: string; tokens: number }[]
+  readonly clients: readonly { name: string; rank: number; precision: string; device: string; tokens: number }[]
+  /** Who holds what, where a population was divided. */
+  readonly population?: readonly ClientRows[] | undefined
   /** Held-out scores by round, round 0 first; empty when no client has held-out text. */
   readonly scores: readonly { round: number; scores: Scores }[]
+  /** Every round of the run as the coordinator has it. */
+  readonly views: readonly RoundView[]
   readonly history: History
   readonly adapterHash: string
   readonly globalAdapter: Adapter
@@ -47,24 +59,34 @@ export interface SimulationResult {
 }
 
 /**
- * A whole federation in this process: the production coordinator and the production clients over loopback sockets,
- * one tuner pool, one copy
- * of the base per precision. Throws RECIPE_INVALID without `simulation.clients`, and the run's failure if it fails.
+ * A whole federation in this process, on a virtual clock: the production coordinator and the production clients over
+ * loopback sockets, one tuner pool, one copy of the base per precision. The same recipe gives the same rounds and the
+ * same global adapter, byte for byte, whether or not it was stopped in between. Throws RECIPE_INVALID without clients
+ * to simulate, and the run's failure if it fails.
  */
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
-  const { recipe, out, view } = options
-  const clients = namedClients(recipe)
+  const { out, view } = options
+  const { clients, population } = await virtualClients(options.recipe, join(out, "data"))
+  const cohort = { ...options.recipe.cohort, clients: options.recipe.cohort.clients ?? clients.length }
+  const recipe = { ...options.recipe, cohort }
+  const history = new History(out)
+  const clock = new VirtualClock(history.latestMs() ?? VIRTUAL_START_MS)
   const dataDir = join(out, "coordinator")
   const joinToken = randomUUID() // whatever the environment says to a coordinator for others
-  const alone = { host: "127.0.0.1", port: 0, joinToken }
-  const coordinator = await startCoordinator({ dataDir, logLevel: "error", ...alone })
+  const alone = { host: "127.0.0.1", port: 0, joinToken, patienceMs: 0 }
+  let watch: RoundWatch | undefined
+  const coordinator = await startCoordinator(
+    { dataDir, logLevel: "error", ...alone },
+    { now: clock.now, present: (name, round) => watch?.present(name, round) ?? false },
+  )
   try {
-    const cohort = { ...recipe.cohort, clients: clients.length }
-    const run = await ensureRun(coordinator, dataDir, { ...recipe, cohort })
+    const run = await ensureRun(coordinator, dataDir, recipe)
     view.note(`run ${run.id}, coordinator at ${coordinator.url}, kernels ${options.pool.kernels}`)
     if (run.existed)
       view.note(run.state === "done" ? "the run is over, nothing to train" : "the run goes on where it was")
-    return await new Simulation({ ...options, clients, coordinator, joinToken, run: run.id }).finish()
+    watch = new RoundWatch({ coordinator, run: run.id, clients, seed: recipe.seed })
+    const parts = { ...options, recipe, clients, population, coordinator, joinToken, run: run.id, history, clock, rounds: watch }
+    return await new Simulation(parts).finish()
   } finally {
     await coordinator.close()
     view.close()
@@ -72,40 +94,35 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
 }
 
 class Simulation {
-  readonly #history: History
-  readonly #texts: readonly HeldOutText[]
+  readonly #scores: RoundScores
   readonly #stop = new AbortController()
-  #scoring: Promise<void> = Promise.resolve()
-  #failure: unknown
 
   constructor(
     private readonly setting: SimulationOptions & {
       readonly clients: readonly VirtualClient[]
+      readonly population?: readonly ClientRows[] | undefined
       readonly coordinator: RunningCoordinator
       readonly joinToken: string
       readonly run: string
+      readonly history: History
+      readonly clock: VirtualClock
+      readonly rounds: RoundWatch
     },
   ) {
-    this.#history = new History(setting.out)
-    this.#texts = setting.clients.flatMap(({ name, heldOut, precision }) =>
-      heldOut === undefined ? [] : [{ name, data: heldOut, precision }],
-    )
+    this.#scores = new RoundScores(setting, (error) => this.#stop.abort(error))
   }
 
   async finish(): Promise<SimulationResult> {
-    const { coordinator, run, signal } = this.setting
+    const { coordinator, run, signal, rounds, view, recipe } = this.setting
     const all = AbortSignal.any([signal, this.#stop.signal])
     setMaxListeners(0, all) // every client listens a few times over: Node's limit of 10 is no leak here
-    this.#watchRounds()
-    this.#score(0, async () => [])
-    try {
-      await Promise.all(this.setting.clients.map((client) => this.#participate(client, all)))
-    } finally {
-      this.#stop.abort()
-    }
-    await this.#scoring
+    coordinator.on("roundOpened", ({ round, clients }) => view.roundOpened({ round, rounds: recipe.rounds, clients }))
+    this.#scores.watch()
+    await rounds.resume()
+    await this.#takePart(all)
+    await this.#scores.settled()
     signal.throwIfAborted()
-    if (this.#failure !== undefined) throw this.#failure
+    this.#stop.signal.throwIfAborted()
     const state = coordinator.run(run)
     if (state.state !== "done" || state.globalAdapterHash === undefined)
       throw new LaminaError("RUN_STATE", `run ${run} ended as "${state.state}" after ${state.rounds.length} rounds`, {
@@ -114,63 +131,31 @@ class Simulation {
     return this.#result(state.globalAdapterHash)
   }
 
-  async #result(adapterHash: string): Promise<SimulationResult> {
-    const { coordinator, recipe, run, clients, out } = this.setting
-    const globalAdapter = decodeAdapter(await coordinator.adapter(adapterHash))
-    const adapter = join(out, "adapter")
-    await writePeftAdapter(adapter, globalAdapter, { baseName: recipe.base })
-    const weights = coordinator.run(run).weights
-    return {
-      run,
-      rounds: recipe.rounds,
-      clients: clients.map(({ name, rank, precision }) => {
-        return { name, rank, precision, tokens: weights[name] ?? 0 }
-      }),
-      scores: this.#history.scores(),
-      history: this.#history,
-      adapterHash,
-      globalAdapter,
-      adapter,
-    }
-  }
-
-  #watchRounds(): void {
-    const { coordinator, view, recipe } = this.setting
-    coordinator.on("roundOpened", ({ round, clients }) => view.roundOpened({ round, rounds: recipe.rounds, clients }))
-    coordinator.on("roundPublished", ({ round, adapterHash }) => {
-      this.#score(round, async () => [decodeAdapter(await coordinator.adapter(adapterHash))])
+  /** All clients and the conductor, until the run is over; the first failure ends them all. */
+  async #takePart(all: AbortSignal): Promise<void> {
+    const { clients, rounds, recipe, clock, history, workers = availableParallelism() } = this.setting
+    if (rounds.over) return
+    const conductor = new Conductor({
+      ...{ clock, rounds, history, clients, workers, signal: all, seed: recipe.seed },
+      buffered: recipe.cohort.buffer !== undefined,
+      cost: await planCost(recipe.base),
     })
+    const connected = new Set<string>()
+    let everybody!: () => void
+    const allConnected = new Promise<void>((resolve) => (everybody = resolve))
+    const onConnected = (name: string) => connected.add(name).size === clients.length && everybody()
+    const parties = clients.map((client) => this.#participate(client, { conductor, all, onConnected }))
+    const first = Promise.race([...parties.map((party) => party.then(() => new Promise<never>(() => undefined))), allConnected])
+    const conducted = first.then(() => conductor.conduct())
+    const failed = (error: unknown) => this.#stop.abort(error)
+    await Promise.all([...parties, conducted].map((part) => part.catch(failed)))
   }
 
-  /** Scores are made one round after another beside the training; a failure ends the simulation. */
-  #score(round: number, adapters: () => Promise<readonly Adapter[]>): void {
-    const { view } = this.setting
-    this.#scoring = this.#scoring
-      .then(async () => {
-        const scores = await this.#scoreRound(round, await adapters())
-        const summary = scores ? `held-out perplexity ${perplexity(scores.overall).toFixed(2)}` : ""
-        if (round > 0) view.roundPublished({ round, summary })
-        else if (scores) view.note(`base: ${summary}`)
-      })
-      .catch((error: unknown) => {
-        this.#failure ??= error
-        this.#stop.abort()
-      })
-  }
-
-  async #scoreRound(round: number, adapters: readonly Adapter[]): Promise<Scores | undefined> {
-    if (this.#texts.length === 0) return undefined
-    const known = this.#history.scores().find((scored) => scored.round === round)
-    if (known) return known.scores
-    const { pool, recipe, signal } = this.setting
-    const setting = { pool, baseFolder: recipe.base, context: recipe.training.context, signal }
-    const scores = await scoreHeldOut(setting, this.#texts, () => adapters)
-    this.#history.add({ kind: "scores", round, scores })
-    return scores
-  }
-
-  async #participate(client: VirtualClient, signal: AbortSignal): Promise<void> {
-    const { coordinator, joinToken, run, out, pool, recipe, view } = this.setting
+  async #participate(
+    client: VirtualClient,
+    { conductor, all, onConnected }: { conductor: Conductor; all: AbortSignal; onConnected: (name: string) => void },
+  ): Promise<void> {
+    const { coordinator, joinToken, run, out, pool, recipe, view, clock, history } = this.setting
     const agent = new LaminaClient({
       coordinator: coordinator.url,
       joinToken,
@@ -182,17 +167,41 @@ class Simulation {
       cacheDir: join(out, "cache"),
       precision: client.precision,
       rank: client.rank,
-      trainer: createTunerTrainer({ pool }),
+      ...{ downloadBytesMax: client.device.downloadBytesMax, uploadBytesMax: client.device.uploadBytesMax },
+      memoryBytesMax: client.device.memoryBytes,
+      clock,
+      trainer: virtualTrainer(client, { pool, conductor }),
     })
+    agent.on("connected", () => onConnected(client.name))
     agent.on("progress", ({ round, step, steps, loss }) => {
       view.training(client.name, { step, steps, loss })
-      this.#history.add({ kind: "step", round, client: client.name, step, loss })
+      history.add({ kind: "step", round, client: client.name, step, loss })
     })
-    agent.on("receipt", ({ round, status }) => {
-      view.receipt(client.name, status)
-      this.#history.add({ kind: "receipt", round, client: client.name, status })
-    })
-    await agent.participate({ signal })
+    agent.on("receipt", ({ status }) => view.receipt(client.name, status))
+    agent.on("round", ({ round, outcome }) => conductor.outcome(client.name, round, outcome))
+    await agent.participate({ signal: all })
+  }
+
+  async #result(adapterHash: string): Promise<SimulationResult> {
+    const { coordinator, recipe, run, clients, out, history } = this.setting
+    const globalAdapter = decodeAdapter(await coordinator.adapter(adapterHash))
+    const adapter = join(out, "adapter")
+    await writePeftAdapter(adapter, globalAdapter, { baseName: recipe.base })
+    const { weights, rounds } = coordinator.run(run)
+    return {
+      run,
+      rounds: recipe.rounds,
+      clients: clients.map(({ name, rank, precision, deviceName }) => {
+        return { name, rank, precision, device: deviceName, tokens: weights[name] ?? 0 }
+      }),
+      population: this.setting.population,
+      scores: history.scores(),
+      views: await Promise.all(rounds.map(({ round }) => coordinator.round(run, round))),
+      history,
+      adapterHash,
+      globalAdapter,
+      adapter,
+    }
   }
 }
 

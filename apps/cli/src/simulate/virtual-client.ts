@@ -21,6 +21,16 @@ export interface VirtualClient {
   readonly device: SimulatedDevice
 }
 
+/** The clients of a recipe, named one by one or as a population over one data set, and who holds what of it. */
+export async function virtualClients(
+  recipe: Recipe,
+  folder: string,
+): Promise<{ clients: VirtualClient[]; population?: readonly ClientRows[] }> {
+  if (recipe.simulation?.population === undefined) return { clients: namedClients(recipe) }
+  const { clients, rows } = await populate(recipe, folder)
+  return { clients: [...clients], population: rows }
+}
+
 /** The clients a recipe names one by one. Throws RECIPE_INVALID where it has none, or data that cannot be meant. */
 export function namedClients(recipe: Recipe): VirtualClient[] {
   const { clients, devices = {} } = recipe.simulation ?? {}

@@ -1,6 +1,6 @@
 import { equalBytes, sign } from "@lamina/crypto"
 import { messages } from "@lamina/protocol"
-import type { Receipt, ReceiptBody, UploadCommit } from "@lamina/protocol"
+import type { ModuleScore, Receipt, ReceiptBody, UploadCommit } from "@lamina/protocol"
 import { ERRORS, LaminaError, errorCodeOfWire, hasErrorCode } from "@lamina/protocol/errors"
 
 import type { AnswerStatus } from "../round/round.js"
@@ -76,16 +76,30 @@ export class Commits {
   }
 
   async #judge(row: UploadRow, { round, driver }: { round: RoundRow; driver: RunDriver | undefined }): Promise<Answer> {
+    const open = driver?.number === row.round && driver.open?.round.phase === "collecting"
+    if (driver?.carries(row.round) && !open) return this.#carry(row, { round, driver })
     if (driver?.number !== row.round || !driver.open || round.ended_ms !== null) return this.#afterTheEnd(row)
     // once sealed nothing is opened any more: the rules answer LATE whatever is inside
     if (driver.open.round.phase !== "collecting")
-      return this.#record(row, driver, { verdict: "accepted", weight: 0, metrics: {} })
-    if (!isComplete(await this.uploads.load(row.id, row.client_id)))
-      throw new LaminaError(
-        "UPLOAD_INCOMPLETE",
-        "expected every chunk to be durable, got a commit before; open the upload again to see which",
-      )
+      return this.#record(row, driver, { verdict: "accepted", weight: 0, metrics: {}, scores: [] })
+    if (!isComplete(await this.uploads.load(row.id, row.client_id))) throw incomplete()
     return this.#record(row, driver, await this.#inspect(row, round))
+  }
+
+  /** Buffered runs: an update whose round is over counts in the one that collects now, or in the next. */
+  async #carry(row: UploadRow, { round, driver }: { round: RoundRow; driver: RunDriver }): Promise<Answer> {
+    if (!isComplete(await this.uploads.load(row.id, row.client_id))) throw incomplete()
+    const inspection = await this.#inspect(row, round)
+    await driver.collecting()
+    if (!driver.carries(row.round)) return this.#afterTheEnd(row)
+    const name = (await this.context.store.plan(row.run_id, row.round, row.client_id))?.client_name ?? row.client_id
+    const written = { ...this.#written(row, inspection), round: row.round }
+    const { status, sequence } = await driver.carry(written, { name, verdict: inspection.verdict })
+    if (status === "CONFLICT") throw conflict()
+    if (status === "LATE") return this.#carry(row, { round, driver }) // sealed in between: the next round takes it
+    if (status === "CLOSED" || status === "NOT_SELECTED") return this.#afterTheEnd(row)
+    if (status === "DUPLICATE") return (await this.#settled(row)) ?? { status, code: 0, sequence }
+    return this.#told(row, { status, sequence }, inspection)
   }
 
   async #inspect(row: UploadRow, round: RoundRow): Promise<Inspection> {
@@ -116,24 +130,36 @@ export class Commits {
   }
 
   async #record(row: UploadRow, driver: RunDriver, inspection: Inspection): Promise<Answer> {
-    const accepted = inspection.verdict === "accepted"
-    const code = inspection.verdict === "accepted" ? 0 : ERRORS[inspection.verdict].wire
-    const { client_id, envelope_root, envelope_bytes } = row
-    const { status, sequence, round } = await driver.commit(
-      {
-        client_id,
-        envelope_root,
-        envelope_bytes,
-        status: accepted ? "ACCEPTED" : "REJECTED",
-        code,
-        weight: inspection.verdict === "accepted" ? inspection.weight : 0,
-        metrics: JSON.stringify(inspection.verdict === "accepted" ? inspection.metrics : {}),
-      },
-      inspection.verdict,
-    )
+    const written = { ...this.#written(row, inspection), counted_round: null }
+    const { status, sequence, round } = await driver.commit(written, inspection.verdict)
     if (status === "CONFLICT") throw conflict()
+    if (status === "LATE" && driver.carries(row.round)) {
+      const trainedFor = await this.context.store.round(row.run_id, row.round)
+      if (trainedFor) return this.#carry(row, { round: trainedFor, driver })
+    }
     if (status === "NOT_SELECTED" || round !== row.round) return this.#afterTheEnd(row)
     if (status === "DUPLICATE") return (await this.#settled(row)) ?? { status, code: 0, sequence }
+    return this.#told(row, { status, sequence }, inspection)
+  }
+
+  #written({ client_id, envelope_root, envelope_bytes }: UploadRow, inspection: Inspection) {
+    const accepted = inspection.verdict === "accepted"
+    return {
+      ...{ client_id, envelope_root, envelope_bytes },
+      status: accepted ? ("ACCEPTED" as const) : ("REJECTED" as const),
+      code: codeOf(inspection),
+      weight: inspection.verdict === "accepted" ? inspection.weight : 0,
+      metrics: JSON.stringify(inspection.verdict === "accepted" ? inspection.metrics : {}),
+      scores: inspection.verdict === "accepted" ? scoresAsText(inspection.scores) : "{}",
+    }
+  }
+
+  async #told(
+    row: UploadRow,
+    { status, sequence }: Pick<Answer, "status" | "sequence">,
+    inspection: Inspection,
+  ): Promise<Answer> {
+    const code = codeOf(inspection)
     await this.#tell(row, { status, code, sequence }, inspection)
     return { status, code: status === "REJECTED" ? code : 0, sequence }
   }
@@ -175,6 +201,23 @@ export class Commits {
         ...(answer.code === 0 ? {} : { code: errorCodeOfWire(answer.code) }),
       })
   }
+}
+
+function incomplete(): LaminaError {
+  return new LaminaError(
+    "UPLOAD_INCOMPLETE",
+    "expected every chunk to be durable, got a commit before; open the upload again to see which",
+  )
+}
+
+function codeOf({ verdict }: Inspection): number {
+  return verdict === "accepted" ? 0 : ERRORS[verdict].wire
+}
+
+/** Four digits are plenty for what is averaged over clients. */
+function scoresAsText(scores: readonly ModuleScore[]): string {
+  const short = scores.map(({ name, values }) => [name, values.map((value) => Number(value.toPrecision(4)))] as const)
+  return JSON.stringify(Object.fromEntries(short))
 }
 
 /** The stored answer said again: an accepted update is a duplicate now, a refused one stays refused. */

@@ -16,6 +16,8 @@ export interface CoordinatorContext {
   readonly identity: CoordinatorIdentity
   readonly store: Store
   readonly blobs: Blobs
+  /** Where the blobs lie: a job that keeps many writes them itself. */
+  readonly blobFolder: string
   readonly spool: Spool
   readonly worker: JobRunner
   readonly sessions: Sessions
@@ -26,6 +28,11 @@ export interface CoordinatorContext {
   /** ms since 1970. */
   readonly now: () => number
   readonly patienceMs: number
+  /**
+   * Who of the connected may be drawn for a round; a simulator's devices come and go without their sockets. Undefined:
+   * everybody.
+   */
+  readonly present: ((name: string, round: number) => boolean) | undefined
   /** True once the coordinator is closing: what fails then is tried again by the next start. */
   readonly closing: () => boolean
   /** Takes a driver whose run is over off the list. */

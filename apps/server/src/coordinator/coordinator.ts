@@ -89,6 +89,7 @@ export class Coordinator {
       recipe_hash: toHex(hash(utf8(text))),
       base_hash: described.row.hash,
       modules: JSON.stringify(modules),
+      shape: base.shape === undefined ? null : JSON.stringify(base.shape),
       state: "active",
       reason: null,
       global_adapter_hash: null,

@@ -8,8 +8,8 @@ import { quorumOf } from "../round/step.js"
 import type { PlanRow, RoundRow, RunRow } from "../store/schema.js"
 import type { CoordinatorContext } from "./context.js"
 import { bytesOf } from "./hex.js"
-import { planCohort } from "./plan.js"
 import type { PlannedClient } from "./plan.js"
+import { planRound } from "./plan-round.js"
 import type { TrainedModule } from "./run-request.js"
 
 interface Opening {
@@ -18,6 +18,8 @@ interface Opening {
   readonly round: number
   readonly cohort: readonly PlannedClient[]
   readonly atMs: number
+  /** Buffered runs: clients that still train for earlier rounds. */
+  readonly busy?: number
 }
 
 /**
@@ -26,17 +28,20 @@ interface Opening {
  */
 export async function openRound(
   context: CoordinatorContext,
-  { run, work, round, cohort, atMs }: Opening,
+  { run, work, round, cohort, atMs, busy }: Opening,
 ): Promise<{ row: RoundRow; plans: PlanRow[]; terms: RoundTerms }> {
   const { recipe } = work
   const { quorum, softDeadlineMs, hardDeadlineMs } = recipe.cohort
+  const wanted = wantedOf(recipe, cohort.length)
   const terms: RoundTerms = {
     cohort: cohort.map(({ id, name }) => ({ id, name })),
-    quorum: quorumOf({ size: cohort.length, share: quorum }),
+    wanted,
+    quorum: quorumOf({ size: wanted, share: quorum }),
+    ...(busy === undefined ? {} : { busy }),
     softDeadlineMs: atMs + softDeadlineMs,
     hardDeadlineMs: atMs + hardDeadlineMs,
   }
-  const encoded = encodePlans(cohort, { ...work, round })
+  const encoded = await encodePlans(context, { run, ...work, round, cohort })
   const recipient = generateRecipientKey()
   const previous = (await context.store.round(run.id, round - 1))?.header_hash
   const header = messages.RoundHeader.encode({
@@ -49,13 +54,14 @@ export async function openRound(
   })
   const headerHash = hash(header)
   const { signer } = context.identity
-  const plans = encoded.map(({ member, plan }) => ({
+  const plans = encoded.map(({ member, plan, estimateMs }) => ({
     run_id: run.id,
     round,
     client_id: member.id,
     client_name: member.name,
     plan,
     signature: sign(signer, "lamina/v1/plan", headerHash, bytesOf(member.id), plan),
+    estimate_ms: estimateMs,
   }))
   const row: RoundRow = {
     run_id: run.id,
@@ -78,20 +84,26 @@ export async function openRound(
   return { row, plans, terms }
 }
 
+/** Updates that close the round: the buffer's size, or what is wanted of an over-selected cohort. */
+function wantedOf({ cohort: { clients = 1, buffer } }: Recipe, cohortSize: number): number {
+  return buffer ? buffer.size : Math.min(clients, cohortSize)
+}
+
 interface EncodedPlan {
   readonly member: CohortMember
   readonly plan: Uint8Array
+  readonly estimateMs: number
 }
 
-function encodePlans(
-  cohort: readonly PlannedClient[],
-  work: { recipe: Recipe; modules: readonly TrainedModule[]; round: number },
-): EncodedPlan[] {
-  const plans = planCohort(cohort, work)
-  return cohort.map((member) => {
-    const plan = plans.get(member.id)
-    if (!plan) throw new TypeError("a cohort member without a plan")
-    return { member, plan: messages.Plan.encode(plan) }
+async function encodePlans(
+  context: CoordinatorContext,
+  planning: Parameters<typeof planRound>[1],
+): Promise<EncodedPlan[]> {
+  const tasks = await planRound(context, planning)
+  return planning.cohort.map((member) => {
+    const task = tasks.get(member.id)
+    if (!task) throw new TypeError("a cohort member without a plan")
+    return { member, plan: messages.Plan.encode(task.plan), estimateMs: task.estimateMs }
   })
 }
 

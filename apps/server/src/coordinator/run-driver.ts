@@ -3,15 +3,25 @@ import { Recipe } from "@lamina/protocol/recipe"
 
 import { afterRound } from "../round/campaign.js"
 import type { Outcome } from "../round/campaign.js"
-import type { AnswerStatus, CohortMember, Round, RoundEffect, RoundEvent, Selecting } from "../round/round.js"
+import type {
+  AnswerStatus,
+  CarriedUpdate,
+  CohortMember,
+  Round,
+  RoundEffect,
+  RoundEvent,
+  Selecting,
+} from "../round/round.js"
 import { isOver } from "../round/round.js"
 import { quorumOf, step } from "../round/step.js"
 import type { RoundRow, RoundState, RunRow } from "../store/schema.js"
 import type { LoggedEvent, NewUpdate } from "../store/store.js"
-import type { AggregationReport } from "../worker/jobs.js"
 import { aggregateJob } from "./aggregate-job.js"
+import { BusyClients } from "./busy-clients.js"
 import type { CoordinatorContext } from "./context.js"
 import { openRound } from "./open-round.js"
+import { storeAggregation } from "./publish.js"
+import type { StoredAggregation } from "./publish.js"
 import { drawingOrder } from "./plan.js"
 import { restoreRound } from "./round-log.js"
 import type { TrainedModule } from "./run-request.js"
@@ -39,6 +49,9 @@ export class RunDriver {
   #aggregating = false
   #aggregateAfterMs = 0
   #ended = false
+  /** Buffered runs only. */
+  #busy = new BusyClients()
+  readonly #waiting: (() => void)[] = []
   /** How observers are told of the end of the round, once the book shows it. */
   #news: (() => void) | undefined
 
@@ -68,6 +81,11 @@ export class RunDriver {
   start(): Promise<void> {
     return this.#serially(async () => {
       const last = (await this.context.store.rounds(this.id)).at(-1)
+      const { buffer } = this.recipe.cohort
+      if (buffer && last) {
+        const span = { next: last.round + 1, stalenessMax: buffer.stalenessMax }
+        this.#busy = await BusyClients.load(this.context.store, this.id, span)
+      }
       if (!last || last.ended_ms !== null) return this.#continue()
       this.#row = last
       this.#number = last.round
@@ -102,9 +120,41 @@ export class RunDriver {
         if (status !== "ACCEPTED" && status !== "REJECTED") return this.context.store.appendEvent(logged)
         const row = { ...update, run_id: this.id, round, at_ms: logged.atMs }
         sequence = await this.context.store.recordUpdate(row, logged)
+        this.#busy.answered(update.client_id, round)
         this.#count(status)
       })
       return { status: statusIn(effects), sequence, round }
+    })
+  }
+
+  /** Whether an update of `round` still counts in whatever round is open or comes next: buffered runs only. */
+  carries(round: number): boolean {
+    const { buffer } = this.recipe.cohort
+    return buffer !== undefined && !this.#ended && round <= this.#number && this.#number - round <= buffer.stalenessMax
+  }
+
+  /** Resolves when a round collects, or the run is over. */
+  async collecting(): Promise<void> {
+    while (!this.#ended && this.#round.phase !== "collecting")
+      await new Promise<void>((resolve) => this.#waiting.push(resolve))
+  }
+
+  /** As `commit`, for an update that was trained for an earlier round of a buffered run. */
+  carry(
+    update: Omit<NewUpdate, "at_ms" | "run_id" | "counted_round">,
+    { name, verdict }: Pick<CarriedUpdate, "name" | "verdict">,
+  ): Promise<{ status: AnswerStatus; sequence: number }> {
+    return this.#serially(async () => {
+      const { client_id: id, round, envelope_root: envelopeRoot } = update
+      let sequence = 0
+      const event = { kind: "carry", id, name, round, envelopeRoot, verdict } as const
+      const effects = await this.#apply(event, async (logged, answers) => {
+        const row = { ...update, run_id: this.id, counted_round: this.#number, at_ms: logged.atMs }
+        sequence = await this.context.store.recordUpdate(row, logged)
+        this.#busy.answered(id, round)
+        this.#count(statusIn(answers) === "ACCEPTED" ? "ACCEPTED" : "REJECTED")
+      })
+      return { status: statusIn(effects), sequence }
     })
   }
 
@@ -154,9 +204,12 @@ export class RunDriver {
   }
 
   async #lookForClients(selecting: Selecting): Promise<void> {
-    const { connected } = this.context.sessions
-    if (connected.size < selecting.minimum) return
-    const clients = drawingOrder(connected.values(), { seed: this.recipe.seed, round: this.#number })
+    const { sessions, present } = this.context
+    const here = [...sessions.connected.values()].filter(
+      ({ id, name }) => !this.#busy.has(id) && (present?.(name, this.#number) ?? true),
+    )
+    if (here.length < selecting.minimum) return
+    const clients = drawingOrder(here, { seed: this.recipe.seed, round: this.#number })
     await this.#apply({ kind: "present", clients: clients.map(({ id, name }) => ({ id, name })) })
   }
 
@@ -166,7 +219,10 @@ export class RunDriver {
     const cohort = drawn.flatMap(({ id }) => sessions.connected.get(id) ?? [])
     const atMs = now()
     const run = (await store.run(this.id)) ?? this.run
-    const opened = await openRound(this.context, { run, work: this, round: this.#number, cohort, atMs })
+    const opened = await openRound(this.context, {
+      ...{ run, work: this, round: this.#number, cohort, atMs },
+      ...(this.recipe.cohort.buffer ? { busy: this.#busy.count } : {}),
+    })
     const event = { kind: "configured", terms: opened.terms } as const
     const first = { runId: this.id, round: this.#number, seq: 1, event, atMs, state: "collecting" } as const
     await store.openRound(opened.row, opened.plans, first)
@@ -174,6 +230,8 @@ export class RunDriver {
     this.#row = opened.row
     this.#logged = 1
     book.putRound(opened.row)
+    if (this.recipe.cohort.buffer) this.#busy.opened(this.#number, cohort.map(({ id }) => id))
+    this.#wake()
     events.tell("roundOpened", { runId: this.id, round: this.#number, clients: cohort.map(({ name }) => name) })
     events.hint()
   }
@@ -194,11 +252,11 @@ export class RunDriver {
       const { row, round: closed } = this.open ?? {}
       if (closed?.phase !== "aggregating" || !row) return
       const stop = this.context.metrics.aggregation.startTimer()
-      const job = await aggregateJob(this.context, { row, recipe: this.recipe, accepted: closed.accepted })
-      const { adapter, report } = await this.context.worker.run(job)
+      const { accepted, counted = [] } = closed
+      const job = await aggregateJob(this.context, { row, recipe: this.recipe, accepted, counted })
+      const stored = await storeAggregation(this.context, { row, job, made: await this.context.worker.run(job) })
       stop()
-      const adapterHash = await this.context.blobs.put(adapter)
-      await this.#serially(() => this.#publish({ round, adapterHash, bytes: adapter.length, report }))
+      await this.#serially(() => this.#publish(round, stored))
     } catch (error) {
       await this.#aggregationFailed(error)
     } finally {
@@ -206,17 +264,13 @@ export class RunDriver {
     }
   }
 
-  async #publish(result: {
-    round: number
-    adapterHash: string
-    bytes: number
-    report: AggregationReport
-  }): Promise<void> {
-    const { round, adapterHash, bytes, report } = result
+  async #publish(round: number, { adapter, report, contributions }: StoredAggregation): Promise<void> {
+    const adapterHash = adapter.hash
+    const keepSecrets = this.recipe.cohort.buffer?.stalenessMax ?? 0
     if (round !== this.#number || isOver(this.#round)) return // cancelled while it was aggregated
     await this.#apply({ kind: "aggregated", adapterHash }, async (logged) => {
-      const adapter = { run_id: this.id, round, hash: adapterHash, bytes }
-      await this.context.store.publishRound(logged, { adapter, report: JSON.stringify(report) })
+      const published = { adapter, report: JSON.stringify(report), contributions, keepSecrets }
+      await this.context.store.publishRound(logged, published)
       if (this.#row) this.#row = { ...this.#row, adapter_hash: adapterHash, ended_ms: logged.atMs }
       this.#news = () => this.context.events.tell("roundPublished", { runId: this.id, round, adapterHash, report })
     })
@@ -266,15 +320,32 @@ export class RunDriver {
       const reason = rounds.at(-1)?.reason ?? "unknown"
       return this.#end(reason === "cancelled" ? "cancelled" : "failed", reason)
     }
-    const { clients = 1, quorum } = this.recipe.cohort
-    const first = rounds.length === 0
     this.#row = undefined
     this.#number = rounds.length + 1
-    const minimum = first ? clients : quorumOf({ size: clients, share: quorum })
-    const patienceMs = first ? Infinity : this.context.now() + this.context.patienceMs
-    const selecting: Selecting = { phase: "selecting", target: clients, minimum, patienceMs }
+    const selecting = this.#selecting()
     this.#round = selecting
     await this.#lookForClients(selecting)
+  }
+
+  /** The first round waits for all it wants, later ones for their quorum once their patience is over. */
+  #selecting(): Selecting {
+    const { clients = 1, overSelection, quorum, buffer } = this.recipe.cohort
+    const soon = this.context.now() + this.context.patienceMs
+    if (buffer) {
+      this.#busy.forgetBefore(this.#number - buffer.stalenessMax)
+      const idle = Math.max(0, clients - this.#busy.count)
+      // a round of a buffered run may open with nobody idle: what comes from earlier ones fills it
+      const minimum = this.#busy.count > 0 ? 0 : Math.min(idle, buffer.size)
+      return { phase: "selecting", target: idle, minimum, patienceMs: this.#number === 1 ? soon : 0 }
+    }
+    const target = Math.ceil(clients * overSelection - 1e-9)
+    const first = this.#number === 1 && this.context.present === undefined
+    const minimum = first ? clients : quorumOf({ size: clients, share: quorum })
+    return { phase: "selecting", target, minimum, patienceMs: first && target === clients ? Infinity : soon }
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve()
   }
 
   async #end(state: "done" | "failed" | "cancelled", reason?: string): Promise<void> {
@@ -283,6 +354,7 @@ export class RunDriver {
     const why = reason === undefined ? {} : { reason }
     await store.endRun(this.id, { state, ...why, atMs })
     this.#ended = true
+    this.#wake()
     book.end(this.id, { state, ...why, atMs })
     this.context.retire(this)
     events.tell("runEnded", { runId: this.id, state, ...why })

@@ -1,6 +1,7 @@
 import { z } from "zod"
 
-import { LIMITS } from "@lamina/protocol"
+import type { BaseShape as PlannerShape } from "@lamina/planner"
+import { HELD_PRECISIONS, LIMITS } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
 import { Recipe, parseRecipe } from "@lamina/protocol/recipe"
 
@@ -14,10 +15,29 @@ export const TrainedModule = z.strictObject({
 })
 export type TrainedModule = z.infer<typeof TrainedModule>
 
+const size = z.int().min(1).max(LIMITS.featuresMax)
+/** Sizes of the base, for planning: the coordinator never looks into a model's files itself. */
+const BaseShape = z.strictObject({
+  hidden: size,
+  layers: size,
+  heads: size,
+  kvHeads: size,
+  headDim: size,
+  ffn: size,
+  vocabulary: size,
+  modules: z.array(TrainedModule).min(1).max(LIMITS.modulesMax),
+  /** Bytes of the weights in memory by precision. */
+  bytes: z.record(z.enum(HELD_PRECISIONS), z.number().positive()),
+}) satisfies z.ZodType<PlannerShape>
+
 /** What POST /v1/runs takes. `base.folder` is on the coordinator's disk. */
 export const RunRequest = z.strictObject({
   recipe: Recipe,
-  base: z.strictObject({ folder: z.string().min(1).max(4_096) }),
+  base: z.strictObject({
+    folder: z.string().min(1).max(4_096),
+    /** Strategy `fedpipe` cannot plan without it. */
+    shape: BaseShape.optional(),
+  }),
   modules: z
     .array(TrainedModule)
     .min(1)

@@ -126,13 +126,14 @@ export class Uploads {
 
   async #requireOpenRound(clientId: string, request: UploadOpen, driver: RunDriver | undefined): Promise<PlanRow> {
     const { runId, round } = request
+    const plan = await this.context.store.plan(runId, round, clientId)
+    if (plan && driver?.carries(round)) return plan
     if (!driver || round < driver.number)
       throw new LaminaError("ROUND_CLOSED", `round ${round} of run ${runId} is over`)
     if (round > driver.number || !driver.open)
       throw new LaminaError("ROUND_MISMATCH", `round ${round} of run ${runId} is not open`)
     if (driver.open.round.phase !== "collecting")
       throw new LaminaError("ROUND_CLOSED", `round ${round} of run ${runId} is sealed`)
-    const plan = await this.context.store.plan(runId, round, clientId)
     if (!plan) throw new LaminaError("NOT_SELECTED", `expected a client of the cohort of round ${round}, got another`)
     return plan
   }

@@ -49,6 +49,8 @@ interface CohortView {
 export interface RoundView extends RoundSummary {
   readonly runId: string
   readonly headerHash: string
+  /** Updates that close the round. */
+  readonly wanted: number
   readonly quorum: number
   readonly softDeadlineMs: number
   readonly hardDeadlineMs: number
@@ -126,6 +128,7 @@ export class Views {
       ...summary,
       runId: row.run_id,
       headerHash: row.header_hash,
+      wanted: terms.wanted ?? terms.cohort.length,
       quorum: terms.quorum,
       softDeadlineMs: terms.softDeadlineMs,
       hardDeadlineMs: terms.hardDeadlineMs,

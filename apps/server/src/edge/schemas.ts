@@ -25,6 +25,10 @@ const Report = z.object({
   rank: count,
   strategyError: z.number(),
   compressionError: z.number(),
+  errors: z.array(z.object({ module: z.string(), relativeError: z.number() })),
+  coverage: z.array(z.object({ module: z.string(), clients: count, share: z.number() })),
+  prunedRanks: z.record(z.string(), count).describe("ranks the strategy lowered for good, by client id"),
+  stateHash: hash.optional().describe("what the strategy keeps for the next round"),
 })
 
 const Member = z.object({
@@ -77,6 +81,7 @@ const documented = {
     ...RoundSummaryShape,
     runId: z.string(),
     headerHash: hash,
+    wanted: count.describe("updates that close the round"),
     quorum: count,
     softDeadlineMs: ms,
     hardDeadlineMs: ms,

@@ -13,8 +13,15 @@ export interface CohortMember {
 /** What was fixed when the round opened. Deadlines are absolute (ms since 1970): a restart recomputes nothing. */
 export interface RoundTerms {
   readonly cohort: readonly CohortMember[]
-  /** Accepted updates without which the round is abandoned; a count in 1..cohort. */
+  /** Accepted updates that close the round at once; the whole cohort where it is not said (no over-selection). */
+  readonly wanted?: number
+  /** Accepted updates without which the round is abandoned; a count in 1..wanted. */
   readonly quorum: number
+  /**
+   * Buffered rounds (FedBuff) only: how many clients were still training for earlier rounds when this one opened; what
+   * they send is carried into this one.
+   */
+  readonly busy?: number
   readonly softDeadlineMs: number
   readonly hardDeadlineMs: number
 }
@@ -26,6 +33,12 @@ export interface Answer {
 }
 /** "accepted", or the code that says why the update was refused. */
 type Verdict = "accepted" | ErrorCode
+
+/** Buffered rounds: an update that was trained for an earlier round and counts in this one. */
+export interface CarriedUpdate extends CohortMember, Answer {
+  /** The round it was trained for. */
+  readonly round: number
+}
 
 type AbandonReason = "quorum-missed" | "aggregation-failed" | "cancelled"
 
@@ -41,10 +54,14 @@ export interface Selecting {
 interface Open {
   readonly terms: RoundTerms
   readonly answers: ReadonlyMap<ClientId, Answer>
+  /** In the order they came; buffered rounds only. */
+  readonly carried?: readonly CarriedUpdate[]
 }
 interface Closed extends Open {
   /** Sorted by name, then id. */
   readonly accepted: readonly ClientId[]
+  /** Accepted ones among the carried, sorted by the round they were trained for, name, id. */
+  readonly counted?: readonly CarriedUpdate[]
   /** Came after the seal; kept so that the round's record names them. */
   readonly late: readonly ClientId[]
 }
@@ -71,6 +88,8 @@ export type RoundEvent =
       readonly envelopeRoot: HashHex
       readonly verdict: Verdict
     }
+  /** Buffered rounds: an update of an earlier round. */
+  | ({ readonly kind: "carry" } & CarriedUpdate)
   | { readonly kind: "tick" }
   | { readonly kind: "aggregation-started" }
   | { readonly kind: "aggregated"; readonly adapterHash: HashHex }
@@ -85,7 +104,11 @@ export type RoundEffect =
   | { readonly kind: "configure"; readonly cohort: readonly CohortMember[] }
   | { readonly kind: "answer"; readonly clientId: ClientId; readonly status: AnswerStatus }
   /** Aggregate the sealed set (in this order), then send `aggregated` or `aggregation-failed`. */
-  | { readonly kind: "aggregate"; readonly accepted: readonly ClientId[] }
+  | {
+      readonly kind: "aggregate"
+      readonly accepted: readonly ClientId[]
+      readonly counted?: readonly CarriedUpdate[]
+    }
   | { readonly kind: "publish"; readonly adapterHash: HashHex }
   | { readonly kind: "abandon"; readonly reason: AbandonReason }
 

@@ -82,6 +82,49 @@ test("a round seals when everybody answered, in the order of names, then ids", (
   expect(effects.at(-1)).toEqual({ kind: "aggregate", accepted: ["id2", "id1", "id0"] })
 })
 
+test("an over-selected cohort closes with the updates that were wanted, and the rest is late", () => {
+  const terms = { cohort: cohortOf(4), wanted: 3, quorum: 2, softDeadlineMs: SOFT, hardDeadlineMs: HARD }
+  const start = step(START, { kind: "configured", terms }, 0).round
+  const { round, effects } = feed(
+    start,
+    ["id3", "id0", "id1", "id2"].map((id) => ({ event: commit(id), atMs: 10 })),
+  )
+  expect(statuses(effects)).toEqual(["ACCEPTED", "ACCEPTED", "ACCEPTED", "LATE"])
+  expect(round).toMatchObject({ phase: "sealed", accepted: ["id3", "id1", "id0"], late: ["id2"] })
+})
+
+const carried = (id: string, round: number, verdict: "accepted" | "UPDATE_RANK" = "accepted") =>
+  ({ kind: "carry", id, name: `n${id}`, round, envelopeRoot: `root of ${id} in ${round}`, verdict }) as const
+
+test("a buffered round counts updates of earlier rounds, each once, and closes when its buffer is full", () => {
+  const terms = { cohort: cohortOf(2), wanted: 3, busy: 3, quorum: 1, softDeadlineMs: SOFT, hardDeadlineMs: HARD }
+  const start = step(START, { kind: "configured", terms }, 0).round
+  const { round, effects } = feed(
+    start,
+    [carried("b", 4), carried("b", 4), carried("a", 5), carried("c", 2, "UPDATE_RANK"), commit("id0")].map((event) => {
+      return { event, atMs: 10 }
+    }),
+  )
+  expect(statuses(effects)).toEqual(["ACCEPTED", "DUPLICATE", "ACCEPTED", "REJECTED", "ACCEPTED"])
+  expect(round.phase).toBe("sealed")
+  expect(effects.at(-1)).toMatchObject({
+    kind: "aggregate",
+    accepted: ["id0"],
+    counted: [
+      { id: "b", round: 4 },
+      { id: "a", round: 5 },
+    ],
+  })
+  expect(step(round, carried("d", 3), 20).effects).toEqual([{ kind: "answer", clientId: "d", status: "LATE" }])
+})
+
+test("a buffered round does not wait for more than there are: everybody answered closes it below its buffer", () => {
+  const terms = { cohort: cohortOf(1), wanted: 5, busy: 1, quorum: 1, softDeadlineMs: SOFT, hardDeadlineMs: HARD }
+  const one = step(step(START, { kind: "configured", terms }, 0).round, commit("id0"), 10).round
+  expect(one.phase).toBe("collecting")
+  expect(step(one, carried("a", 1), 20).round.phase).toBe("sealed")
+})
+
 test("the soft deadline seals a quorum, and below it the round waits for the hard deadline", () => {
   const one = step(collecting(3, 2), commit("id0"), 10).round
   expect(step(one, { kind: "tick" }, SOFT).round.phase).toBe("collecting")

@@ -2,6 +2,7 @@ import { compareNames } from "@lamina/protocol"
 
 import type {
   Aggregating,
+  Answer,
   AnswerStatus,
   ClientId,
   Collecting,
@@ -35,6 +36,7 @@ export function step(round: Round, event: RoundEvent, nowMs: number): StepResult
       return stepClosed(round, event)
     case "published":
     case "abandoned":
+      if (event.kind === "carry") return answer(round, event.id, "CLOSED")
       return event.kind === "commit" ? answer(round, event.clientId, lateStatus(round, event)) : same(round)
     default:
       return assertNever(round)
@@ -76,10 +78,11 @@ function stepCollecting(round: Collecting, event: RoundEvent, nowMs: number): St
   if (event.kind === "cancelled") return abandoned(round, "cancelled")
   const due = closeIfDue(round, nowMs)
   if (due) {
-    if (event.kind !== "commit") return due
+    if (event.kind !== "commit" && event.kind !== "carry") return due
     const after = step(due.round, event, nowMs)
     return { round: after.round, effects: [...after.effects, ...due.effects] }
   }
+  if (event.kind === "carry") return carry(round, event, nowMs)
   if (event.kind !== "commit") return same(round)
   if (!round.terms.cohort.some((member) => member.id === event.clientId))
     return answer(round, event.clientId, "NOT_SELECTED")
@@ -90,23 +93,45 @@ function stepCollecting(round: Collecting, event: RoundEvent, nowMs: number): St
     verdict: event.verdict,
   })
   const taken: Collecting = { ...round, answers }
-  const said = answer(taken, event.clientId, event.verdict === "accepted" ? "ACCEPTED" : "REJECTED")
-  const closed = closeIfDue(taken, nowMs)
+  return saidThenClosed(taken, answer(taken, event.clientId, statusOf(event.verdict)), nowMs)
+}
+
+/** Buffered rounds: once for each client and round it was trained for. */
+function carry(round: Collecting, { kind: _, ...update }: RoundEvent & { kind: "carry" }, nowMs: number): StepResult {
+  const { carried = [] } = round
+  const known = carried.find(({ id, round: trainedFor }) => id === update.id && trainedFor === update.round)
+  if (known) return answer(round, update.id, known.envelopeRoot === update.envelopeRoot ? "DUPLICATE" : "CONFLICT")
+  const taken: Collecting = { ...round, carried: [...carried, update] }
+  return saidThenClosed(taken, answer(taken, update.id, statusOf(update.verdict)), nowMs)
+}
+
+function statusOf(verdict: Answer["verdict"]): AnswerStatus {
+  return verdict === "accepted" ? "ACCEPTED" : "REJECTED"
+}
+
+function saidThenClosed(round: Collecting, said: StepResult, nowMs: number): StepResult {
+  const closed = closeIfDue(round, nowMs)
   return closed ? { round: closed.round, effects: [...said.effects, ...closed.effects] } : said
 }
 
 /** Sealed or abandoned when nothing more is to be waited for; undefined while the round goes on collecting. */
 function closeIfDue(round: Collecting, nowMs: number): StepResult | undefined {
-  const { terms, answers } = round
+  const { terms, answers, carried = [] } = round
+  const { wanted = terms.cohort.length, busy = 0 } = terms
   const accepted = terms.cohort.filter((member) => answers.get(member.id)?.verdict === "accepted")
-  const enough = accepted.length >= terms.quorum
-  const allIn = answers.size === terms.cohort.length
+  const counted = carried.filter(({ verdict }) => verdict === "accepted")
+  const count = accepted.length + counted.length
+  const enough = count >= terms.quorum
+  const nobodyLeft = answers.size === terms.cohort.length && carried.length >= busy
+  const allIn = nobodyLeft || count >= wanted
   if (!allIn && nowMs < terms.hardDeadlineMs && !(enough && nowMs >= terms.softDeadlineMs)) return undefined
   if (!enough) return abandoned(round, "quorum-missed")
   const order = accepted.sort(byNameThenId).map((member) => member.id)
+  const counts = counted.length === 0 ? {} : { counted: counted.sort((a, b) => a.round - b.round || byNameThenId(a, b)) }
+  const buffered = carried.length === 0 ? {} : { carried, ...counts }
   return {
-    round: { phase: "sealed", terms, answers, accepted: order, late: [] },
-    effects: [{ kind: "aggregate", accepted: order }],
+    round: { phase: "sealed", terms, answers, accepted: order, late: [], ...buffered },
+    effects: [{ kind: "aggregate", accepted: order, ...counts }],
   }
 }
 
@@ -122,9 +147,11 @@ function stepClosed(round: Sealed | Aggregating, event: RoundEvent): StepResult 
       }
     case "aggregation-failed":
       if (attempt >= AGGREGATION_ATTEMPTS_MAX) return abandoned(round, "aggregation-failed")
-      return { round, effects: [{ kind: "aggregate", accepted: round.accepted }] }
+      return { round, effects: [{ kind: "aggregate", accepted: round.accepted, counted: round.counted }] }
     case "cancelled":
       return abandoned(round, "cancelled")
+    case "carry":
+      return answer(round, event.id, "LATE")
     case "commit": {
       const status = lateStatus(round, event)
       if (status !== "LATE" || round.late.includes(event.clientId)) return answer(round, event.clientId, status)
@@ -136,8 +163,8 @@ function stepClosed(round: Sealed | Aggregating, event: RoundEvent): StepResult 
 }
 
 function withoutAttempt(round: Sealed | Aggregating, adapterHash: string): Round {
-  const { terms, answers, accepted, late } = round
-  return { phase: "published", terms, answers, accepted, late, adapterHash }
+  const { attempt: _, ...closed } = { attempt: 0, ...round }
+  return { ...closed, phase: "published", adapterHash }
 }
 
 /**

@@ -4,6 +4,23 @@ import type { Kysely, Migration } from "kysely"
 /** In the order of their names; a released migration is never edited. */
 export const migrations: Readonly<Record<string, Migration>> = {
   "0001-first": { up: first },
+  "0002-planning": { up: planning },
+}
+
+/** What planning and buffered rounds need beside the first tables. */
+async function planning(db: Kysely<unknown>): Promise<void> {
+  const statements = [
+    sql`alter table runs add column shape text`,
+    sql`alter table plans add column estimate_ms integer not null default 0`,
+    sql`alter table updates add column scores text not null default '{}'`,
+    sql`alter table updates add column counted_round integer`,
+    sql`create table contributions (
+      run_id text not null, round integer not null, position integer not null, client_id text not null,
+      client_name text not null, trained_round integer not null, weight real not null, hash text not null,
+      primary key (run_id, round, position),
+      foreign key (run_id, round) references rounds (run_id, round)) strict`,
+  ]
+  for (const statement of statements) await statement.execute(db)
 }
 
 /* eslint max-lines-per-function: off -- one statement per table, nothing to divide */

@@ -8,7 +8,16 @@ export function roundRows(
   db: Kysely<Schema>,
 ): Pick<
   Store,
-  "openRound" | "round" | "rounds" | "plan" | "plans" | "events" | "appendEvent" | "publishRound" | "closeRound"
+  | "openRound"
+  | "round"
+  | "rounds"
+  | "plan"
+  | "plans"
+  | "events"
+  | "appendEvent"
+  | "publishRound"
+  | "contributions"
+  | "closeRound"
 > {
   return {
     openRound: (row, plans, first) =>
@@ -31,16 +40,33 @@ export function roundRows(
         .orderBy("seq")
         .execute(),
     appendEvent: (logged) => db.transaction().execute((tx) => logEvent(tx, logged)),
-    publishRound: (logged, { adapter, report }) =>
+    publishRound: (logged, { adapter, report, contributions = [], keepSecrets = 0 }) =>
       db.transaction().execute(async (tx) => {
         await logEvent(tx, logged)
         await tx.insertInto("adapters").values(adapter).execute()
+        for (const contribution of contributions) await tx.insertInto("contributions").values(contribution).execute()
         await endRound(tx, logged, { adapter_hash: adapter.hash, report })
+        await eraseSecrets(tx, logged.runId, logged.round - keepSecrets)
         await tx.updateTable("runs").set({ global_adapter_hash: adapter.hash }).where("id", "=", logged.runId).execute()
       }),
-    closeRound: async (runId, round, { reason, atMs }) => {
-      await endRound(db, { runId, round, atMs }, { reason })
-    },
+    contributions: (runId, round) =>
+      db
+        .selectFrom("contributions")
+        .selectAll()
+        .where("run_id", "=", runId)
+        .where("round", "=", round)
+        .orderBy("position")
+        .execute(),
+    closeRound: (runId, round, { reason, atMs }) =>
+      db.transaction().execute(async (tx) => {
+        await endRound(tx, { runId, round, atMs }, { reason })
+        await tx
+          .updateTable("rounds")
+          .set({ recipient_secret: null })
+          .where("run_id", "=", runId)
+          .where("round", "=", round)
+          .execute()
+      }),
   }
 }
 
@@ -73,9 +99,20 @@ async function endRound(
 ): Promise<void> {
   await db
     .updateTable("rounds")
-    .set({ ...result, ended_ms: atMs, recipient_secret: null })
+    .set({ ...result, ended_ms: atMs })
     .where("run_id", "=", runId)
     .where("round", "=", round)
     .where("ended_ms", "is", null)
+    .execute()
+}
+
+/** Erases the keys of a run's rounds up to `last`. */
+export async function eraseSecrets(db: Kysely<Schema>, runId: string, last: number): Promise<void> {
+  await db
+    .updateTable("rounds")
+    .set({ recipient_secret: null })
+    .where("run_id", "=", runId)
+    .where("round", "<=", last)
+    .where("recipient_secret", "is not", null)
     .execute()
 }

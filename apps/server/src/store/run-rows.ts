@@ -1,5 +1,6 @@
 import type { Kysely } from "kysely"
 
+import { eraseSecrets } from "./round-rows.js"
 import type { Schema } from "./schema.js"
 import type { Store } from "./store.js"
 
@@ -27,14 +28,16 @@ export function runRows(
       }),
     run: (id) => db.selectFrom("runs").selectAll().where("id", "=", id).executeTakeFirst(),
     runs: () => db.selectFrom("runs").selectAll().orderBy("created_ms").orderBy("id").execute(),
-    endRun: async (id, { state, reason, atMs }) => {
-      await db
-        .updateTable("runs")
-        .set({ state, reason: reason ?? null, ended_ms: atMs })
-        .where("id", "=", id)
-        .where("state", "=", "active")
-        .execute()
-    },
+    endRun: (id, { state, reason, atMs }) =>
+      db.transaction().execute(async (tx) => {
+        await tx
+          .updateTable("runs")
+          .set({ state, reason: reason ?? null, ended_ms: atMs })
+          .where("id", "=", id)
+          .where("state", "=", "active")
+          .execute()
+        await eraseSecrets(tx, id, Number.MAX_SAFE_INTEGER)
+      }),
     base: (hash) => db.selectFrom("bases").selectAll().where("hash", "=", hash).executeTakeFirst(),
     baseFile: (hash) =>
       db

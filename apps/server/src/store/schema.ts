@@ -14,6 +14,7 @@ export interface Schema {
   updates: UpdateRow
   events: EventRow
   adapters: AdapterRow
+  contributions: ContributionRow
 }
 
 export interface FederationRow {
@@ -56,6 +57,8 @@ export interface RunRow {
   base_hash: string
   /** [{ name, outFeatures, inFeatures }] as JSON. */
   modules: string
+  /** BaseShape of the planner as JSON, where the run was given one. */
+  shape: string | null
   state: RunState
   /** Why it failed; null otherwise. */
   reason: string | null
@@ -74,7 +77,7 @@ export interface RoundRow {
   header: Uint8Array
   header_hash: string
   header_signature: Uint8Array
-  /** Secret half of the round's recipient key; null once the round is over. */
+  /** Secret half of the round's recipient key; null once no update for the round is taken any more. */
   recipient_secret: Uint8Array | null
   /** RoundTerms as JSON. */
   terms: string
@@ -97,6 +100,8 @@ export interface PlanRow {
   client_name: string
   plan: Uint8Array
   signature: Uint8Array
+  /** How long the planner thought that it takes, download and upload included; 0: it made no estimate. */
+  estimate_ms: number
 }
 
 export interface UploadRow {
@@ -126,6 +131,10 @@ export interface UpdateRow {
   code: number
   weight: number
   metrics: string
+  /** { module: importance } as JSON; empty where the plan did not ask for it. */
+  scores: string
+  /** The round whose global adapter holds it; differs from `round` for an update that came late to a buffered run. */
+  counted_round: number | null
   envelope_bytes: number
   at_ms: number
 }
@@ -144,4 +153,21 @@ export interface AdapterRow {
   round: number
   hash: string
   bytes: number
+}
+
+/** One update that a global adapter holds, kept so that it can be taken out again (recipe: globalAdapter.keepUpdates). */
+export interface ContributionRow {
+  run_id: string
+  /** The round that counted it. */
+  round: number
+  /** Place in the order of aggregation, from 0. */
+  position: number
+  client_id: string
+  client_name: string
+  /** The round it was trained for. */
+  trained_round: number
+  /** After the weight rule and staleness; p_k = weight / sum. */
+  weight: number
+  /** Content hash of its adapter, encodeAdapter bytes. */
+  hash: string
 }

@@ -4,6 +4,7 @@ import type {
   BaseFileRow,
   BaseRow,
   ClientRow,
+  ContributionRow,
   EventRow,
   FederationRow,
   PlanRow,
@@ -68,7 +69,7 @@ export interface Store {
   /** Ids of the uploads whose bytes are still needed. */
   uploadIds(): Promise<string[]>
   /**
-   * Empties the uploads of rounds that are over; their rows stay, so that a late commit can be told what became of
+   * Empties the uploads of rounds that are over and take no late updates; their rows stay, so that a late commit can be told what became of
    * its round.
    */
   forgetUploads(): Promise<string[]>
@@ -80,11 +81,26 @@ export interface Store {
   recordUpdate(update: NewUpdate, logged: LoggedEvent): Promise<number>
   update(runId: string, round: number, clientId: string): Promise<UpdateRow | undefined>
   updates(runId: string, round: number): Promise<UpdateRow[]>
+  /** Accepted updates that were carried into a round from earlier ones. */
+  carriedUpdates(runId: string, countedRound: number): Promise<UpdateRow[]>
   /** The weights of a run's accepted updates with their clients' names, oldest first. */
   weights(runId: string): Promise<{ client_name: string; weight: number }[]>
 
-  /** Publishes: event, adapter row, round row, the run's global adapter; erases the round's secret key. */
-  publishRound(logged: LoggedEvent, published: { adapter: AdapterRow; report: string }): Promise<void>
+  /**
+   * Publishes: event, adapter row, contributions, round row, the run's global adapter; erases the secret keys of this
+   * round and all before, but for the last `keepSecrets` (buffered runs still take updates for them).
+   */
+  publishRound(
+    logged: LoggedEvent,
+    published: {
+      adapter: AdapterRow
+      report: string
+      contributions?: readonly ContributionRow[]
+      keepSecrets?: number
+    },
+  ): Promise<void>
+  /** In aggregation order. */
+  contributions(runId: string, round: number): Promise<ContributionRow[]>
   /** Says when and why an abandoned round ended and erases its secret key; again: a no-op. */
   closeRound(runId: string, round: number, end: { reason: string; atMs: number }): Promise<void>
   adapters(): Promise<AdapterRow[]>

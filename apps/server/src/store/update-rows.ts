@@ -6,7 +6,7 @@ import type { Schema } from "./schema.js"
 import type { Store } from "./store.js"
 
 /** The durable answers to commits. */
-export function updateRows(db: Kysely<Schema>): Pick<Store, "recordUpdate" | "update" | "updates" | "weights"> {
+export function updateRows(db: Kysely<Schema>): Pick<Store, "recordUpdate" | "update" | "updates" | "carriedUpdates" | "weights"> {
   return {
     recordUpdate: (update, logged) =>
       db.transaction().execute(async (tx) => {
@@ -21,7 +21,7 @@ export function updateRows(db: Kysely<Schema>): Pick<Store, "recordUpdate" | "up
           .updateTable("rounds")
           .set((row) => ({ [counter]: row(counter, "+", 1) }))
           .where("run_id", "=", update.run_id)
-          .where("round", "=", update.round)
+          .where("round", "=", update.counted_round ?? update.round)
           .execute()
         await logEvent(tx, logged)
         return sequence
@@ -29,6 +29,15 @@ export function updateRows(db: Kysely<Schema>): Pick<Store, "recordUpdate" | "up
     update: (runId, round, clientId) =>
       updatesOf(db, runId, round).where("client_id", "=", clientId).executeTakeFirst(),
     updates: (runId, round) => updatesOf(db, runId, round).orderBy("sequence").execute(),
+    carriedUpdates: (runId, countedRound) =>
+      db
+        .selectFrom("updates")
+        .selectAll()
+        .where("run_id", "=", runId)
+        .where("counted_round", "=", countedRound)
+        .whereRef("counted_round", "!=", "round")
+        .orderBy("sequence")
+        .execute(),
     weights: (runId) =>
       db
         .selectFrom("updates")

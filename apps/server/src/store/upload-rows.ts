@@ -37,7 +37,8 @@ export function uploadRows(db: Kysely<Schema>): Pick<Store, "upload" | "openUplo
               .select("rounds.round")
               .whereRef("rounds.run_id", "=", "uploads.run_id")
               .whereRef("rounds.round", "=", "uploads.round")
-              .where("rounds.ended_ms", "is not", null),
+              .where("rounds.ended_ms", "is not", null)
+              .where("rounds.recipient_secret", "is", null),
           ),
         )
         .returning("id")

@@ -1,49 +1,55 @@
-import { cohortStrategy, compress, stackOnto } from "@lamina/aggregation"
-import type { ModuleError } from "@lamina/aggregation"
+import { STRATEGIES } from "@lamina/aggregation"
+import type { ModuleError, RoundResult } from "@lamina/aggregation"
 import { decodeAdapter, encodeAdapter } from "@lamina/protocol"
-import type { Adapter, Update } from "@lamina/protocol"
 
 import type { AggregateJob, Aggregation } from "./jobs.js"
+import { keepAdapter } from "./keep-adapter.js"
 import { openUpdate } from "./open-update.js"
 
 /**
- * The new global adapter: the strategy's aggregate of the sealed updates, stacked onto the adapter so far, compressed
- * as the recipe says. Sums run in the order of `updates`, so the same sealed set gives the same bytes.
+ * The new global adapter by the recipe's strategy. Updates are opened one by one, in the order given, so that the same
+ * sealed set gives the same bytes and no more than one of them is in memory.
  */
 export async function aggregate(job: AggregateJob): Promise<Aggregation> {
-  const { strategy, tau, maxRank } = job
-  const updates = await openAll(job)
-  const made = cohortStrategy(strategy).aggregate({ updates, order: updates.map(({ clientId }) => clientId) })
-  const before = job.globalAdapter === undefined ? undefined : decodeAdapter(job.globalAdapter)
-  const stacked = stackOnto(before, made.adapter)
-  const compressed = compress(stacked, { tau, ...(maxRank === undefined ? {} : { maxRank }) })
-  return {
-    adapter: encodeAdapter(compressed.adapter),
-    report: {
-      updates: updates.length,
-      weight: updates.reduce((sum, { weight }) => sum + weight, 0),
-      stackedRank: largestRank(stacked),
-      rank: largestRank(compressed.adapter),
-      strategyError: largestError(made.errors),
-      compressionError: largestError(compressed.errors),
-    },
-  }
-}
-
-async function openAll({ updates, secret, weightBy }: AggregateJob): Promise<Update[]> {
-  const opened: Update[] = []
+  const { strategy, settings, globalAdapter, state, updates, keepIn } = job
+  const sum = STRATEGIES[strategy].accumulate({
+    settings,
+    global: globalAdapter && decodeAdapter(globalAdapter),
+    state: state && decodeAdapter(state),
+    clients: updates.map(({ clientId, weight }) => ({ clientId, weight })),
+  })
+  const kept: string[] = []
   for (const update of updates) {
-    const { weight, adapter } = await openUpdate(update, secret)
-    opened.push({ clientId: update.clientId, weight: weightBy === "equal" ? 1 : weight, adapter })
+    const { adapter } = await openUpdate(update, update.secret)
+    if (keepIn !== undefined) kept.push(await keepAdapter(keepIn, adapter))
+    sum.add({ clientId: update.clientId, weight: update.weight, adapter })
   }
-  return opened
+  const result = sum.finish()
+  const weight = updates.reduce((total, each) => total + each.weight, 0)
+  return {
+    adapter: encodeAdapter(result.global),
+    state: result.state && encodeAdapter(result.state),
+    report: { ...reportOf(result), updates: updates.length, weight },
+    kept,
+  }
 }
 
-function largestRank({ modules }: Adapter): number {
-  return modules.reduce((largest, { rank }) => Math.max(largest, rank), 0)
+function reportOf(result: RoundResult): Omit<Aggregation["report"], "updates" | "weight"> {
+  const { errors, compressionErrors, coverage, stackedRank, rank, prunedRanks } = result
+  return {
+    ...{ stackedRank, rank, coverage },
+    strategyError: largestError(errors),
+    compressionError: largestError(compressionErrors),
+    errors: errors.map(({ module, relativeError }) => ({ module, relativeError: finite(relativeError) })),
+    prunedRanks: Object.fromEntries(prunedRanks),
+  }
+}
+
+function largestError(errors: readonly ModuleError[]): number {
+  return errors.reduce((largest, { relativeError }) => Math.max(largest, finite(relativeError)), 0)
 }
 
 /** Infinite where an exact sum of zero was missed; JSON has no infinity, so the largest number stands for it. */
-function largestError(errors: readonly ModuleError[]): number {
-  return errors.reduce((largest, { relativeError }) => Math.max(largest, Math.min(relativeError, Number.MAX_VALUE)), 0)
+function finite(error: number): number {
+  return Math.min(error, Number.MAX_VALUE)
 }

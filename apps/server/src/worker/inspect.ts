@@ -10,7 +10,7 @@ export async function inspect({ update, secret }: InspectJob): Promise<Inspectio
     const content = await openUpdate(update, secret)
     checkUpdate(content, messages.Plan.decode(update.plan))
     const metrics = Object.fromEntries(content.metrics.map(({ name, value }) => [name, value]))
-    return { verdict: "accepted", weight: content.weight, metrics }
+    return { verdict: "accepted", weight: content.weight, metrics, scores: content.scores }
   } catch (error) {
     if (!hasErrorCode(error) || !isVerdict(error.code)) throw error
     return { verdict: error.code, message: error.message }

@@ -4,6 +4,7 @@ import { hasErrorCode } from "@lamina/protocol/errors"
 
 import { aggregate } from "./aggregate.js"
 import { inspect } from "./inspect.js"
+import { project } from "./project.js"
 import type { CarriedError, JobReply, JobRequest } from "./job-runner.js"
 import type { Job, JobResults } from "./jobs.js"
 
@@ -20,7 +21,14 @@ parentPort?.on("message", ({ id, job }: JobRequest) => {
 })
 
 function run(job: Job): Promise<JobResults[keyof JobResults]> {
-  return job.kind === "inspect" ? inspect(job) : aggregate(job)
+  switch (job.kind) {
+    case "inspect":
+      return inspect(job)
+    case "aggregate":
+      return aggregate(job)
+    case "project":
+      return Promise.resolve(project(job))
+  }
 }
 
 function carried(error: unknown): CarriedError {

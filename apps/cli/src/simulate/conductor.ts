@@ -1,0 +1,237 @@
+import { LaminaError } from "@lamina/protocol/errors"
+import type { TrainedUpdate, TrainerContext, TrainingTask } from "@lamina/client"
+import { compareNames } from "@lamina/protocol"
+
+import type { OpenRound, RoundWatch } from "./round-watch.js"
+import { scheduleOf } from "./device-time.js"
+import type { PlanCost, Schedule } from "./device-time.js"
+import type { ClientOutcome, History } from "./journal.js"
+import type { VirtualClient } from "./virtual-client.js"
+import type { VirtualClock } from "./virtual-clock.js"
+import { Work } from "./work.js"
+
+interface ConductorSetting {
+  readonly clock: VirtualClock
+  readonly rounds: RoundWatch
+  readonly history: History
+  readonly clients: readonly VirtualClient[]
+  readonly seed: number
+  readonly cost: PlanCost
+  /** Buffered rounds: an update whose round is over still counts. */
+  readonly buffered: boolean
+  /** Trainings side by side. */
+  readonly workers: number
+  readonly signal: AbortSignal
+}
+
+/** How long a round that finds too few devices waits before it looks again. */
+const LOOK_AGAIN_MS = 60_000
+
+/**
+ * The order of events of a simulated federation. Coordinator and clients are the production ones and run on the
+ * virtual clock; the conductor moves it from one event to the next (an update that arrives, a deadline) and lets
+ * happen what belongs there, one thing at a time, so that the seed alone decides what happens. Training itself runs
+ * ahead, in the order in which its results are needed; what nobody will wait for is never trained.
+ */
+export class Conductor {
+  readonly #works = new Set<Work>()
+  /** Devices that left an open round: they come back when it is over. */
+  readonly #gone = new Set<Work>()
+  /** Let go and not yet heard of again: `client round`. */
+  readonly #underWay = new Map<string, Work>()
+  readonly #ended = new Set<string>()
+
+  constructor(private readonly setting: ConductorSetting) {}
+
+  /** What a virtual client's trainer does: waits its virtual time, and trains for real where that is needed. */
+  async work(
+    client: VirtualClient,
+    task: TrainingTask & { readonly bytesDown: number },
+    train: () => Promise<TrainedUpdate>,
+    signal: TrainerContext["signal"],
+  ): Promise<TrainedUpdate> {
+    const { rounds, history } = this.setting
+    const schedule = await this.#scheduleOf(client, task)
+    if (!history.begun(client.name).some(({ round }) => round === task.round))
+      history.add({ kind: "begin", round: task.round, client: client.name, schedule })
+    const work = new Work({ client: client.name, round: task.round, schedule, train })
+    this.#works.add(work)
+    const abort = () => {
+      if (!this.#works.delete(work) && !this.#gone.delete(work)) return
+      this.#let(work, "late")
+      work.refuse(signal.reason)
+    }
+    signal.addEventListener("abort", abort, { once: true })
+    rounds.begun(client.name, task.round)
+    try {
+      return await work.result
+    } finally {
+      signal.removeEventListener("abort", abort)
+    }
+  }
+
+  /** A client heard how a round ended for it. */
+  outcome(client: string, round: number, outcome: string): void {
+    const key = `${client} ${round}`
+    const work = this.#underWay.get(key)
+    this.#underWay.delete(key)
+    this.#ended.add(key)
+    if (work?.fate === undefined) {
+      const staleness = this.setting.buffered ? { staleness: this.setting.rounds.number - round } : {}
+      this.#record(client, round, outcomeOf(outcome), staleness)
+    }
+    this.setting.rounds.ended(client, round)
+  }
+
+  /** From the first draw to the end of the run. */
+  async conduct(): Promise<void> {
+    const { rounds, signal } = this.setting
+    for (;;) {
+      signal.throwIfAborted()
+      await rounds.until(() => rounds.over || (this.#underWay.size === 0 && rounds.quiet()), signal)
+      if (rounds.over) return this.#letAllGo()
+      const open = await rounds.open()
+      if (open) await this.#next(open)
+      else await this.#draw()
+    }
+  }
+
+  /** The next thing to happen: an update that arrives, or a deadline. */
+  async #next(open: OpenRound): Promise<void> {
+    this.#bringBack(open)
+    if (this.#underWay.size > 0) return
+    this.#trainAhead(open)
+    const { clock, rounds } = this.setting
+    const first = this.#inOrder()[0]
+    const deadline = [open.softDeadlineMs, open.hardDeadlineMs].find((ms) => ms > clock.now()) ?? Infinity
+    if (first && first.schedule.endMs < deadline) return this.#arrive(first, open)
+    if (deadline === Infinity) throw new LaminaError("INTERNAL", `round ${open.round} is past its hard deadline and open`)
+    this.#moveTo(deadline)
+    await rounds.tick()
+  }
+
+  #arrive(work: Work, open: OpenRound): void {
+    const { client, round, schedule } = work
+    this.#moveTo(schedule.endMs)
+    this.#works.delete(work)
+    const current = round === open.round
+    if (schedule.fate !== "arrives") {
+      this.#record(client, round, schedule.fate === "drops" ? "dropped" : "out-of-memory")
+      work.fate = schedule.fate
+      if (current) this.#gone.add(work)
+      else this.#giveUp(work)
+    } else if (current || this.setting.buffered) {
+      this.#let(work)
+      work.release()
+    } else {
+      this.#let(work, "late")
+      work.refuse(roundIsOver(work))
+    }
+  }
+
+  /** Devices that left a round are there again once it is over. */
+  #bringBack(open: OpenRound): void {
+    for (const work of this.#gone)
+      if (work.round !== open.round) {
+        this.#gone.delete(work)
+        this.#giveUp(work)
+      }
+  }
+
+  #giveUp(work: Work): void {
+    this.#let(work, work.fate)
+    work.refuse(roundIsOver(work))
+  }
+
+  #let(work: Work, fate?: Work["fate"]): void {
+    if (fate === "late") this.#record(work.client, work.round, "late")
+    work.fate = fate
+    this.#underWay.set(`${work.client} ${work.round}`, work)
+  }
+
+  /** Trains what will be needed, in the order in which it will be. */
+  #trainAhead(open: OpenRound): void {
+    const { buffered, workers } = this.setting
+    const needed = this.#inOrder().filter(
+      ({ round, schedule }) =>
+        schedule.fate === "arrives" && (buffered || (round === open.round && schedule.endMs < open.hardDeadlineMs)),
+    )
+    const missing = Math.max(1, open.wanted - open.accepted())
+    let busy = [...this.#works].filter(({ state }) => state === "training").length
+    for (const work of needed.slice(0, missing)) {
+      if (work.state !== "waiting") continue
+      if (busy >= workers) break
+      work.start(() => this.#trainAhead(open))
+      busy += 1
+    }
+  }
+
+  #inOrder(): Work[] {
+    return [...this.#works].sort(
+      (left, right) =>
+        left.schedule.endMs - right.schedule.endMs || compareNames(left.client, right.client) || left.round - right.round,
+    )
+  }
+
+  async #draw(): Promise<void> {
+    const { rounds, clock } = this.setting
+    await rounds.tick()
+    if (rounds.over || (await rounds.open())) return
+    // too few devices are there: time passes, others come
+    rounds.drawAgain()
+    const first = this.#inOrder()[0]
+    const later = clock.now() + LOOK_AGAIN_MS
+    if (first && first.schedule.endMs < later) {
+      this.#moveTo(first.schedule.endMs)
+      this.#works.delete(first)
+      this.#let(first, "late")
+      first.refuse(roundIsOver(first))
+    } else this.#moveTo(later)
+  }
+
+  #moveTo(ms: number): void {
+    const { clock, history } = this.setting
+    if (ms <= clock.now()) return
+    history.add({ kind: "time", atMs: ms })
+    clock.advanceTo(ms)
+  }
+
+  /** A round that was taken up before keeps its schedule; else it starts when it opened, or when the client is free. */
+  async #scheduleOf(client: VirtualClient, task: TrainingTask & { bytesDown: number }): Promise<Schedule> {
+    const { history, rounds, seed, cost } = this.setting
+    const begun = history.begun(client.name)
+    const known = begun.find(({ round }) => round === task.round)
+    if (known) return known.schedule
+    const before = begun.findLast(({ round }) => round < task.round)
+    const freeMs = before ? await rounds.freeMs(before.round, before.schedule) : 0
+    const startMs = Math.max(await rounds.openedMs(task.round), freeMs)
+    return scheduleOf({ ...task, client: client.name, startMs }, client.device, { seed, cost })
+  }
+
+  #record(client: string, round: number, outcome: ClientOutcome, staleness: { staleness?: number } = {}): void {
+    const atMs = this.setting.clock.now()
+    this.setting.history.add({ kind: "client", round, client, outcome, atMs, ...staleness })
+  }
+
+  /** The run is over: who is still training hears it. */
+  #letAllGo(): void {
+    for (const work of [...this.#works, ...this.#gone]) {
+      if (work.fate === undefined) this.#record(work.client, work.round, "late")
+      work.fate ??= "late"
+      work.refuse(roundIsOver(work))
+    }
+    this.#works.clear()
+    this.#gone.clear()
+  }
+}
+
+/** What ends a virtual training whose round needs it no more. */
+function roundIsOver({ client, round }: Work): LaminaError {
+  return new LaminaError("ROUND_CLOSED", `round ${round} ended before the virtual device of ${client} was ready`)
+}
+
+function outcomeOf(outcome: string): ClientOutcome {
+  if (outcome === "accepted" || outcome === "duplicate") return "accepted"
+  if (outcome === "rejected") return "rejected"
+  return outcome === "late" || outcome === "closed" || outcome === "missed" ? "late" : "failed"
+}

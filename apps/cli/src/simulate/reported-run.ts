@@ -1,0 +1,105 @@
+import { spectrum } from "@lamina/aggregation"
+import { compareNames } from "@lamina/protocol"
+import type { Recipe } from "@lamina/protocol/recipe"
+import type { RoundView } from "@lamina/server"
+
+import type { ReportedRound, ReportedRun, ReportedScore, ReportedTurn } from "../report/simulation-report.js"
+import type { Scores } from "./held-out.js"
+import type { SimulationResult } from "./simulation.js"
+import { VIRTUAL_START_MS } from "./virtual-clock.js"
+
+/** What a simulation came to, as the report shows it: nothing of it depends on keys, folders or the time of day. */
+export function reportedRun(name: string, recipe: Recipe, result: SimulationResult): ReportedRun {
+  const turns = turnsByRound(result)
+  const scores = new Map(result.scores.map(({ round, scores: of }) => [round, reportedScore(of)]))
+  const base = scores.get(0)
+  const counts = new Map(result.population?.map((rows) => [rows.name, rows.trainRows]))
+  return {
+    name,
+    strategy: recipe.strategy,
+    ...(base ? { base } : {}),
+    rounds: result.views
+      .filter(({ state }) => state === "published")
+      .map((view) => reportedRound(view, turns.get(view.round) ?? [], scores.get(view.round))),
+    spectrum: spectrum(result.globalAdapter),
+    clients: result.clients.map(({ name: client, device, rank, precision, tokens }) => {
+      const rows = counts.get(client)
+      return { name: client, device, rank, precision, tokens, ...(rows === undefined ? {} : { rows }) }
+    }),
+    ...(result.population ? { partition: result.population } : {}),
+  }
+}
+
+/** Totals of a run. */
+export function runTotals({ rounds }: ReportedRun): {
+  bytesUp: number
+  bytesDown: number
+  virtualSeconds: number
+  strategyError: number
+} {
+  const sum = (of: (round: ReportedRound) => number) => rounds.reduce((total, round) => total + of(round), 0)
+  return {
+    bytesUp: sum(({ bytesUp }) => bytesUp),
+    bytesDown: sum(({ bytesDown }) => bytesDown),
+    virtualSeconds: (rounds.at(-1)?.closedMs ?? 0) / 1_000,
+    strategyError: Math.max(0, ...rounds.map(({ strategyError }) => strategyError)),
+  }
+}
+
+function reportedRound(view: RoundView, turns: readonly ReportedTurn[], heldOut?: ReportedScore): ReportedRound {
+  const { report } = view
+  return {
+    round: view.round,
+    openedMs: view.openedMs - VIRTUAL_START_MS,
+    closedMs: (view.endedMs ?? view.openedMs) - VIRTUAL_START_MS,
+    bytesUp: turns.reduce((sum, { bytesUp }) => sum + bytesUp, 0),
+    bytesDown: turns.reduce((sum, { bytesDown }) => sum + bytesDown, 0),
+    ...(heldOut ? { heldOut } : {}),
+    clients: turns,
+    strategyError: report?.strategyError ?? 0,
+    compressionError: report?.compressionError ?? 0,
+    stackedRank: report?.stackedRank ?? 0,
+    rank: report?.rank ?? 0,
+    coverage: report?.coverage ?? [],
+  }
+}
+
+function turnsByRound({ history, clients, views }: SimulationResult): Map<number, ReportedTurn[]> {
+  const devices = new Map(clients.map(({ name, device }) => [name, device]))
+  const ranks = new Map(views.flatMap(({ round, members }) => members.map(({ client, rank }) => [`${round} ${client}`, rank])))
+  const losses = new Map<string, number>()
+  for (const row of history.rows) if (row.kind === "step") losses.set(`${row.round} ${row.client}`, row.loss)
+  const turns = new Map<number, ReportedTurn[]>()
+  for (const { schedule, row } of history.clients()) {
+    const key = `${row.round} ${row.client}`
+    const loss = losses.get(key)
+    const sent = row.outcome === "accepted" || row.outcome === "rejected"
+    const turn: ReportedTurn = {
+      name: row.client,
+      device: devices.get(row.client) ?? "default",
+      rank: ranks.get(key) ?? 0,
+      outcome: row.outcome,
+      startMs: schedule.startMs - VIRTUAL_START_MS,
+      ...phasesOf(schedule),
+      endMs: schedule.endMs - VIRTUAL_START_MS,
+      bytesUp: sent ? schedule.bytesUp : 0,
+      bytesDown: schedule.bytesDown,
+      ...(row.staleness === undefined ? {} : { staleness: row.staleness }),
+      ...(loss === undefined || !sent ? {} : { loss }),
+    }
+    turns.set(row.round, [...(turns.get(row.round) ?? []), turn].sort((a, b) => compareNames(a.name, b.name)))
+  }
+  return turns
+}
+
+/** Phases a device came to the end of. */
+function phasesOf({ fate, downloadedMs, trainedMs, endMs }: { fate: string } & Record<"downloadedMs" | "trainedMs" | "endMs", number>) {
+  return {
+    ...(downloadedMs < endMs || fate === "arrives" ? { downloadedMs: downloadedMs - VIRTUAL_START_MS } : {}),
+    ...(trainedMs < endMs || fate === "arrives" ? { trainedMs: trainedMs - VIRTUAL_START_MS } : {}),
+  }
+}
+
+function reportedScore({ overall, perClient }: Scores): ReportedScore {
+  return { loss: overall.loss, perClient }
+}

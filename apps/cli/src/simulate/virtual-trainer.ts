@@ -1,0 +1,21 @@
+import { createTunerTrainer } from "@lamina/client"
+import type { Trainer } from "@lamina/client"
+import type { TunerPool } from "@lamina/tuner"
+
+import type { Conductor } from "./conductor.js"
+import type { VirtualClient } from "./virtual-client.js"
+
+/** The production trainer on a virtual machine: its results are real, its speed is the device's. */
+export function virtualTrainer(client: VirtualClient, { pool, conductor }: { pool: TunerPool; conductor: Conductor }) {
+  const real = createTunerTrainer({ pool })
+  const trainer: Trainer = {
+    calibrate: () => Promise.resolve({ kernels: `virtual ${client.deviceName}`, tokensPerSecond: client.device.tokensPerSecond }),
+    train: (task, context) => {
+      const modules = task.globalAdapter?.modules ?? []
+      const bytesDown = modules.reduce((sum, { a, b }) => sum + a.byteLength + b.byteLength, 0)
+      return conductor.work(client, { ...task, bytesDown }, () => real.train(task, context), context.signal)
+    },
+    close: () => real.close(),
+  }
+  return trainer
+}

@@ -1,0 +1,88 @@
+import type { ClientTerms } from "@lamina/aggregation"
+import { STRATEGY_RULES } from "@lamina/protocol"
+import type { Plan } from "@lamina/protocol"
+import type { Recipe } from "@lamina/protocol/recipe"
+
+import type { RunRow } from "../store/schema.js"
+import { strategySettings } from "../worker/strategy-settings.js"
+import type { CoordinatorContext } from "./context.js"
+import { bytesOf } from "./hex.js"
+import { planCohort, termsOf } from "./plan.js"
+import type { ClientView, PlannedClient, PlanningWork } from "./plan.js"
+import { chosenPlans } from "./planned-modules.js"
+import { lastReport } from "./round-report.js"
+import type { TrainedModule } from "./run-request.js"
+
+/** A client's plan, and how long the planner thinks it takes (ms; 0: no estimate). */
+export interface ClientTask {
+  readonly plan: Plan
+  readonly estimateMs: number
+}
+
+interface Planning {
+  readonly run: RunRow
+  readonly recipe: Recipe
+  readonly modules: readonly TrainedModule[]
+  readonly round: number
+  readonly cohort: readonly PlannedClient[]
+}
+
+/**
+ * The plans of a round's cohort by client id: ranks by the strategy, modules by the planner where the recipe asks for
+ * it, and each client's view of the global adapter, which is cut for it and stored where it is not the whole.
+ */
+export async function planRound(context: CoordinatorContext, planning: Planning): Promise<Map<string, ClientTask>> {
+  const { cohort, recipe } = planning
+  const report = await lastReport(context.store, planning.run.id)
+  const chosen = recipe.strategy === "fedpipe" ? await chosenPlans(context, planning) : undefined
+  const work: PlanningWork = {
+    ...planning,
+    prunedRanks: new Map(Object.entries(report?.prunedRanks ?? {})),
+    ...(chosen ? { chosen } : {}),
+  }
+  const viewOf = await views(context, planning, work)
+  const plans = planCohort(cohort, viewOf ? { ...work, viewOf } : work)
+  return new Map(
+    [...plans].map(([id, plan]) => [id, { plan, estimateMs: Math.round(chosen?.get(id)?.estimateMs ?? 0) }]),
+  )
+}
+
+/** Clients of one rank and one budget share a view: each is made once. */
+async function views(
+  context: CoordinatorContext,
+  { run, recipe, cohort }: Planning,
+  work: PlanningWork,
+): Promise<PlanningWork["viewOf"] | undefined> {
+  const { blobs, worker } = context
+  if (run.global_adapter_hash === null) return undefined
+  const terms = termsOf(cohort, work)
+  const wanted = new Map(cohort.map((client, i) => [keyOf(terms[i]!, client), { client, terms: terms[i]! }]))
+  const whole: ClientView = { adapterHash: new Uint8Array(0), startRanks: {} }
+  const cuts = [...wanted].filter(([, { client }]) => needsCut(recipe, client))
+  const made = new Map<string, ClientView>()
+  if (cuts.length > 0) {
+    const projections = await worker.run({
+      kind: "project",
+      strategy: recipe.strategy,
+      settings: strategySettings(recipe),
+      globalAdapter: await blobs.read(run.global_adapter_hash),
+      wanted: cuts.map(([, { client, terms: each }]) => ({
+        terms: each,
+        bytesMax: client.capability.downloadBytesMax,
+      })),
+    })
+    for (const [i, { adapter, startRanks }] of projections.entries())
+      made.set(cuts[i]![0], { adapterHash: bytesOf(await blobs.put(adapter)), startRanks })
+  }
+  return (each, client) => made.get(keyOf(each, client)) ?? whole
+}
+
+/** Where clients only stack onto the global adapter, all of it is what they download unless they set a budget. */
+function needsCut({ strategy }: Recipe, { capability }: PlannedClient): boolean {
+  const { averages } = STRATEGY_RULES[strategy]
+  return averages || strategy === "flexlora" || capability.downloadBytesMax > 0
+}
+
+function keyOf({ rank }: ClientTerms, { capability }: PlannedClient): string {
+  return `${rank}/${capability.downloadBytesMax}`
+}

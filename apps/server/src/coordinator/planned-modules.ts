@@ -1,0 +1,112 @@
+import { planCohort, referenceSpeed } from "@lamina/planner"
+import type { BaseShape, DeviceProfile, PlanningTerms } from "@lamina/planner"
+import type { HeldPrecision } from "@lamina/protocol"
+import { LaminaError } from "@lamina/protocol/errors"
+import type { Recipe } from "@lamina/protocol/recipe"
+
+import type { RunRow } from "../store/schema.js"
+import type { CoordinatorContext } from "./context.js"
+import type { ChosenPlan, PlannedClient } from "./plan.js"
+import { planningHistory } from "./planning-history.js"
+import type { PlanningHistory } from "./planning-history.js"
+
+/** Ranks a plan may give a module (FedPipe). */
+const RANKS = [4, 8, 16, 32, 64] as const
+/** Storages of the base a plan may choose from where a client has no wish. */
+const PRECISIONS: readonly HeldPrecision[] = ["bf16", "q8", "q4"]
+
+interface Cohort {
+  readonly run: RunRow
+  readonly recipe: Recipe
+  readonly cohort: readonly PlannedClient[]
+}
+
+/**
+ * What the planner gives each client of a cohort (FedPipe, arXiv:2404.06448), by client id: modules, ranks, precision,
+ * batch and steps that suit its memory, speed and bandwidth. The first round is a probe: rank 1 on every linear, a few
+ * steps, for the importance of each module. A client for which nothing fits is left out. Throws RECIPE_INVALID where
+ * the run was not given the base's sizes, PLAN_INFEASIBLE where nothing fits anybody.
+ */
+export async function chosenPlans(
+  context: CoordinatorContext,
+  { run, recipe, cohort }: Cohort,
+): Promise<ReadonlyMap<string, ChosenPlan & { readonly estimateMs: number }>> {
+  if (run.shape === null)
+    throw new LaminaError("RECIPE_INVALID", `strategy: "fedpipe" needs the base's sizes, got a run without them`, {
+      hint: "give base.shape with the run; `lamina serve` and `lamina simulate` do",
+    })
+  const shape = JSON.parse(run.shape) as BaseShape
+  const history = await planningHistory(context.store, run.id)
+  const terms = await planningTerms(context, { run, recipe, history })
+  const scores = history.scores.size > 0 ? history.scores : new Map(shape.modules.map(({ name }) => [name, 1] as const))
+  const profiles = cohort.map((client) => profileOf(client, { shape, recipe, history }))
+  const { perClient } = recipe.strategyOptions
+  const used = perClient ? profiles : profiles.map(() => weakest(profiles))
+  const planned = await planCohort(shape, used, scores, terms)
+  const found = planned.flatMap((result, i) => {
+    if (result.kind === "infeasible") {
+      context.logger.warn({ run: run.id, client: cohort[i]!.name }, `no plan fits: ${result.error.message}`)
+      return []
+    }
+    const { estimate, ...plan } = result.plan
+    const estimateMs = estimate.downloadMs + estimate.trainMs + estimate.uploadMs
+    return [[cohort[i]!.id, { ...plan, estimateMs }] as const]
+  })
+  const refused = planned.find((result) => result.kind === "infeasible")
+  if (found.length === 0 && refused?.kind === "infeasible") throw refused.error
+  return new Map(found)
+}
+
+async function planningTerms(
+  { store }: CoordinatorContext,
+  { run, recipe, history }: { run: RunRow; recipe: Recipe; history: PlanningHistory },
+): Promise<PlanningTerms> {
+  const { training, cohort, lora, strategyOptions } = recipe
+  const adapters = await store.adapters()
+  const global = adapters.findLast(({ run_id, hash }) => run_id === run.id && hash === run.global_adapter_hash)
+  const probe = history.scores.size === 0
+  return {
+    precisions: PRECISIONS,
+    ranks: probe ? [1] : RANKS.filter((rank) => rank <= Math.max(lora.rank, RANKS[0])),
+    steps: probe ? strategyOptions.probeSteps : training.steps,
+    batch: training.batch,
+    context: training.context,
+    deadlineMs: cohort.softDeadlineMs,
+    downloadBytes: global?.bytes ?? 0,
+  }
+}
+
+function profileOf(
+  { id, capability }: PlannedClient,
+  { shape, recipe, history }: { shape: BaseShape; recipe: Recipe; history: PlanningHistory },
+): DeviceProfile {
+  const { memoryBytes, freeMemoryBytes, precision, uploadBytesMax, rankMax } = capability
+  return {
+    memoryBytes: freeMemoryBytes > 0 ? Math.min(freeMemoryBytes, memoryBytes) : memoryBytes,
+    tokensPerSecond: referenceSpeed(shape, { calibrated: capability.tokensPerSecond, context: recipe.training.context }),
+    uploadBytesPerSecond: capability.uploadBytesPerSecond,
+    downloadBytesPerSecond: capability.downloadBytesPerSecond,
+    ...{ uploadBytesMax, rankMax, precision },
+    timeCorrection: history.corrections.get(id) ?? 1,
+  }
+}
+
+/** One profile that every client of the cohort is at least as good as. */
+function weakest(profiles: readonly DeviceProfile[]): DeviceProfile {
+  const least = (of: (profile: DeviceProfile) => number) => Math.min(...profiles.map((profile) => of(profile)))
+  const known = (of: (profile: DeviceProfile) => number) => {
+    const values = profiles.map((profile) => of(profile)).filter((value) => value > 0)
+    return values.length === 0 ? 0 : Math.min(...values)
+  }
+  const precisions = new Set(profiles.map(({ precision }) => precision).filter((precision) => precision !== ""))
+  return {
+    memoryBytes: least(({ memoryBytes }) => memoryBytes),
+    tokensPerSecond: least(({ tokensPerSecond, timeCorrection }) => tokensPerSecond / timeCorrection),
+    uploadBytesPerSecond: known(({ uploadBytesPerSecond }) => uploadBytesPerSecond),
+    downloadBytesPerSecond: known(({ downloadBytesPerSecond }) => downloadBytesPerSecond),
+    uploadBytesMax: known(({ uploadBytesMax }) => uploadBytesMax),
+    rankMax: known(({ rankMax }) => rankMax),
+    precision: precisions.size === 1 ? [...precisions][0]! : "",
+    timeCorrection: 1,
+  }
+}

@@ -1,0 +1,17 @@
+import { join } from "node:path"
+
+import { hash, toHex } from "@lamina/crypto"
+import { encodeAdapter } from "@lamina/protocol"
+import type { Adapter } from "@lamina/protocol"
+
+import { writeDurably } from "../blobs/durable-file.js"
+import { onDisk } from "../store/disk-errors.js"
+
+/** Writes an adapter into a folder of blobs, named by its content hash (hex), durably. Throws STORAGE_FULL. */
+export async function keepAdapter(folder: string, adapter: Adapter): Promise<string> {
+  const bytes = encodeAdapter(adapter)
+  const name = toHex(hash(bytes))
+  // a disk that fails fails the job; the thread that asked for it decides what that means
+  await onDisk(() => writeDurably(join(folder, name), bytes), () => undefined)
+  return name
+}
