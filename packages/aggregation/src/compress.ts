@@ -1,11 +1,8 @@
+import { energy, gram, matrixOf, multiply, qrOfRows, symmetricEigen, transpose, zeros } from "@lamina/kernels/linalg"
+import type { Matrix } from "@lamina/kernels/linalg"
 import { LaminaError, scaleOf } from "@lamina/protocol"
 import type { Adapter, AdapterModule } from "@lamina/protocol"
 
-import { qrOfRows } from "./linalg/householder-qr.js"
-import { energy, matrixOf, transpose, zeros } from "./linalg/matrix.js"
-import type { Matrix } from "./linalg/matrix.js"
-import { gram, multiply } from "./linalg/multiply.js"
-import { symmetricEigen } from "./linalg/symmetric-eigen.js"
 import type { ModuleError } from "./strategy.js"
 
 export interface CompressOptions {

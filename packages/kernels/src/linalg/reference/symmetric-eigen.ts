@@ -1,4 +1,4 @@
-import type { Matrix } from "./matrix.js"
+import type { Matrix } from "../matrix.js"
 import { makeReflector, reflect } from "./reflector.js"
 import type { Stretch } from "./reflector.js"
 import { tridiagonalEigen } from "./tridiagonal-eigen.js"

@@ -1,5 +1,5 @@
-import { zeros } from "./matrix.js"
-import type { Matrix } from "./matrix.js"
+import { zeros } from "../matrix.js"
+import type { Matrix } from "../matrix.js"
 import { makeReflector, reflect } from "./reflector.js"
 
 /**

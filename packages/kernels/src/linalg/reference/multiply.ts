@@ -1,5 +1,5 @@
-import { zeros } from "./matrix.js"
-import type { Matrix } from "./matrix.js"
+import { zeros } from "../matrix.js"
+import type { Matrix } from "../matrix.js"
 
 /**
  * left (M,K) · right (K,N), summed in one fixed order. Four rows of `right` are added at once, which halves the loads;

@@ -1,0 +1,6 @@
+export { energy, matrixOf, stackColumns, stackRows, transpose, zeros } from "./matrix.js"
+export type { Matrix } from "./matrix.js"
+export { qrOfRows } from "./reference/householder-qr.js"
+export { gram, multiply } from "./reference/multiply.js"
+export { productNorms } from "./product-norm.js"
+export { symmetricEigen } from "./reference/symmetric-eigen.js"
