@@ -1,8 +1,7 @@
+import { matrixOf, productNorms, stackColumns, stackRows, zeros } from "@lamina/kernels/linalg"
 import { compareNames, LaminaError, scaleOf } from "@lamina/protocol"
 import type { Adapter, AdapterModule } from "@lamina/protocol"
 
-import { matrixOf, stackColumns, stackRows, zeros } from "./linalg/matrix.js"
-import { productNorms } from "./linalg/product-norm.js"
 import { relativeTo } from "./strategy.js"
 import type { ModuleError } from "./strategy.js"
 

@@ -1,11 +1,10 @@
+import { matrixOf, productNorms, stackColumns, stackRows, zeros } from "@lamina/kernels/linalg"
 import { LaminaError, scaleOf } from "@lamina/protocol"
 import type { AdapterModule } from "@lamina/protocol"
 
 import { moduleCohorts } from "./cohort.js"
 import type { ModuleCohort } from "./cohort.js"
 import { exactFactors } from "./flora.js"
-import { matrixOf, stackColumns, stackRows, zeros } from "./linalg/matrix.js"
-import { productNorms } from "./linalg/product-norm.js"
 import { relativeTo } from "./strategy.js"
 import type { CohortStrategy } from "./cohort-strategy.js"
 

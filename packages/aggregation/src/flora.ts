@@ -1,11 +1,10 @@
+import { matrixOf, productNorms, stackColumns, stackRows } from "@lamina/kernels/linalg"
+import type { Matrix } from "@lamina/kernels/linalg"
 import { scaleOf } from "@lamina/protocol"
 import type { AdapterModule } from "@lamina/protocol"
 
 import { moduleCohorts } from "./cohort.js"
 import type { ModuleCohort } from "./cohort.js"
-import { matrixOf, stackColumns, stackRows } from "./linalg/matrix.js"
-import type { Matrix } from "./linalg/matrix.js"
-import { productNorms } from "./linalg/product-norm.js"
 import { relativeTo } from "./strategy.js"
 import type { CohortStrategy } from "./cohort-strategy.js"
 

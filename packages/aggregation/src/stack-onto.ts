@@ -1,7 +1,6 @@
+import { matrixOf, stackColumns, stackRows } from "@lamina/kernels/linalg"
 import { compareNames, LaminaError, scaleOf } from "@lamina/protocol"
 import type { Adapter, AdapterModule } from "@lamina/protocol"
-
-import { matrixOf, stackColumns, stackRows } from "./linalg/matrix.js"
 
 /**
  * The global adapter plus a round's aggregate, by concatenation: B = [B_G, B_round], A = [A_G; s A_round], scale 1

@@ -1,13 +1,11 @@
-import { seededValues } from "../testing/cohorts.js"
-import { qrOfRows } from "./householder-qr.js"
-import { energy, matrixOf, stackColumns, stackRows, transpose, zeros } from "./matrix.js"
+import { seededRandom } from "../testing/random.js"
+import { gram, matrixOf, multiply, qrOfRows, symmetricEigen, transpose } from "./linalg.js"
+import { energy, stackColumns, stackRows, zeros } from "./matrix.js"
 import type { Matrix } from "./matrix.js"
-import { gram, multiply } from "./multiply.js"
 import { productNorms } from "./product-norm.js"
-import { symmetricEigen } from "./symmetric-eigen.js"
 
 function random(rows: number, cols: number, seed: number): Matrix {
-  return matrixOf(seededValues(seed)(rows * cols), { rows, cols, scale: 1 })
+  return matrixOf(seededRandom(seed).floats(rows * cols), { rows, cols, scale: 1 })
 }
 
 /** Three loops. */
