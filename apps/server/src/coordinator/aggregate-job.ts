@@ -1,22 +1,28 @@
+import type { StrategySettings } from "@lamina/aggregation"
 import { LaminaError } from "@lamina/protocol/errors"
 import type { Recipe } from "@lamina/protocol/recipe"
 
 import type { ClientId } from "../round/round.js"
 import type { RoundRow } from "../store/schema.js"
-import type { AggregateJob, RoundSecret, SealedUpdate } from "../worker/jobs.js"
+import type { AggregateJob, RoundSecret, WeighedUpdate } from "../worker/jobs.js"
 import type { CoordinatorContext } from "./context.js"
 import { bytesOf } from "./hex.js"
 import { uploadIdOf } from "./upload-id.js"
 
 /**
  * The job of aggregating a sealed round, updates in the order of `accepted`. Throws BLOB_CORRUPT where an accepted
- * one is not there.
+ * one is not there, STRATEGY_UNSUITABLE with a server optimizer, whose moments no round keeps for the next.
  */
 export async function aggregateJob(
   context: CoordinatorContext,
   { row, recipe, accepted }: { row: RoundRow; recipe: Recipe; accepted: readonly ClientId[] },
 ): Promise<AggregateJob> {
   const { store, blobs } = context
+  if (recipe.serverOptimizer.name !== "none")
+    throw new LaminaError(
+      "STRATEGY_UNSUITABLE",
+      `serverOptimizer: expected "none" from a coordinator, which keeps no moments, got ${recipe.serverOptimizer.name}`,
+    )
   const run = await store.run(row.run_id)
   const hashSoFar = run?.global_adapter_hash ?? undefined
   const updates = await sealedUpdates(context, row)
@@ -31,15 +37,25 @@ export async function aggregateJob(
     globalAdapter: hashSoFar === undefined ? undefined : await blobs.read(hashSoFar),
     strategy: recipe.strategy,
     weightBy: recipe.weightBy,
-    tau: recipe.globalAdapter.tau,
-    maxRank: recipe.globalAdapter.maxRank,
+    settings: settingsOf(recipe),
+    state: undefined,
   }
 }
 
-async function sealedUpdates(context: CoordinatorContext, row: RoundRow): Promise<Map<ClientId, SealedUpdate>> {
+function settingsOf({ lora, globalAdapter, strategyOptions, serverOptimizer }: Recipe): StrategySettings {
+  const { tau, maxRank } = globalAdapter
+  const { alphaPerRank, scaling } = lora
+  return {
+    ...{ alphaPerRank, scaling, serverOptimizer },
+    compress: { tau, ...(maxRank === undefined ? {} : { maxRank }) },
+    ...{ tau: strategyOptions.tau, pruneTo: strategyOptions.pruneTo, combine: strategyOptions.combine },
+  }
+}
+
+async function sealedUpdates(context: CoordinatorContext, row: RoundRow): Promise<Map<ClientId, WeighedUpdate>> {
   const { store, spool } = context
   const plans = new Map((await store.plans(row.run_id, row.round)).map((plan) => [plan.client_id, plan]))
-  const sealed = new Map<ClientId, SealedUpdate>()
+  const sealed = new Map<ClientId, WeighedUpdate>()
   for (const update of await store.updates(row.run_id, row.round)) {
     const plan = plans.get(update.client_id)
     const upload = await store.upload(uploadIdOf(update.client_id, update.envelope_root))
@@ -52,6 +68,7 @@ async function sealedUpdates(context: CoordinatorContext, row: RoundRow): Promis
       clientId: update.client_id,
       clientName: plan.client_name,
       plan: plan.plan,
+      weight: update.weight,
     })
   }
   return sealed

@@ -1,46 +1,45 @@
-import { cohortStrategy, compress, stackOnto } from "@lamina/aggregation"
+import { STRATEGIES } from "@lamina/aggregation"
 import type { ModuleError } from "@lamina/aggregation"
 import { decodeAdapter, encodeAdapter } from "@lamina/protocol"
-import type { Adapter, Update } from "@lamina/protocol"
+import type { Adapter } from "@lamina/protocol"
 
 import type { AggregateJob, Aggregation } from "./jobs.js"
 import { openUpdate } from "./open-update.js"
 
 /**
- * The new global adapter: the strategy's aggregate of the sealed updates, stacked onto the adapter so far, compressed
- * as the recipe says. Sums run in the order of `updates`, so the same sealed set gives the same bytes.
+ * The new global adapter, as the strategy makes it of the sealed updates and the adapter so far. Updates are opened and
+ * added one by one, in the order of `updates`, so that one of them is in memory at a time and the same sealed set gives
+ * the same bytes. Throws what openUpdate and the strategy throw.
  */
 export async function aggregate(job: AggregateJob): Promise<Aggregation> {
-  const { strategy, tau, maxRank } = job
-  const updates = await openAll(job)
-  const made = cohortStrategy(strategy).aggregate({ updates, order: updates.map(({ clientId }) => clientId) })
-  const before = job.globalAdapter === undefined ? undefined : decodeAdapter(job.globalAdapter)
-  const stacked = stackOnto(before, made.adapter)
-  const compressed = compress(stacked, { tau, ...(maxRank === undefined ? {} : { maxRank }) })
+  const clients = job.updates.map(({ clientId, weight }) => ({
+    clientId,
+    weight: job.weightBy === "equal" ? 1 : weight,
+  }))
+  const accumulator = STRATEGIES[job.strategy].accumulate({
+    ...{ settings: job.settings, clients },
+    ...{ global: decoded(job.globalAdapter), state: decoded(job.state) },
+  })
+  for (const update of job.updates) {
+    const { weight, adapter } = await openUpdate(update, job.secret)
+    accumulator.add({ clientId: update.clientId, weight, adapter })
+  }
+  const { global, state, errors, compressionErrors, stackedRank, rank } = accumulator.finish()
   return {
-    adapter: encodeAdapter(compressed.adapter),
+    adapter: encodeAdapter(global),
+    state: state && encodeAdapter(state),
     report: {
-      updates: updates.length,
-      weight: updates.reduce((sum, { weight }) => sum + weight, 0),
-      stackedRank: largestRank(stacked),
-      rank: largestRank(compressed.adapter),
-      strategyError: largestError(made.errors),
-      compressionError: largestError(compressed.errors),
+      updates: clients.length,
+      weight: clients.reduce((sum, { weight }) => sum + weight, 0),
+      ...{ stackedRank, rank },
+      strategyError: largestError(errors),
+      compressionError: largestError(compressionErrors),
     },
   }
 }
 
-async function openAll({ updates, secret, weightBy }: AggregateJob): Promise<Update[]> {
-  const opened: Update[] = []
-  for (const update of updates) {
-    const { weight, adapter } = await openUpdate(update, secret)
-    opened.push({ clientId: update.clientId, weight: weightBy === "equal" ? 1 : weight, adapter })
-  }
-  return opened
-}
-
-function largestRank({ modules }: Adapter): number {
-  return modules.reduce((largest, { rank }) => Math.max(largest, rank), 0)
+function decoded(bytes: Uint8Array | undefined): Adapter | undefined {
+  return bytes && decodeAdapter(bytes)
 }
 
 /** Infinite where an exact sum of zero was missed; JSON has no infinity, so the largest number stands for it. */

@@ -1,3 +1,4 @@
+import type { StrategySettings } from "@lamina/aggregation"
 import type { StrategyName } from "@lamina/protocol"
 import type { ErrorCode } from "@lamina/protocol/errors"
 
@@ -34,21 +35,29 @@ export type Inspection =
   | { readonly verdict: "accepted"; readonly weight: number; readonly metrics: Readonly<Record<string, number>> }
   | { readonly verdict: ErrorCode; readonly message: string }
 
+/** An accepted update with the weight it was accepted with, so that shares are known before one is opened. */
+export interface WeighedUpdate extends SealedUpdate {
+  readonly weight: number
+}
+
 /** Aggregate a sealed set, in the order given, on top of the global adapter so far. */
 export interface AggregateJob {
   readonly kind: "aggregate"
-  readonly updates: readonly SealedUpdate[]
+  readonly updates: readonly WeighedUpdate[]
   readonly secret: RoundSecret
   /** encodeAdapter bytes; undefined before the first round ended. */
   readonly globalAdapter: Uint8Array | undefined
+  /** encodeAdapter bytes of what the strategy kept from the round before; undefined where it keeps nothing. */
+  readonly state: Uint8Array | undefined
   readonly strategy: StrategyName
+  readonly settings: StrategySettings
   readonly weightBy: "tokens" | "examples" | "equal"
-  readonly tau: number
-  readonly maxRank: number | undefined
 }
 export interface Aggregation {
   /** encodeAdapter bytes of the new global adapter. */
   readonly adapter: Uint8Array
+  /** encodeAdapter bytes for the `state` of the next round's job. */
+  readonly state: Uint8Array | undefined
   readonly report: AggregationReport
 }
 
