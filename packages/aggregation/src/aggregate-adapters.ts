@@ -1,19 +1,7 @@
-import { LaminaError } from "@lamina/protocol"
 import type { Adapter, StrategyName } from "@lamina/protocol"
 
-import { fedit } from "./fedit.js"
-import { flora } from "./flora.js"
-import type { Aggregate, CohortStrategy } from "./cohort-strategy.js"
-
-const BUILT: Partial<Record<StrategyName, CohortStrategy>> = { flora, fedit }
-
-/** Throws STRATEGY_UNSUITABLE for one that is not built. */
-export function cohortStrategy(name: StrategyName): CohortStrategy {
-  const found = BUILT[name]
-  if (!found)
-    throw new LaminaError("STRATEGY_UNSUITABLE", `expected one of ${Object.keys(BUILT).join(", ")}, got ${name}`)
-  return found
-}
+import { STRATEGIES } from "./strategies.js"
+import type { RoundResult, StrategySettings } from "./strategy.js"
 
 /** An adapter somebody names, with its weight (0 or more; p_k = weight / sum). */
 export interface NamedAdapter {
@@ -22,11 +10,21 @@ export interface NamedAdapter {
   readonly adapter: Adapter
 }
 
+/** A round without a recipe: lossless, scale 1 where a strategy chooses one, `florist`'s tau as recipes have it. */
+const SETTINGS: StrategySettings = {
+  ...{ alphaPerRank: 1, scaling: "lora", compress: { tau: 0 } },
+  ...{ tau: 0.1, pruneTo: 1, combine: "stack" },
+  serverOptimizer: { name: "none", learningRate: 1, beta1: 0, beta2: 0, tau: 1 },
+}
+
 /**
- * What `lamina aggregate` does: one strategy over named adapters, summed in the order given. Throws what the strategy
- * throws.
+ * What `lamina aggregate` does: one first round of a strategy over named adapters, summed in the order given. Throws
+ * what the strategy throws.
  */
-export function aggregateAdapters(strategy: StrategyName, adapters: readonly NamedAdapter[]): Aggregate {
-  const updates = adapters.map(({ name, weight, adapter }) => ({ clientId: name, weight, adapter }))
-  return cohortStrategy(strategy).aggregate({ updates, order: adapters.map(({ name }) => name) })
+export function aggregateAdapters(strategy: StrategyName, adapters: readonly NamedAdapter[]): RoundResult {
+  const clients = adapters.map(({ name, weight }) => ({ clientId: name, weight }))
+  const round = { settings: SETTINGS, global: undefined, state: undefined, clients }
+  const accumulator = STRATEGIES[strategy].accumulate(round)
+  for (const { name, weight, adapter } of adapters) accumulator.add({ clientId: name, weight, adapter })
+  return accumulator.finish()
 }

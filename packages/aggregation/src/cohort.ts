@@ -1,91 +1,112 @@
 import { compareNames, LaminaError } from "@lamina/protocol"
 import type { AdapterModule, Update } from "@lamina/protocol"
 
-/** One client's factors for one module, with its p_k. */
-interface Contribution {
+import type { Accumulator, ModuleCoverage, RoundInput, RoundResult } from "./strategy.js"
+
+/** What one client brings to a round, checked. */
+export interface Contribution {
   readonly clientId: string
-  /** p_k = weight / sum over the whole cohort, whether a client trains the module or not. */
+  /** p_k = weight / sum over the whole cohort, above 0, whichever modules the client trains. */
   readonly share: number
-  readonly module: AdapterModule
+  readonly modules: readonly AdapterModule[]
 }
 
-/** What every client of the cohort contributes to one module, in aggregation order. */
-export interface ModuleCohort {
-  readonly name: string
-  readonly outFeatures: number
-  readonly inFeatures: number
-  /** Clients with a share above 0, whether they train this module or not. */
-  readonly clients: readonly string[]
-  readonly contributions: readonly Contribution[]
-}
-
-/** The updates of a round in the order sums run over them, and each one's p_k. */
-export interface CohortInput {
-  readonly updates: readonly Update[]
-  /**
-   * Client ids in the order of aggregation; without it, client ids sort by code units. Whatever the order of arrival,
-   * the result is the same to the bit.
-   */
-  readonly order?: readonly string[]
+/** What a strategy does with the contributions of one round, in aggregation order. */
+export interface Rule {
+  /** Keeps no reference to the values. Throws STRATEGY_UNSUITABLE. */
+  take(contribution: Contribution): void
+  finish(): Omit<RoundResult, "coverage">
 }
 
 /**
- * Checks a cohort and turns it inside out: per module (names sorted), who contributes what. Clients of weight 0 are
- * left out. Throws ROUND_EMPTY, UPLOAD_CONFLICT (a client twice, or missing in `order`), UPDATE_WEIGHT, UPDATE_MODULE,
- * UPDATE_SHAPE and UPDATE_NOT_FINITE.
+ * Checks a cohort before its first update, then each update before `rule` sees it. Clients of weight 0 are awaited and
+ * passed over, whatever they send. Throws ROUND_EMPTY, UPLOAD_CONFLICT (a client twice), UPDATE_WEIGHT; `add` and
+ * `finish` throw as the interface says.
  */
-export function moduleCohorts(input: CohortInput): ModuleCohort[] {
-  const updates = ordered(input)
-  const total = updates.reduce((sum, { weight }) => sum + weight, 0)
-  if (!(total > 0 && total < Infinity))
-    throw new LaminaError("UPDATE_WEIGHT", `expected weights with a finite sum above 0, got ${total}`)
-  const present = updates.filter(({ weight }) => weight > 0)
-  const clients = present.map(({ clientId }) => clientId)
-  const byModule = new Map<string, Contribution[]>()
-  for (const { clientId, weight, adapter } of present)
-    for (const module of adapter.modules) {
-      const list = byModule.get(module.name) ?? []
-      if (list.at(-1)?.clientId === clientId)
-        throw new LaminaError("UPDATE_MODULE", `client ${clientId}: module ${module.name} twice`)
-      checkModule(module, list[0]?.module, `client ${clientId}: module ${module.name}`)
-      list.push({ clientId, share: weight / total, module })
-      byModule.set(module.name, list)
-    }
-  return [...byModule.entries()]
-    .sort(([left], [right]) => compareNames(left, right))
-    .map(([name, contributions]) => {
-      const { outFeatures, inFeatures } = contributions[0]!.module
-      return { name, outFeatures, inFeatures, clients, contributions }
-    })
+export function accumulatorOf(round: RoundInput, rule: Rule): Accumulator {
+  const { clients } = round
+  const total = totalWeight(clients)
+  const shapes = new Map((round.global?.modules ?? []).map((module) => [module.name, sizeOf(module)]))
+  const coverage = new Map<string, ModuleCoverage>()
+  let taken = 0
+  return {
+    add(update) {
+      const client = clients[taken]
+      if (update.clientId !== client?.clientId)
+        throw new LaminaError(
+          "UPLOAD_CONFLICT",
+          `expected ${client ? `the update of client ${client.clientId}` : "no more updates"} after ${taken} of ` +
+            `${clients.length}, got that of ${update.clientId}`,
+        )
+      if (client.weight > 0) {
+        const share = client.weight / total
+        const { modules } = update.adapter
+        checkModules(update, shapes)
+        for (const module of modules) {
+          shapes.set(module.name, shapes.get(module.name) ?? sizeOf(module))
+          const covered = coverage.get(module.name) ?? { module: module.name, clients: 0, share: 0 }
+          coverage.set(module.name, { ...covered, clients: covered.clients + 1, share: covered.share + share })
+        }
+        rule.take({ clientId: client.clientId, share, modules })
+      }
+      taken++
+    },
+    finish() {
+      const missing = clients[taken]
+      if (missing)
+        throw new LaminaError(
+          "UPLOAD_CONFLICT",
+          `expected ${clients.length} updates, got ${taken}; the next is that of client ${missing.clientId}`,
+        )
+      const covered = [...coverage.values()].sort((left, right) => compareNames(left.module, right.module))
+      return { ...rule.finish(), coverage: covered }
+    },
+  }
 }
 
-function ordered({ updates, order }: CohortInput): Update[] {
-  if (updates.length === 0) throw new LaminaError("ROUND_EMPTY", "expected at least one update, got none")
-  const byId = new Map(updates.map((update) => [update.clientId, update]))
-  if (byId.size !== updates.length)
+function totalWeight(clients: RoundInput["clients"]): number {
+  if (clients.length === 0) throw new LaminaError("ROUND_EMPTY", "expected at least one update, got none")
+  const ids = new Set(clients.map(({ clientId }) => clientId))
+  if (ids.size !== clients.length)
     throw new LaminaError(
       "UPLOAD_CONFLICT",
-      `expected each client once, got ${updates.length} updates of ${byId.size} clients`,
+      `expected each client once, got ${clients.length} updates of ${ids.size} clients`,
     )
-  for (const { clientId, weight } of updates)
+  for (const { clientId, weight } of clients)
     if (!(weight >= 0 && weight < Infinity))
       throw new LaminaError(
         "UPDATE_WEIGHT",
         `client ${clientId}: expected a finite weight of at least 0, got ${weight}`,
       )
-  const ids = order ?? [...byId.keys()].sort(compareNames)
-  const sorted = ids.flatMap((id) => byId.get(id) ?? [])
-  if (ids.length !== updates.length || new Set(sorted).size !== updates.length)
-    throw new LaminaError(
-      "UPLOAD_CONFLICT",
-      `expected an order that names each of ${updates.length} clients once, got ${ids.length} names`,
-    )
-  return sorted
+  const total = clients.reduce((sum, { weight }) => sum + weight, 0)
+  if (!(total > 0 && total < Infinity))
+    throw new LaminaError("UPDATE_WEIGHT", `expected weights with a finite sum above 0, got ${total}`)
+  return total
 }
 
-function checkModule(module: AdapterModule, first: AdapterModule | undefined, what: string): void {
+interface ModuleSize {
+  readonly outFeatures: number
+  readonly inFeatures: number
+}
+
+/** The sizes alone, so that no update's values are kept alive. */
+function sizeOf({ outFeatures, inFeatures }: AdapterModule): ModuleSize {
+  return { outFeatures, inFeatures }
+}
+
+function checkModules({ clientId, adapter }: Update, shapes: ReadonlyMap<string, ModuleSize>): void {
+  const names = new Set<string>()
+  for (const module of adapter.modules) {
+    if (names.has(module.name))
+      throw new LaminaError("UPDATE_MODULE", `client ${clientId}: module ${module.name} twice`)
+    names.add(module.name)
+    checkModule(module, shapes.get(module.name), `client ${clientId}: module ${module.name}`)
+  }
+}
+
+function checkModule(module: AdapterModule, known: ModuleSize | undefined, what: string): void {
   const { outFeatures, inFeatures, rank, a, b } = module
-  const expected = first ?? module
+  const expected = known ?? module
   const refuse = (want: string, got: string): never => {
     throw new LaminaError("UPDATE_SHAPE", `${what}: expected ${want}, got ${got}`)
   }

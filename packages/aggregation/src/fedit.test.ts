@@ -5,6 +5,7 @@ import { fedit } from "./fedit.js"
 import { flora } from "./flora.js"
 import { equalRankCohort, RUNS } from "./testing/arbitraries.js"
 import { adapterOf, denseError, denseOf, denseTarget, randomModule, seededValues } from "./testing/cohorts.js"
+import { runRound } from "./testing/rounds.js"
 
 function codeOf(work: () => unknown): { code: unknown; message: string; hint: unknown } {
   try {
@@ -18,8 +19,8 @@ function codeOf(work: () => unknown): { code: unknown; message: string; hint: un
 test("the reported error equals the directly computed one", () => {
   fc.assert(
     fc.property(equalRankCohort, (updates) => {
-      const { adapter, errors } = fedit.aggregate({ updates })
-      const direct = denseError(denseOf(adapter.modules[0]!), denseTarget(updates, "q_proj"))
+      const { global, errors } = runRound(fedit, { updates })
+      const direct = denseError(denseOf(global.modules[0]!), denseTarget(updates, "q_proj"))
       // both in f64, sums of up to 65 · 9 terms: 585 · 2^-53 = 6e-14 of dW*
       expect(Math.abs(errors[0]!.relativeError - direct)).toBeLessThan(1e-12 * Math.max(1, direct))
     }),
@@ -37,8 +38,8 @@ test("the reported error keeps its digits when it is tiny", () => {
     ...{ clientId, weight: k + 1 },
     adapter: adapterOf({ ...base, a: nudge(base.a), b: nudge(base.b) }),
   }))
-  const { adapter, errors } = fedit.aggregate({ updates })
-  const direct = denseError(denseOf(adapter.modules[0]!), denseTarget(updates, "q_proj"))
+  const { global, errors } = runRound(fedit, { updates })
+  const direct = denseError(denseOf(global.modules[0]!), denseTarget(updates, "q_proj"))
   expect(direct).toBeGreaterThan(1e-8)
   expect(direct).toBeLessThan(1e-6)
   // 1e-14 of dW* at 1e-7 is seven digits
@@ -49,10 +50,10 @@ test("on equal factors fedit equals flora", () => {
   fc.assert(
     fc.property(equalRankCohort, (updates) => {
       const same = updates.map((update) => ({ ...update, adapter: updates[0]!.adapter }))
-      const averaged = fedit.aggregate({ updates: same })
-      const stacked = flora.aggregate({ updates: same }).adapter.modules[0]!
+      const averaged = runRound(fedit, { updates: same })
+      const stacked = runRound(flora, { updates: same }).global.modules[0]!
       // each factor is rounded to f32 once on either side: 3 · 2^-24 = 2e-7, 5 for terms that cancel in dW
-      expect(denseError(denseOf(averaged.adapter.modules[0]!), denseOf(stacked))).toBeLessThan(1e-6)
+      expect(denseError(denseOf(averaged.global.modules[0]!), denseOf(stacked))).toBeLessThan(1e-6)
       expect(averaged.errors[0]!.relativeError).toBeLessThan(1e-6)
     }),
     RUNS,
@@ -68,10 +69,10 @@ test("A and B are weighted means over all clients, and rank, alpha and scaling s
     }),
   })
   // p = 1/2, 1/4, 1/4: A = (2·1 + 5 + 9)/4 = 4, B = (2·2 + 8 + 4)/4 = 4
-  const { adapter, errors } = fedit.aggregate({
+  const { global, errors } = runRound(fedit, {
     updates: [update("a", 2, 1, 2), update("b", 1, 5, 8), update("c", 1, 9, 4)],
   })
-  expect(adapter.modules[0]).toMatchObject({
+  expect(global.modules[0]).toMatchObject({
     rank: 1,
     alpha: 2,
     scaling: "rslora",
@@ -93,7 +94,7 @@ test("every client counts: changing any one changes the result", () => {
           : update
       })
       const heavy = updates.map((update, i) => (i === k ? { ...update, weight: 1_000_000 } : update))
-      expect(fedit.aggregate({ updates: changed }).adapter).not.toEqual(fedit.aggregate({ updates: heavy }).adapter)
+      expect(runRound(fedit, { updates: changed }).global).not.toEqual(runRound(fedit, { updates: heavy }).global)
     }),
     RUNS,
   )
@@ -110,7 +111,7 @@ test("the order of arrival changes no byte, and a client of weight 0 nothing", (
         weight: 0,
         adapter: adapterOf(randomModule({ outFeatures: 3, inFeatures: 2, rank: 7 }, 1)),
       }
-      expect(fedit.aggregate({ updates: [...arrival, idle] })).toEqual(fedit.aggregate({ updates }))
+      expect(runRound(fedit, { updates: [...arrival, idle] })).toEqual(runRound(fedit, { updates }))
     }),
     RUNS,
   )
@@ -121,7 +122,7 @@ test("unequal ranks, alphas, scaling rules and missing modules are unsuitable, a
   const first = adapterOf(randomModule(size, 1))
   const refused = (second: object): { code: unknown; message: string; hint: unknown } =>
     codeOf(() =>
-      fedit.aggregate({
+      runRound(fedit, {
         updates: [
           { clientId: "a", weight: 1, adapter: first },
           { clientId: "b", weight: 1, adapter: adapterOf(randomModule({ ...size, ...second }, 2)) },

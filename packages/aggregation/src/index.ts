@@ -1,11 +1,10 @@
 export { adapterError } from "./adapter-error.js"
-export { aggregateAdapters, cohortStrategy } from "./aggregate-adapters.js"
+export { aggregateAdapters } from "./aggregate-adapters.js"
 export type { NamedAdapter } from "./aggregate-adapters.js"
-export type { CohortInput } from "./cohort.js"
 export { compress } from "./compress.js"
 export type { Compressed, CompressOptions } from "./compress.js"
 export { stackOnto } from "./stack-onto.js"
-export type { Aggregate } from "./cohort-strategy.js"
+export { STRATEGIES } from "./strategies.js"
 export type {
   Accumulator,
   ClientLimits,

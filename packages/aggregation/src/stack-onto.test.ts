@@ -5,13 +5,14 @@ import { flora } from "./flora.js"
 import { stackOnto } from "./stack-onto.js"
 import { anyCohort, RUNS } from "./testing/arbitraries.js"
 import { adapterOf, denseError, denseOf, denseTarget, randomModule } from "./testing/cohorts.js"
+import { runRound } from "./testing/rounds.js"
 
 test("rounds add up losslessly to the sum of their exact targets, and the rank never passes min(m, n)", () => {
   fc.assert(
     fc.property(anyCohort, (updates) => {
       let global = undefined
       for (let round = 0; round < 3; round++) {
-        const stacked = stackOnto(global, flora.aggregate({ updates }).adapter)
+        const stacked = stackOnto(global, runRound(flora, { updates }).global)
         global = compress(stacked, { tau: 0 }).adapter
       }
       for (const module of global!.modules) {

@@ -16,7 +16,10 @@ interface AggregateOptions {
   readonly json?: boolean
 }
 
-/** `lamina aggregate`: dW = sum p_k s_k B_k A_k over PEFT folders, p_k = weight / sum; prints the error per module. */
+/**
+ * `lamina aggregate`: one first round of a strategy over PEFT folders, whose target is dW* = sum p_k s_k B_k A_k with
+ * p_k = weight / sum; prints per module the rank, the error against it and who has it.
+ */
 export async function aggregateCommand(folders: readonly string[], options: AggregateOptions): Promise<void> {
   const weights = options.weights ?? folders.map(() => 1)
   if (weights.length !== folders.length)
@@ -32,15 +35,21 @@ export async function aggregateCommand(folders: readonly string[], options: Aggr
     weight: weights[i] ?? 0,
     adapter,
   }))
-  const { adapter, errors } = aggregateAdapters(options.strategy, inputs)
+  const { global, errors, coverage } = aggregateAdapters(options.strategy, inputs)
   const out = resolve(options.out)
-  await writePeftAdapter(out, adapter, { baseName: options.base ?? (await sharedBaseName(folders)) })
-  const modules = errors.map(({ module, relativeError }, i) => {
-    return { module, rank: adapter.modules[i]?.rank ?? 0, relativeError }
+  await writePeftAdapter(out, global, { baseName: options.base ?? (await sharedBaseName(folders)) })
+  const ranks = new Map(global.modules.map(({ name, rank }) => [name, rank]))
+  const covered = new Map(coverage.map((each) => [each.module, each]))
+  const modules = errors.map(({ module, relativeError }) => {
+    const { clients = 0, share = 0 } = covered.get(module) ?? {}
+    return { module, rank: ranks.get(module) ?? 0, relativeError, adapters: clients, share }
   })
   if (options.json) return printJson({ strategy: options.strategy, adapter: out, modules })
-  const rows = modules.map(({ module, rank, relativeError }) => [module, rank, relativeError.toExponential(2)])
-  process.stdout.write(`${renderTable(["module", "rank", "relative error"], rows)}\nadapter  ${out}\n`)
+  const rows = modules.map(({ module, rank, relativeError, adapters: count, share }) => {
+    return [module, rank, relativeError.toExponential(2), `${count} of ${folders.length}`, share.toFixed(2)]
+  })
+  const heads = ["module", "rank", "relative error", "adapters", "share"]
+  process.stdout.write(`${renderTable(heads, rows)}\nadapter  ${out}\n`)
 }
 
 /** The first name that the adapters give their base; says so where they give several. */

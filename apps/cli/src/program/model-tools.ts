@@ -1,3 +1,4 @@
+import { STRATEGY_NAMES } from "@lamina/protocol/strategy-names"
 import { Option } from "commander"
 import type { Command } from "commander"
 
@@ -9,8 +10,8 @@ export function addModelTools(program: Command): void {
   addEval(program)
   program
     .command("aggregate <adapter...>")
-    .description("combine PEFT adapter folders exactly, and report the error per module")
-    .addOption(new Option("--strategy <name>", "how to combine").choices(["flora", "fedit"]).default("flora"))
+    .description("combine PEFT adapter folders, and report the error per module")
+    .addOption(new Option("--strategy <name>", "how to combine").choices(STRATEGY_NAMES).default("flora"))
     .option("--weights <list>", "one number per adapter, e.g. 3,1,2 (default: equal)", numberList)
     .requiredOption("--out <folder>", "PEFT adapter folder to write")
     .option("--base <model>", "what the written adapter names as its base (default: what the given ones name)")

@@ -1,4 +1,4 @@
-import type { Update } from "@lamina/protocol"
+import type { AdapterModule, Update } from "@lamina/protocol"
 import fc from "fast-check"
 
 import { adapterOf, randomModule } from "./cohorts.js"
@@ -35,6 +35,26 @@ export const anyCohort: fc.Arbitrary<Update[]> = fc
         }),
       ),
   )
+
+/** The first twelve clients of `anyCohort`. */
+export const unequalCohort: fc.Arbitrary<Update[]> = anyCohort.map((updates) => updates.slice(0, 12))
+
+/** Clients whose A are the first rows of one A; alphas and rules of their own. */
+export const sharedACohort: fc.Arbitrary<Update[]> = unequalCohort.map((updates) => {
+  const longest = new Map<string, AdapterModule>()
+  for (const { adapter } of updates)
+    for (const module of adapter.modules)
+      if (module.rank > (longest.get(module.name)?.rank ?? 0)) longest.set(module.name, module)
+  return updates.map((update) => ({
+    ...update,
+    adapter: {
+      modules: update.adapter.modules.map((module) => ({
+        ...module,
+        a: longest.get(module.name)!.a.slice(0, module.a.length),
+      })),
+    },
+  }))
+})
 
 /** As `anyCohort`, with one rank, alpha and rule for all. */
 export const equalRankCohort: fc.Arbitrary<Update[]> = fc
