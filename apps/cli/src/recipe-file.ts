@@ -44,8 +44,14 @@ async function withAbsolutePaths(recipe: Recipe, folder: string): Promise<Recipe
     data: absolute(client.data, folder),
     ...(client.heldOut === undefined ? {} : { heldOut: absolute(client.heldOut, folder) }),
   }))
+  const population = simulation?.population && {
+    ...simulation.population,
+    data: absolute(simulation.population.data, folder),
+  }
   const base = await recipeBase(recipe.base, folder)
-  return { ...recipe, base, ...(simulation ? { simulation: { ...simulation, ...(clients ? { clients } : {}) } } : {}) }
+  if (simulation === undefined) return { ...recipe, base }
+  const given = { ...(clients ? { clients } : {}), ...(population ? { population } : {}) }
+  return { ...recipe, base, simulation: { ...simulation, ...given } }
 }
 
 function absolute(data: RecipeData, folder: string): RecipeData {
