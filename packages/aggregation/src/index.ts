@@ -4,6 +4,8 @@ export type { NamedAdapter } from "./aggregate-adapters.js"
 export type { CohortInput } from "./cohort.js"
 export { compress } from "./compress.js"
 export type { Compressed, CompressOptions } from "./compress.js"
+export { spectrum } from "./spectrum.js"
+export type { ModuleSpectrum } from "./spectrum.js"
 export { stackOnto } from "./stack-onto.js"
 export type { Aggregate } from "./cohort-strategy.js"
 export type {
