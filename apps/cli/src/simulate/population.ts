@@ -18,7 +18,7 @@ import type { VirtualClient } from "./virtual-client.js"
 type PopulationRecipe = NonNullable<NonNullable<Recipe["simulation"]>["population"]>
 
 /** How many rows of which key a client holds, training and held-out rows together. */
-interface ClientRows {
+export interface ClientRows {
   readonly name: string
   readonly trainRows: number
   readonly heldOutRows: number
