@@ -31,6 +31,11 @@ test("the data of a client may be a file and its columns", async () => {
   expect(recipe.simulation?.clients?.[0]?.data).toEqual(data)
 })
 
+test("the data of a population is relative too", async () => {
+  const { recipe } = await loadRecipe(file("name: a\nbase: b\nsimulation: {population: {count: 2, data: all.jsonl}}\n"))
+  expect(recipe.simulation?.population?.data).toBe(join(folder, "all.jsonl"))
+})
+
 test("an unknown key is refused with its path", async () => {
   await expect(loadRecipe(file("name: a\nbase: b\ntraining: {stepz: 3}\n"))).rejects.toMatchObject({
     code: "RECIPE_INVALID",

@@ -43,6 +43,7 @@ function comparison({ flora, fedit, local }: DemoOutcome): string {
     title,
     x: "round",
     y: "perplexity",
+    whole: true,
     series: [curve("flora", flora), curve("fedit, rank 4", fedit), alone],
   })
 }

@@ -1,3 +1,5 @@
+import { DARK_STYLE } from "./colors.js"
+
 /** Escapes text for HTML; every value of a report that came from outside passes here. */
 export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`)
@@ -32,10 +34,14 @@ ${sections.map((section) => `<section><h2>${escapeHtml(section.title)}</h2>${sec
 }
 
 const STYLE = `
+:root { color-scheme: light dark }
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 0 }
 main { max-width: 900px; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin-top: 2rem }
-table { border-collapse: collapse; width: 100% }
+figure { margin: 1rem 0 } .wide { overflow-x: auto; margin: 1rem 0 }
+table { border-collapse: collapse; width: 100%; font-size: .9rem }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid #ddd; text-align: left }
+.wide td { white-space: nowrap }
 th.number, td.number { text-align: right; font-variant-numeric: tabular-nums } svg { max-width: 100%; height: auto }
+${DARK_STYLE}
 `

@@ -45,6 +45,7 @@ function heldOutChart(result: SimulationResult): string {
     x: "round",
     y: "perplexity",
     series: [overall, ...each],
+    whole: true,
   })
 }
 
@@ -71,7 +72,7 @@ function trainingChart(rows: readonly HistoryRow[], result: SimulationResult): s
     }
   })
   const title = group === 1 ? "Loss of each client's steps" : `Loss of each client, mean of ${group} steps`
-  return lineChart({ title, x: "local step, all rounds", y: "loss (nats per token)", series })
+  return lineChart({ title, x: "local step, all rounds", y: "loss (nats per token)", series, whole: true })
 }
 
 function clientTable({ clients, scores }: SimulationResult): string {

@@ -8,27 +8,27 @@ import type { RowContent } from "./fields.js"
 import { readParquet } from "./parquet.js"
 import { expectShort, readLines, readTexts } from "./read-text.js"
 
-/** What a row holds and where it stands, for messages. */
+/** What a row holds, all its columns, and where it stands, for messages. */
 export interface SourceRow {
   readonly content: RowContent
+  /** As the file has them; a text is one column, `text`. Values of Parquet may be bigints, dates and bytes. */
+  readonly columns: Readonly<Record<string, unknown>>
   readonly where: string
 }
 
 /** The rows of all files of a source, as streams. DATA_MALFORMED, FILE_UNREADABLE. */
 export async function* readRows(source: DataSource): AsyncGenerator<SourceRow> {
   if (source.kind === "documents") {
-    for (const text of source.documents) yield { content: { kind: "text", text }, where: "the documents given" }
+    for (const text of source.documents) yield textRow({ text }, "the documents given")
     return
   }
   for (const path of source.paths) {
     if (source.kind === "text") {
-      for await (const text of readTexts(path, source.separator))
-        yield { content: { kind: "text", ...text }, where: path }
+      for await (const text of readTexts(path, source.separator)) yield textRow(text, path)
     } else if (source.kind === "jsonl") yield* readJsonl(path, source.fields)
     else if (source.kind === "csv") yield* readCsv(path, source.fields)
     else
-      for await (const { row, values } of readParquet(path))
-        yield checked(contentOf(values, source.fields), `${path}: row ${row}`)
+      for await (const { row, values } of readParquet(path)) yield checked(values, source.fields, `${path}: row ${row}`)
   }
 }
 
@@ -44,7 +44,7 @@ async function* readJsonl(path: string, fields: DataFields | undefined): AsyncGe
       throw malformed(where, "expected a JSON object")
     }
     if (!isJsonObject(row)) throw malformed(where, "expected a JSON object, got another value")
-    yield checked(contentOf(row, fields), where)
+    yield checked(row, fields, where)
   }
 }
 
@@ -61,7 +61,7 @@ async function* readCsv(path: string, fields: DataFields | undefined): AsyncGene
     if (values.length !== header.length)
       throw malformed(where, `expected ${header.length} fields as in the header, got ${values.length}`)
     const row = Object.fromEntries(header.map((name, index) => [name, values[index]]))
-    yield checked(contentOf(row, fields), where)
+    yield checked(row, fields, where)
   }
 }
 
@@ -88,9 +88,14 @@ async function* csvRecords(path: string): AsyncGenerator<{ line: number; fields:
   if (open) yield* records()
 }
 
-function checked(content: RowContent | string, where: string): SourceRow {
+function textRow(part: { text: string; continues?: true }, where: string): SourceRow {
+  return { content: { kind: "text", ...part }, columns: { text: part.text }, where }
+}
+
+function checked(columns: SourceRow["columns"], fields: DataFields | undefined, where: string): SourceRow {
+  const content = contentOf(columns, fields)
   if (typeof content === "string") throw malformed(where, content)
-  return { content, where }
+  return { content, columns, where }
 }
 
 function malformed(where: string, message: string): LaminaError {

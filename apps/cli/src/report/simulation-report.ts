@@ -1,0 +1,98 @@
+import type { ModuleCoverage, ModuleSpectrum } from "@lamina/aggregation"
+import type { ClientRows } from "../simulate/population.js"
+
+/** What became of a client in a round. */
+export type ClientOutcome =
+  | "accepted"
+  /** Done, after the round had closed. */
+  | "late"
+  /** Its update came for a round so long ago that it was dropped (buffered rounds). */
+  | "stale"
+  /** Gone in the middle of the round. */
+  | "dropped"
+  /** Stopped in the middle of the round and not back in time. */
+  | "crashed"
+  /** Its update was refused. */
+  | "rejected"
+  /** It ended with an error of its own. */
+  | "failed"
+  /** Not there when the round drew its cohort. */
+  | "offline"
+
+/** Times are virtual milliseconds since the run began; a phase that was not reached has none. */
+export interface ReportedTurn {
+  readonly name: string
+  /** Its kind of machine. */
+  readonly device: string
+  /** Largest rank of its plan. */
+  readonly rank: number
+  readonly outcome: ClientOutcome
+  readonly startMs: number
+  /** End of its download, its training and everything. */
+  readonly downloadedMs?: number
+  readonly trainedMs?: number
+  readonly endMs: number
+  readonly bytesUp: number
+  readonly bytesDown: number
+  /** Rounds between the global adapter it started from and this one. */
+  readonly staleness?: number
+  /** Training loss of its last step, nats per token. */
+  readonly loss?: number
+}
+
+/** Held-out scores: natural log, mean over predicted tokens. */
+export interface ReportedScore {
+  readonly loss: number
+  /** Share of right answers, where the data has questions. */
+  readonly accuracy?: number
+  readonly perClient: Readonly<Record<string, { readonly loss: number; readonly tokens: number }>>
+}
+
+export interface ReportedRound {
+  /** From 1. */
+  readonly round: number
+  readonly openedMs: number
+  readonly closedMs: number
+  readonly bytesUp: number
+  readonly bytesDown: number
+  readonly heldOut?: ReportedScore
+  readonly clients: readonly ReportedTurn[]
+  /** Largest relative error of a module that the strategy, and compression, made in this round. */
+  readonly strategyError: number
+  readonly compressionError: number
+  /** Largest rank of the global adapter before and after compression. */
+  readonly stackedRank: number
+  readonly rank: number
+  readonly coverage: readonly ModuleCoverage[]
+}
+
+export interface ReportedClient {
+  readonly name: string
+  readonly device: string
+  readonly rank: number
+  readonly precision: string
+  /** Of its training data; rows where they are known. */
+  readonly tokens: number
+  readonly rows?: number
+}
+
+export interface ReportedRun {
+  /** Short and unlike the others': the legend's entry and the folder's name. */
+  readonly name: string
+  readonly strategy: string
+  /** Scores of the base before any round. */
+  readonly base?: ReportedScore
+  /** In order, those that closed. */
+  readonly rounds: readonly ReportedRound[]
+  /** Of the global adapter at the end. */
+  readonly spectrum?: readonly ModuleSpectrum[]
+  readonly clients: readonly ReportedClient[]
+  /** Who holds which rows, where a population was divided. */
+  readonly partition?: readonly ClientRows[]
+}
+
+/** Everything the report of one or more runs shows, as plain data. */
+export interface SimulationReport {
+  readonly name: string
+  readonly runs: readonly ReportedRun[]
+}
