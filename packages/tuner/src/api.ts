@@ -145,8 +145,12 @@ export interface TrainingSettings {
   readonly weightDecay: number
   readonly lossOn: "all" | "response"
   readonly dropout: number
-  /** uint32: initial A, data order and dropout all come from it. */
+  /** uint32: data order, dropout and, unless `initSeed` says otherwise, initial A come from it. */
   readonly seed: number
+  /** uint32: initial A comes from it (see initialA); clients that share it start from the same A. Default: `seed`. */
+  readonly initSeed?: number
+  /** Only B is trained, A stays as it began (FFA-LoRA, arXiv:2403.12313). Default false. */
+  readonly freezeA?: boolean
   readonly compute: Precision
   /**
    * Keep only each block's input for the gradient and compute the rest again (Chen et al. 2016, arXiv:1604.06174): less

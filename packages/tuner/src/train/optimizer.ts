@@ -8,10 +8,13 @@ export interface Trained {
   readonly v: Float32Array
 }
 
-/** A and B of every module in the adapter's order, A first, with zero moments. `param` is the adapter's own memory. */
-export function createTrained(adapter: Adapter): Trained[] {
-  return adapter.modules.flatMap((module) =>
-    [module.a, module.b].map((param) => ({
+/**
+ * A and B of every module in the adapter's order, A first, or B alone with `freezeA`; with zero moments. `param` is
+ * the adapter's own memory.
+ */
+export function createTrained(adapter: Adapter, { freezeA = false }: { freezeA?: boolean } = {}): Trained[] {
+  return adapter.modules.flatMap(({ a, b }) =>
+    (freezeA ? [b] : [a, b]).map((param) => ({
       param,
       m: new Float32Array(param.length),
       v: new Float32Array(param.length),

@@ -15,7 +15,7 @@ export interface TrainingState {
   readonly model: Decoder
   readonly settings: TrainingSettings
   readonly adapter: Adapter
-  /** The adapter's own arrays with their moments, in its order. */
+  /** The adapter's own arrays that are trained (createTrained), in its order. */
   readonly trained: readonly Trained[]
 }
 
@@ -27,13 +27,14 @@ export interface TrainingState {
 export function trainingStep(state: TrainingState, micro: readonly TokenBatch[], step: number): number {
   const total = micro.reduce((sum, { predicted }) => sum + predicted, 0)
   const passes = micro.map((rows, i): Pass => {
-    const { dropout, seed, gradientCheckpointing } = state.settings
+    const { dropout, seed, freezeA, gradientCheckpointing } = state.settings
     return {
       model: state.model,
       adapter: state.adapter,
       rows,
       dropout,
       seed,
+      freezeA,
       gradientCheckpointing,
       pass: step * state.settings.accumulate + i,
     }

@@ -17,7 +17,7 @@ import { trainingStep } from "./step.js"
 import type { TrainingState } from "./step.js"
 
 /**
- * Trains the job's LoRA factors on its data and returns them; everything random comes from `settings.seed`, so the
+ * Trains the job's LoRA factors on its data and returns them; everything random comes from the settings' seeds, so the
  * same job gives the same bytes on the same kernels, resumed or not. Runs in this thread, which is free between two
  * steps only; pools run it in workers. An abort rejects with the signal's reason after the current step; a checkpoint
  * is written first where the job has one. Codes: RECIPE_INVALID for settings out of range, ADAPTER_MISMATCH, DATA_*,
@@ -44,10 +44,10 @@ export async function trainOn(
   const { modules, scaling, settings, base } = job
   const adapter = job.initial
     ? continuedAdapter(base, { modules, scaling, adapter: job.initial })
-    : initialAdapter(base, { modules, scaling, seed: settings.seed })
+    : initialAdapter(base, { modules, scaling, seed: settings.initSeed ?? settings.seed })
   const adapters = job.globalAdapter ? [job.globalAdapter] : []
   const model = createDecoder(base, { adapters, precision: settings.compute, positions: settings.context })
-  const state = { model, settings, adapter, trained: createTrained(adapter) }
+  const state = { model, settings, adapter, trained: createTrained(adapter, settings) }
   const { from, last, tokensPerSecond } = await runSteps(
     job,
     { state, data, score: scoring(job, { state, data }) },
@@ -130,6 +130,7 @@ function scoring(job: TrainingJob, { state, data }: { state: TrainingState; data
 /** RECIPE_INVALID with one line per setting out of range: a job may come from a plan of another machine. */
 function checkSettings({ settings, base, checkpoint, epochs, heldOut }: TrainingJob): void {
   const whole = (value: number, min: number): boolean => Number.isSafeInteger(value) && value >= min
+  const uint32 = (value: number): boolean => whole(value, 0) && value < 2 ** 32
   const problems = [
     ...(["steps", "batch", "accumulate"] as const).map(
       (key) => [key, whole(settings[key], 1), "a whole number of at least 1"] as const,
@@ -148,7 +149,8 @@ function checkSettings({ settings, base, checkpoint, epochs, heldOut }: Training
       "a number of at least 0",
     ] as const,
     ["dropout", settings.dropout >= 0 && settings.dropout < 1, "0 <= dropout < 1"] as const,
-    ["seed", whole(settings.seed, 0) && settings.seed < 2 ** 32, "a uint32"] as const,
+    ["seed", uint32(settings.seed), "a uint32"] as const,
+    ["initSeed", settings.initSeed === undefined || uint32(settings.initSeed), "a uint32"] as const,
   ].filter(([, good]) => !good)
   const lines = problems.map(([key, , expected]) => `training.${key}: expected ${expected}, got ${settings[key]}`)
   if (checkpoint && !whole(checkpoint.everySteps, 1))
