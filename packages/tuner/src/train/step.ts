@@ -6,9 +6,10 @@ import type { TokenBatch } from "../data/batches.js"
 import type { Decoder } from "../model/decoder.js"
 import { withGradients } from "./gradients.js"
 import type { Pass } from "./gradients.js"
-import { clipFactor, globalNorm, optimizerStep } from "./optimizer.js"
+import { clipFactor, globalNorm, optimizerStep, withProximal } from "./optimizer.js"
 import type { Trained } from "./optimizer.js"
 import { learningRateAt } from "./schedule.js"
+import { observe } from "./sensitivity.js"
 
 /** What a step changes, and what it needs to do so. */
 export interface TrainingState {
@@ -64,7 +65,9 @@ function apply(
   { settings, trained }: TrainingState,
   { gradients, loss, step }: { gradients: readonly Float32Array[]; loss: number; step: number },
 ): void {
-  const norm = globalNorm(gradients)
+  const mu = settings.proximal ?? 0
+  const pulled = mu > 0 ? withProximal(trained, gradients, mu) : gradients
+  const norm = globalNorm(pulled)
   if (!Number.isFinite(loss) || !Number.isFinite(norm))
     throw new LaminaError(
       "TRAINING_DIVERGED",
@@ -75,7 +78,9 @@ function apply(
     )
   const learningRate = learningRateAt(step, settings)
   const args = { weightDecay: settings.weightDecay, learningRate, gradScale: clipFactor(norm, settings.clipNorm) }
-  optimizerStep(trained, gradients, { ...args, step: step + 1 })
+  for (const [i, { param, sensitivity }] of trained.entries())
+    if (sensitivity) observe(sensitivity, param, gradients[i] as Float32Array)
+  optimizerStep(trained, pulled, { ...args, step: step + 1 })
 }
 
 function addScaled(sum: Float32Array, values: Float32Array, factor: number): void {
