@@ -16,6 +16,7 @@ import type { Session } from "./session/session.js"
 import type { Journal, JournalEntry } from "./submit/journal.js"
 import type { Spool, SpooledUpdate } from "./submit/spool.js"
 import { resend, submit } from "./submit/submit.js"
+import { startingPoint } from "./starting-point.js"
 import type { Random } from "./timing.js"
 import { abortable, backoffMs } from "./timing.js"
 import type { TrainedUpdate, Trainer } from "./trainer.js"
@@ -123,10 +124,10 @@ async function prepare(
 ): Promise<SpooledUpdate> {
   const signal = AbortSignal.any([parts.signal, deadline])
   const name = { runId: task.runId, round: task.round }
-  const { baseFolder, globalAdapter } = await withRoom(parts, signal, "fetch", () => fetchAll(parts, task, signal))
-  const trained = await withRoom(parts, signal, "train", () =>
-    train(parts, task, { baseFolder, globalAdapter, signal }),
-  )
+  const { baseFolder, view } = await withRoom(parts, signal, "fetch", () => fetchAll(parts, task, signal))
+  const { initial, frozen: globalAdapter } = startingPoint(task.plan, view)
+  const inputs = { baseFolder, globalAdapter, initial, signal }
+  const trained = await withRoom(parts, signal, "train", () => train(parts, task, inputs))
   const content = { weight: weightOf(task, trained), adapter: trained.adapter, metrics: metricsOf(trained), scores: [] }
   checkUpdate(content, task.plan) // a trainer's mistake is found here, not by the coordinator
   const update = encodeUpdate(content)
@@ -155,26 +156,29 @@ async function fetchAll(
   parts: Parts,
   task: VerifiedTask,
   signal: AbortSignal,
-): Promise<{ baseFolder: string; globalAdapter: Adapter | undefined }> {
-  const { header } = task
+): Promise<{ baseFolder: string; view: Adapter | undefined }> {
+  const { header, plan } = task
   const baseFolder = await abortable(fetchBase(parts, header.baseHash), signal)
-  const first = header.globalAdapterHash.every((byte) => byte === 0) // none yet: empty, or zeros
+  const own = plan.globalAdapterHash
+  const viewHash = own.length > 0 ? own : header.globalAdapterHash
+  const first = viewHash.every((byte) => byte === 0) // none yet: empty, or zeros
   const options = { ...parts, bytesMax: parts.adapterBytesMax }
-  const globalAdapter = first ? undefined : await abortable(fetchAdapter(options, header.globalAdapterHash), signal)
-  return { baseFolder, globalAdapter }
+  const view = first ? undefined : await abortable(fetchAdapter(options, viewHash), signal)
+  return { baseFolder, view }
 }
 
 interface Inputs {
   readonly baseFolder: string
   readonly globalAdapter: Adapter | undefined
+  readonly initial: Adapter | undefined
   readonly signal: AbortSignal
 }
 
 async function train(parts: Parts, task: VerifiedTask, inputs: Inputs): Promise<TrainedUpdate> {
   const name = { runId: task.runId, round: task.round }
   const workFolder = parts.spool.workFolder(name)
-  const { baseFolder, globalAdapter, signal } = inputs
-  const work = { ...name, plan: task.plan, baseFolder, globalAdapter, data: parts.data, workFolder }
+  const { signal, ...start } = inputs
+  const work = { ...name, ...start, plan: task.plan, data: parts.data, workFolder }
   const context = { signal, onProgress: reporter(parts, name) }
   await mkdir(workFolder, { recursive: true })
   try {

@@ -9,8 +9,13 @@ export interface TrainingTask {
   readonly plan: Plan
   /** Folder with config.json, weights and tokenizer.json of the base, verified against the round header. */
   readonly baseFolder: string
-  /** undefined before the first round ended. */
+  /** What stays frozen on top of the base: the global adapter without what `initial` took; undefined: nothing. */
   readonly globalAdapter: Adapter | undefined
+  /**
+   * Where A and B of every planned module start; undefined: A is drawn from the plan's initSeed, B = 0. Not to be
+   * changed.
+   */
+  readonly initial?: Adapter
   readonly data: DataSource
   /** A trainer may keep its checkpoint here; the folder is this round's own and is removed after the receipt. */
   readonly workFolder: string

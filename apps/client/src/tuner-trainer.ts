@@ -1,7 +1,8 @@
 import { availableParallelism } from "node:os"
 import { join } from "node:path"
 
-import type { TrainingJob, TrainingSettings, TunerPool } from "@lamina/tuner"
+import type { ModulePlan } from "@lamina/protocol"
+import type { LoraModule, TrainingJob, TrainingSettings, TunerPool } from "@lamina/tuner"
 
 import type { TrainedUpdate, Trainer, TrainerContext, TrainingTask } from "./trainer.js"
 
@@ -98,15 +99,21 @@ async function trainWith(pool: TunerPool, task: ComputedTask, context: TrainerCo
 }
 
 function jobOf(
-  { plan, globalAdapter, data, workFolder, compute }: ComputedTask,
+  { plan, globalAdapter, initial, data, workFolder, compute }: ComputedTask,
   base: TrainingJob["base"],
 ): TrainingJob {
   const { modules, scaling, steps, batch, context, accumulate, learningRate, schedule, warmupSteps } = plan
-  const { clipNorm, weightDecay, lossOn, dropout, seed, gradientCheckpointing } = plan
+  const { clipNorm, weightDecay, lossOn, dropout, seed, initSeed, freezeA, gradientCheckpointing } = plan
   const settings: TrainingSettings = {
     ...{ steps, batch, context, accumulate, learningRate, schedule, warmupSteps },
-    ...{ clipNorm, weightDecay, lossOn, dropout, seed, compute, gradientCheckpointing },
+    ...{ clipNorm, weightDecay, lossOn, dropout, seed, initSeed, freezeA, compute, gradientCheckpointing },
   }
   const checkpoint = { path: join(workFolder, "checkpoint"), everySteps: CHECKPOINT_STEPS }
-  return { base, modules, scaling, settings, data, checkpoint, ...(globalAdapter && { globalAdapter }) }
+  const start = { ...(globalAdapter && { globalAdapter }), ...(initial && { initial }) }
+  return { base, modules: modules.map(trained), scaling, settings, data, checkpoint, ...start }
+}
+
+/** startRank is in `initial` already. */
+function trained({ name, outFeatures, inFeatures, rank, alpha }: ModulePlan): LoraModule {
+  return { name, outFeatures, inFeatures, rank, alpha }
 }

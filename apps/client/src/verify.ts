@@ -70,14 +70,11 @@ function checkHeader(header: RoundHeader, offer: TaskOffer, parties: Parties): R
 /** Throws PLAN_UNSUPPORTED for a plan that is in order and that this build cannot follow. */
 export function checkSupported(plan: Plan): void {
   const hint = "a newer client may be able to; update @lamina/client"
-  if (plan.downloadBytesMax !== 0)
-    throw new LaminaError(
-      "PLAN_UNSUPPORTED",
-      `expected the whole global adapter, got one cut to ${plan.downloadBytesMax} bytes`,
-      { hint },
-    )
   if (plan.proximal !== 0)
     throw new LaminaError("PLAN_UNSUPPORTED", `expected no proximal term, got ${plan.proximal}`, { hint })
+  if (plan.reportScores) throw new LaminaError("PLAN_UNSUPPORTED", "expected a plan without scores to report", { hint })
+  if (plan.mergeGlobal)
+    throw new LaminaError("PLAN_UNSUPPORTED", "expected a global adapter that is not merged", { hint })
 }
 
 /** What a verified receipt says about the update it names. */

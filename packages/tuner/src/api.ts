@@ -1,5 +1,5 @@
 import type { FrozenWeight, Precision, TargetFormat } from "@lamina/kernels"
-import type { Adapter, ScalingRule } from "@lamina/protocol"
+import type { Adapter, ModuleScore, ScalingRule } from "@lamina/protocol"
 
 import type { DataPart } from "./data/held-out.js"
 import type { LinearName } from "./model/families/family.js"
@@ -145,8 +145,21 @@ export interface TrainingSettings {
   readonly weightDecay: number
   readonly lossOn: "all" | "response"
   readonly dropout: number
-  /** uint32: initial A, data order and dropout all come from it. */
+  /** uint32: data order, dropout and, unless `initSeed` says otherwise, initial A come from it. */
   readonly seed: number
+  /** uint32: initial A comes from it (see initialA); clients that share it start from the same A. Default: `seed`. */
+  readonly initSeed?: number
+  /** Only B is trained, A stays as it began (FFA-LoRA, arXiv:2403.12313). Default false. */
+  readonly freezeA?: boolean
+  /**
+   * FedProx (Li et al. 2020, arXiv:1812.06127, equation 2): mu/2 ||w - w_start||² joins what is minimised; losses are
+   * told without it. Default 0: no such term.
+   */
+  readonly proximal?: number
+  /** The result tells the importance of every rank-one triplet (`scores`). Default false. */
+  readonly reportScores?: boolean
+  /** The global adapter is added to the float base for this job instead of running beside it. Default false. */
+  readonly mergeGlobal?: boolean
   readonly compute: Precision
   /**
    * Keep only each block's input for the gradient and compute the rest again (Chen et al. 2016, arXiv:1604.06174): less
@@ -197,6 +210,8 @@ export interface TrainingResult {
   readonly lastLoss: number
   readonly tokensPerSecond: number
   readonly resumedFromStep: number
+  /** With `reportScores`: sensitivity (AdaLoRA, arXiv:2303.10512) of every module's triplets, in the adapter's order. */
+  readonly scores?: readonly ModuleScore[]
 }
 
 /** A score on held-out data during training. */

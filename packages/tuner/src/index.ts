@@ -64,7 +64,7 @@ export type { RougeScore } from "./judge/rouge.js"
 
 export { writeGgufAdapter } from "./export/gguf-adapter.js"
 export { writeMergedModel } from "./export/merged-model.js"
-export type { MergedType } from "./export/merged-model.js"
+export type { MergedType } from "./model/merged-linear.js"
 
 export { peftBaseName, readPeftAdapter } from "./peft/read-adapter.js"
 export { writePeftAdapter } from "./peft/write-adapter.js"

@@ -1,14 +1,14 @@
 import { join } from "node:path"
 
-import { allocateFrozen, dequantizeRow, encodeBf16, encodeF16 } from "@lamina/kernels"
-import type { FrozenFactors, FrozenOf, FrozenWeight } from "@lamina/kernels"
+import type { FrozenFactors } from "@lamina/kernels"
 import type { Adapter } from "@lamina/protocol"
-import { LaminaError } from "@lamina/protocol/errors"
 
 import type { Base } from "../api.js"
 import { makeEmptyFolder } from "../files/make-folder.js"
 import { writeAtomically } from "../files/write-atomically.js"
 import { foldAdapters } from "../model/lora.js"
+import { encodeFloats, mergedLinear } from "../model/merged-linear.js"
+import type { MergedType } from "../model/merged-linear.js"
 import { writeTokenizer } from "../tokenizer/write-tokenizer.js"
 import { openModelFiles } from "../weights/model-files.js"
 import { linearShapes } from "../weights/module-shapes.js"
@@ -16,9 +16,6 @@ import { tensorBytes } from "../weights/safetensors-header.js"
 import { writeSafetensors } from "../weights/safetensors-write.js"
 import type { TensorData } from "../weights/safetensors-write.js"
 import { liesTransposed, transposedCodes } from "../weights/transposed-linear.js"
-
-/** Floats that base and adapter are merged to. */
-export type MergedType = "f32" | "f16" | "bf16"
 
 /** What transformers calls them, and what a safetensors file does. */
 const TYPES = {
@@ -91,7 +88,7 @@ function tensorsOf(
     if (weight === undefined) return []
     const turned = liesTransposed(linear, type)
     const make = (): ArrayBufferView => {
-      const merged = merge(linear.name, { weight, term: terms[linear.name], type })
+      const merged = mergedLinear(linear.name, { weight, term: terms[linear.name], type })
       return turned ? transposedCodes(merged) : merged.codes
     }
     const shape = turned ? [weight.cols, weight.rows] : [weight.rows, weight.cols]
@@ -100,47 +97,9 @@ function tensorsOf(
   const vectors = (values: Readonly<Record<string, Float32Array>>, part: "weight" | "bias"): [string, TensorData][] =>
     Object.entries(values).map(([name, vector]) => [
       `${name}.${part}`,
-      { dtype, shape: [vector.length], data: encode(`${name}.${part}`, vector, type) },
+      { dtype, shape: [vector.length], data: encodeFloats(`${name}.${part}`, vector, type) },
     ])
   return [...linears, ...vectors(base.norms, "weight"), ...vectors(base.biases, "bias")]
-}
-
-function merge(
-  name: string,
-  { weight, term, type }: { weight: FrozenWeight; term: FrozenFactors | undefined; type: MergedType },
-): FrozenOf<MergedType> {
-  const { rows, cols } = weight
-  const whole = allocateFrozen(type, rows, cols)
-  const values = new Float32Array(cols)
-  for (let row = 0; row < rows; row++) {
-    dequantizeRow(weight, row, values)
-    if (term !== undefined) addTerm(values, term, row)
-    whole.codes.set(encode(`${name}.weight`, values, type), row * cols)
-  }
-  return whole
-}
-
-/** Row `row` of B A, its scale in B (`foldAdapters`), added in f32. */
-function addTerm(values: Float32Array, { rank, a, b }: FrozenFactors, row: number): void {
-  const cols = values.length
-  const sum = new Float32Array(cols)
-  for (let r = 0; r < rank; r++) {
-    const factor = b[row * rank + r] ?? 0
-    const start = r * cols
-    for (let col = 0; col < cols; col++) sum[col]! += factor * a[start + col]!
-  }
-  for (let col = 0; col < cols; col++) values[col]! += sum[col]!
-}
-
-function encode(name: string, values: Float32Array, type: MergedType): Float32Array | Uint16Array {
-  if (type === "f32") return values
-  const halves = Uint16Array.from(values, type === "bf16" ? encodeBf16 : encodeF16)
-  const exponent = type === "bf16" ? 0x7f80 : 0x7c00 // all exponent bits set: infinity or NaN
-  const bad = halves.findIndex((half) => (half & exponent) === exponent)
-  if (bad < 0) return halves
-  throw new LaminaError("WEIGHTS_MALFORMED", `${name}: expected values that fit ${type}, got ${values[bad]!}`, {
-    hint: type === "bf16" ? "write it as f32" : "write it as bf16 or f32",
-  })
 }
 
 function intoShards(tensors: readonly [string, TensorData][], most: number): Map<string, TensorData>[] {

@@ -4,16 +4,12 @@ import { LaminaError } from "@lamina/protocol/errors"
 import type { FrozenFactors } from "@lamina/kernels"
 
 import type { Base, LoraModule } from "../api.js"
-import { nameHash, uniformArray } from "./counter-random.js"
+import { initialA } from "./initial-factors.js"
 import { moduleSlot } from "./module-slot.js"
 
-/** Stream of the counter-based generator that initial A values come from; dropout has its own (train/gradients.ts). */
-const STREAM_A = 0
-
 /**
- * What training starts from, its arrays the caller's to change: A uniform in ±1/sqrt(inFeatures) (Kaiming uniform with
- * a = sqrt 5, He et al. 2015, arXiv:1502.01852) and B = 0, as PEFT does. A depends on seed, module name and its own
- * shape only. Modules come sorted by name. ADAPTER_MISMATCH: see checkModules.
+ * What training starts from, its arrays the caller's to change: A as `initialA` draws it and B = 0, as PEFT does.
+ * Modules come sorted by name. ADAPTER_MISMATCH: see checkModules.
  */
 export function initialAdapter(
   base: Base,
@@ -22,11 +18,7 @@ export function initialAdapter(
   checkModules(base, job.modules)
   const modules = job.modules.map(({ name, outFeatures, inFeatures, rank, alpha }) => ({
     ...{ name, outFeatures, inFeatures, rank, alpha, scaling: job.scaling },
-    a: uniformArray([job.seed, nameHash(name)], {
-      stream: STREAM_A,
-      length: rank * inFeatures,
-      bound: 1 / Math.sqrt(inFeatures),
-    }),
+    a: initialA({ seed: job.seed, name, rank, inFeatures }),
     b: new Float32Array(outFeatures * rank),
   }))
   return { modules: modules.sort((left, right) => compareNames(left.name, right.name)) }

@@ -5,22 +5,11 @@ import { join } from "node:path"
 import { initKernels } from "@lamina/kernels"
 
 import type { TrainingJob, TrainingResult } from "../api.js"
-import { createBatches } from "../data/batches.js"
-import { packWindows } from "../data/rows.js"
-import type { TokenDocument } from "../data/tokens.js"
-import { threefry } from "../model/counter-random.js"
-import { allModules, randomBase } from "../model/testing/random-base.js"
+import { randomBase } from "../model/testing/random-base.js"
 import { loadCheckpoint, saveCheckpoint } from "./checkpoint.js"
-import type { TrainingData } from "./data.js"
 import type { Trained } from "./optimizer.js"
+import { SMALL, smallData, smallJob } from "./testing/small-job.js"
 import { trainOn } from "./train.js"
-
-const SMALL = { layers: 1, hidden: 16, heads: 2, kvHeads: 1, ffn: 16 }
-const base = randomBase({ seed: 1, format: "q8", config: SMALL })
-const documents = [0, 1, 2, 3, 4].map((seed) => ({
-  ids: Int32Array.from({ length: 12 + seed }, (_, i) => threefry([seed, 3], [i, 0])[0] % 64),
-  predicted: new Uint8Array(12 + seed).fill(1),
-}))
 
 let folder = ""
 let path = ""
@@ -32,30 +21,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }))
 
 function job(settings: Partial<TrainingJob["settings"]> = {}): TrainingJob {
-  return {
-    base,
-    modules: allModules(base, { rank: 2, alpha: 4 }),
-    scaling: "lora",
-    data: { kind: "documents", documents: [] },
-    settings: {
-      ...{ steps: 5, batch: 2, context: 24, accumulate: 2, learningRate: 1e-2, schedule: "cosine", warmupSteps: 1 },
-      ...{ clipNorm: 1, weightDecay: 0.1, lossOn: "all", dropout: 0.1, seed: 5, compute: "f32", ...settings },
-    },
-    checkpoint: { path, everySteps: 2 },
-  }
-}
-
-function data(seed: number): TrainingData {
-  const packed = packWindows(
-    documents.map(({ ids }) => ids.length),
-    { context: 24 },
-  )
-  const rows = packed.map((row) => row.map((index) => documents[index] as TokenDocument))
-  return {
-    ...{ tokens: 70, examples: 5, rows: rows.length, microBatch: createBatches({ rows, batch: 2, seed }) },
-    identity: "five documents",
-    close: () => undefined,
-  }
+  return { ...smallJob(settings), checkpoint: { path, everySteps: 2 } }
 }
 
 /** Trains until `step` steps are done and aborts there. */
@@ -64,7 +30,7 @@ async function trainUntil(step: number): Promise<void> {
   const onProgress = (progress: { step: number }): void => {
     if (progress.step === step) controller.abort(new Error("stopped here"))
   }
-  await expect(trainOn(job(), data(5), { signal: controller.signal, onProgress })).rejects.toThrow("stopped here")
+  await expect(trainOn(job(), smallData(5), { signal: controller.signal, onProgress })).rejects.toThrow("stopped here")
 }
 
 const outcome = ({ adapter, steps, firstLoss, lastLoss }: TrainingResult): object => ({
@@ -74,9 +40,9 @@ const outcome = ({ adapter, steps, firstLoss, lastLoss }: TrainingResult): objec
 test.each([1, 2, 3, 4])(
   "training stopped after step %i and resumed gives the bytes of uninterrupted training",
   async (step) => {
-    const whole = await trainOn({ ...job(), checkpoint: undefined }, data(5))
+    const whole = await trainOn({ ...job(), checkpoint: undefined }, smallData(5))
     await trainUntil(step)
-    const resumed = await trainOn(job(), data(5))
+    const resumed = await trainOn(job(), smallData(5))
     expect(resumed.resumedFromStep).toBe(step) // an abort saves first
     expect(outcome(resumed)).toEqual(outcome(whole))
     expect(whole.resumedFromStep).toBe(0)
@@ -84,9 +50,9 @@ test.each([1, 2, 3, 4])(
 )
 
 test("a finished job is not trained again", async () => {
-  const first = await trainOn(job(), data(5))
+  const first = await trainOn(job(), smallData(5))
   const steps: number[] = []
-  const again = await trainOn(job(), data(5), { onProgress: ({ step }) => steps.push(step) })
+  const again = await trainOn(job(), smallData(5), { onProgress: ({ step }) => steps.push(step) })
   expect(steps).toEqual([])
   expect(again.resumedFromStep).toBe(5)
   expect(outcome(again)).toEqual(outcome(first))
@@ -96,12 +62,14 @@ test("a finished job is not trained again", async () => {
 test("the checkpoint of another job is refused", async () => {
   await trainUntil(2)
   const refused = { code: "CHECKPOINT_MISMATCH", message: expect.stringContaining("expected job") }
-  await expect(trainOn(job({ learningRate: 1e-3 }), data(5))).rejects.toMatchObject(refused)
+  await expect(trainOn(job({ learningRate: 1e-3 }), smallData(5))).rejects.toMatchObject(refused)
   await expect(
-    trainOn({ ...job(), base: randomBase({ seed: 2, format: "q8", config: SMALL }) }, data(5)),
+    trainOn({ ...job(), base: randomBase({ seed: 2, format: "q8", config: SMALL }) }, smallData(5)),
   ).rejects.toMatchObject(refused)
-  await expect(trainOn({ ...job(), scaling: "rslora" }, data(5))).rejects.toMatchObject(refused)
-  const other = { ...data(5), identity: "another document" }
+  await expect(trainOn({ ...job(), scaling: "rslora" }, smallData(5))).rejects.toMatchObject(refused)
+  await expect(trainOn(job({ freezeA: true }), smallData(5))).rejects.toMatchObject(refused)
+  await expect(trainOn(job({ initSeed: 6 }), smallData(5))).rejects.toMatchObject(refused)
+  const other = { ...smallData(5), identity: "another document" }
   await expect(trainOn(job(), other)).rejects.toMatchObject(refused)
 })
 

@@ -7,7 +7,8 @@ import { writeAtomically } from "../files/write-atomically.js"
 import type { Trained } from "./optimizer.js"
 
 /**
- * State of a training job on disk: one line of JSON, then param, m and v of every trained array as little-endian f32.
+ * State of a training job on disk: one line of JSON, then param, m and v of every trained array, and its sensitivity
+ * and variation where the job reports scores, as little-endian f32.
  * The line carries the job's fingerprint and the SHA-256 of the rest, so that a file of another job or a damaged one
  * is refused and never half loaded.
  */
@@ -39,7 +40,7 @@ export async function saveCheckpoint(
   state: CheckpointState,
   trained: readonly Trained[],
 ): Promise<void> {
-  const payload = trained.flatMap(({ param, m, v }) => [param, m, v].map(bytesOf))
+  const payload = arraysOf(trained).map(bytesOf)
   const hash = createHash("sha256")
   for (const part of payload) hash.update(part)
   const bytes = payload.reduce((sum, part) => sum + part.length, 0)
@@ -64,7 +65,7 @@ export async function loadCheckpoint(
   const payload = file.subarray(end + 1)
   if (header.fingerprint !== fingerprint)
     throw mismatch(path, `expected job ${fingerprint.slice(0, 12)}, got ${String(header.fingerprint).slice(0, 12)}`)
-  const arrays = trained.flatMap(({ param, m, v }) => [param, m, v])
+  const arrays = arraysOf(trained)
   const bytes = arrays.reduce((sum, array) => sum + array.byteLength, 0)
   if (payload.length !== bytes) throw mismatch(path, `expected ${bytes} bytes of state, got ${payload.length}`)
   if (createHash("sha256").update(payload).digest("hex") !== header.sha256)
@@ -75,6 +76,13 @@ export async function loadCheckpoint(
     offset += array.byteLength
   }
   return { step: header.step, firstLoss: header.firstLoss, lastLoss: header.lastLoss }
+}
+
+function arraysOf(trained: readonly Trained[]): Float32Array[] {
+  return trained.flatMap(({ param, m, v, sensitivity }) => [
+    ...[param, m, v],
+    ...(sensitivity ? [sensitivity.smoothed, sensitivity.variation] : []),
+  ])
 }
 
 function parseHeader(path: string, line: string): Header {

@@ -22,6 +22,8 @@ export interface Pass {
   readonly rows: TokenRows & { readonly targets: Int32Array }
   readonly dropout: number
   readonly seed: number
+  /** Only B's gradients are asked for. */
+  readonly freezeA?: boolean
   /** Passes done before this one, over all steps: with `seed` and the module's name it gives the dropout seed. */
   readonly pass: number
   /** Less memory, more time, the same gradients. */
@@ -29,8 +31,8 @@ export interface Pass {
 }
 
 /**
- * Calls `use` with the mean loss of the rows and its gradients, dA and dB of every module in the adapter's order. The
- * arrays live only during the call: they are the backend's own memory.
+ * Calls `use` with the mean loss of the rows and its gradients, dA and dB of every module in the adapter's order,
+ * dB alone where A is frozen. The arrays live only during the call: they are the backend's own memory.
  */
 export function withGradients(pass: Pass, use: (loss: number, gradients: readonly Float32Array[]) => void): void {
   tf.tidy(() => {
@@ -43,7 +45,7 @@ export function withGradients(pass: Pass, use: (loss: number, gradients: readonl
     const adapters = blockAdapters(pass, terms)
     const { value, grads } = tf.valueAndGrads(() =>
       lossOf(pass.model, pass.rows, { adapters, gradientCheckpointing: pass.gradientCheckpointing }),
-    )(terms.flatMap(({ a, b }) => [a, b]))
+    )(terms.flatMap(({ a, b }) => (pass.freezeA ? [b] : [a, b])))
     use(
       value.dataSync()[0] as number,
       grads.map((gradient) => gradient.dataSync() as Float32Array),

@@ -1,22 +1,53 @@
 import { adamw } from "@lamina/kernels"
 import type { Adapter } from "@lamina/protocol"
 
-/** One trained array with AdamW's two moments; all three are changed in place. */
+import type { TrainingSettings } from "../api.js"
+import { createSensitivity } from "./sensitivity.js"
+import type { Sensitivity } from "./sensitivity.js"
+
+/** One trained array with AdamW's two moments; all but `start` are changed in place. */
 export interface Trained {
   readonly param: Float32Array
   readonly m: Float32Array
   readonly v: Float32Array
+  /** Values that a proximal term pulls to: those the job started from, resumed or not. */
+  readonly start?: Float32Array
+  /** Where scores are asked for. */
+  readonly sensitivity?: Sensitivity
 }
 
-/** A and B of every module in the adapter's order, A first, with zero moments. `param` is the adapter's own memory. */
-export function createTrained(adapter: Adapter): Trained[] {
-  return adapter.modules.flatMap((module) =>
-    [module.a, module.b].map((param) => ({
+/**
+ * A and B of every module in the adapter's order, A first, or B alone with `freezeA`; with zero moments, and what
+ * `proximal` and `reportScores` need. `param` is the adapter's own memory.
+ */
+export function createTrained(
+  adapter: Adapter,
+  settings: Pick<TrainingSettings, "freezeA" | "proximal" | "reportScores"> = {},
+): Trained[] {
+  const { freezeA = false, proximal = 0, reportScores = false } = settings
+  return adapter.modules.flatMap(({ a, b }) =>
+    (freezeA ? [b] : [a, b]).map((param) => ({
       param,
       m: new Float32Array(param.length),
       v: new Float32Array(param.length),
+      ...(proximal > 0 && { start: param.slice() }),
+      ...(reportScores && { sensitivity: createSensitivity(param.length) }),
     })),
   )
+}
+
+/** Gradients with mu (w - w_start) added, in new arrays; FedProx (arXiv:1812.06127), the gradient of its equation 2. */
+export function withProximal(
+  trained: readonly Trained[],
+  gradients: readonly Float32Array[],
+  mu: number,
+): Float32Array[] {
+  return trained.map(({ param, start }, i) => {
+    const sum = Float32Array.from(gradients[i] as Float32Array)
+    if (start === undefined) throw new Error("a proximal term without its start")
+    for (let j = 0; j < sum.length; j++) sum[j]! += mu * (param[j]! - start[j]!)
+    return sum
+  })
 }
 
 /** L2 norm over all arrays together, summed in f64 in the order given. */

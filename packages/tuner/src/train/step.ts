@@ -6,16 +6,17 @@ import type { TokenBatch } from "../data/batches.js"
 import type { Decoder } from "../model/decoder.js"
 import { withGradients } from "./gradients.js"
 import type { Pass } from "./gradients.js"
-import { clipFactor, globalNorm, optimizerStep } from "./optimizer.js"
+import { clipFactor, globalNorm, optimizerStep, withProximal } from "./optimizer.js"
 import type { Trained } from "./optimizer.js"
 import { learningRateAt } from "./schedule.js"
+import { observe } from "./sensitivity.js"
 
 /** What a step changes, and what it needs to do so. */
 export interface TrainingState {
   readonly model: Decoder
   readonly settings: TrainingSettings
   readonly adapter: Adapter
-  /** The adapter's own arrays with their moments, in its order. */
+  /** The adapter's own arrays that are trained (createTrained), in its order. */
   readonly trained: readonly Trained[]
 }
 
@@ -27,13 +28,14 @@ export interface TrainingState {
 export function trainingStep(state: TrainingState, micro: readonly TokenBatch[], step: number): number {
   const total = micro.reduce((sum, { predicted }) => sum + predicted, 0)
   const passes = micro.map((rows, i): Pass => {
-    const { dropout, seed, gradientCheckpointing } = state.settings
+    const { dropout, seed, freezeA, gradientCheckpointing } = state.settings
     return {
       model: state.model,
       adapter: state.adapter,
       rows,
       dropout,
       seed,
+      freezeA,
       gradientCheckpointing,
       pass: step * state.settings.accumulate + i,
     }
@@ -63,7 +65,9 @@ function apply(
   { settings, trained }: TrainingState,
   { gradients, loss, step }: { gradients: readonly Float32Array[]; loss: number; step: number },
 ): void {
-  const norm = globalNorm(gradients)
+  const mu = settings.proximal ?? 0
+  const pulled = mu > 0 ? withProximal(trained, gradients, mu) : gradients
+  const norm = globalNorm(pulled)
   if (!Number.isFinite(loss) || !Number.isFinite(norm))
     throw new LaminaError(
       "TRAINING_DIVERGED",
@@ -74,7 +78,9 @@ function apply(
     )
   const learningRate = learningRateAt(step, settings)
   const args = { weightDecay: settings.weightDecay, learningRate, gradScale: clipFactor(norm, settings.clipNorm) }
-  optimizerStep(trained, gradients, { ...args, step: step + 1 })
+  for (const [i, { param, sensitivity }] of trained.entries())
+    if (sensitivity) observe(sensitivity, param, gradients[i] as Float32Array)
+  optimizerStep(trained, pulled, { ...args, step: step + 1 })
 }
 
 function addScaled(sum: Float32Array, values: Float32Array, factor: number): void {

@@ -5,23 +5,24 @@ import { LaminaError } from "@lamina/protocol/errors"
 import type { JobOptions, TrainingJob, TrainingResult } from "../api.js"
 import { scoreRows } from "../evaluate/score-rows.js"
 import { createDecoder } from "../model/decoder.js"
-import { continuedAdapter, initialAdapter } from "../model/lora.js"
 import { loadCheckpoint, saveCheckpoint } from "./checkpoint.js"
 import type { CheckpointState } from "./checkpoint.js"
 import { trainingData } from "./data.js"
 import type { TrainingData } from "./data.js"
 import { jobFingerprint } from "./fingerprint.js"
-import { createTrained } from "./optimizer.js"
 import { learningRateAt } from "./schedule.js"
+import { tripletScores } from "./sensitivity.js"
+import { startOf } from "./start.js"
+import type { Start } from "./start.js"
 import { trainingStep } from "./step.js"
 import type { TrainingState } from "./step.js"
 
 /**
- * Trains the job's LoRA factors on its data and returns them; everything random comes from `settings.seed`, so the
+ * Trains the job's LoRA factors on its data and returns them; everything random comes from the settings' seeds, so the
  * same job gives the same bytes on the same kernels, resumed or not. Runs in this thread, which is free between two
  * steps only; pools run it in workers. An abort rejects with the signal's reason after the current step; a checkpoint
- * is written first where the job has one. Codes: RECIPE_INVALID for settings out of range, ADAPTER_MISMATCH, DATA_*,
- * TOKENIZER_*, CHECKPOINT_MISMATCH, TRAINING_DIVERGED, KERNEL_*.
+ * is written first where the job has one. Codes: RECIPE_INVALID for settings out of range, ADAPTER_MISMATCH,
+ * PLAN_UNSUPPORTED (merging into a quantized base), DATA_*, TOKENIZER_*, CHECKPOINT_MISMATCH, TRAINING_DIVERGED, KERNEL_*.
  */
 export async function train(job: TrainingJob, options: JobOptions = {}): Promise<TrainingResult> {
   checkSettings(job)
@@ -41,21 +42,15 @@ export async function trainOn(
   options: JobOptions = {},
 ): Promise<TrainingResult> {
   const job = withSteps(given, data)
-  const { modules, scaling, settings, base } = job
-  const adapter = job.initial
-    ? continuedAdapter(base, { modules, scaling, adapter: job.initial })
-    : initialAdapter(base, { modules, scaling, seed: settings.seed })
-  const adapters = job.globalAdapter ? [job.globalAdapter] : []
-  const model = createDecoder(base, { adapters, precision: settings.compute, positions: settings.context })
-  const state = { model, settings, adapter, trained: createTrained(adapter) }
-  const { from, last, tokensPerSecond } = await runSteps(
-    job,
-    { state, data, score: scoring(job, { state, data }) },
-    options,
-  )
+  const start = startOf(job)
+  const { adapter, trained } = start.state
+  const score = scoring(job, { start, data })
+  const { from, last, tokensPerSecond } = await runSteps(job, { state: start.state, data, score }, options)
+  const sensitivities = trained.flatMap(({ sensitivity }) => sensitivity ?? [])
   return {
     ...{ adapter, tokensPerSecond, dataTokens: data.tokens, dataExamples: data.examples },
     ...{ steps: last.step, firstLoss: last.firstLoss, lastLoss: last.lastLoss, resumedFromStep: from.step },
+    ...(job.settings.reportScores && { scores: tripletScores(adapter, sensitivities, job.settings) }),
   }
 }
 
@@ -113,15 +108,15 @@ function withSteps(job: TrainingJob, data: TrainingData): TrainingJob {
 /** Scores the held-out data where one is due after `step` steps. */
 type Scoring = (step: number, options: JobOptions) => Promise<void>
 
-function scoring(job: TrainingJob, { state, data }: { state: TrainingState; data: TrainingData }): Scoring {
-  const { heldOut, base, globalAdapter, settings } = job
+function scoring(job: TrainingJob, { start, data }: { start: Start; data: TrainingData }): Scoring {
+  const { heldOut, settings } = job
+  const { base, frozen, state } = start
   const everySteps = heldOut?.everySteps ?? Math.ceil(settings.steps / 5)
   return async (step, { signal, onHeldOut }) => {
     if (heldOut === undefined || data.heldOut === undefined || onHeldOut === undefined) return
     if (step % everySteps !== 0 && step !== settings.steps) return
     const { context, compute: precision } = settings
-    const adapters = [...(globalAdapter ? [globalAdapter] : []), state.adapter]
-    const model = createDecoder(base, { adapters, precision, positions: context })
+    const model = createDecoder(base, { adapters: [...frozen, state.adapter], precision, positions: context })
     const result = await scoreRows(model, { rows: data.heldOut, context }, { signal })
     onHeldOut({ ...result, step, adapter: state.adapter })
   }
@@ -130,6 +125,7 @@ function scoring(job: TrainingJob, { state, data }: { state: TrainingState; data
 /** RECIPE_INVALID with one line per setting out of range: a job may come from a plan of another machine. */
 function checkSettings({ settings, base, checkpoint, epochs, heldOut }: TrainingJob): void {
   const whole = (value: number, min: number): boolean => Number.isSafeInteger(value) && value >= min
+  const uint32 = (value: number): boolean => whole(value, 0) && value < 2 ** 32
   const problems = [
     ...(["steps", "batch", "accumulate"] as const).map(
       (key) => [key, whole(settings[key], 1), "a whole number of at least 1"] as const,
@@ -147,8 +143,14 @@ function checkSettings({ settings, base, checkpoint, epochs, heldOut }: Training
       settings.weightDecay >= 0 && Number.isFinite(settings.weightDecay),
       "a number of at least 0",
     ] as const,
+    [
+      "proximal",
+      settings.proximal === undefined || (settings.proximal >= 0 && Number.isFinite(settings.proximal)),
+      "a number of at least 0",
+    ] as const,
     ["dropout", settings.dropout >= 0 && settings.dropout < 1, "0 <= dropout < 1"] as const,
-    ["seed", whole(settings.seed, 0) && settings.seed < 2 ** 32, "a uint32"] as const,
+    ["seed", uint32(settings.seed), "a uint32"] as const,
+    ["initSeed", settings.initSeed === undefined || uint32(settings.initSeed), "a uint32"] as const,
   ].filter(([, good]) => !good)
   const lines = problems.map(([key, , expected]) => `training.${key}: expected ${expected}, got ${settings[key]}`)
   if (checkpoint && !whole(checkpoint.everySteps, 1))
