@@ -1,10 +1,8 @@
 import { scaleOf } from "@lamina/protocol"
 import type { AdapterModule } from "@lamina/protocol"
 
-import { energy, stackColumns, stackRows, zeros } from "@lamina/kernels/linalg"
+import { energy, multiply, productNorms, stackColumns, stackRows, zeros } from "@lamina/kernels/linalg"
 import type { Matrix } from "@lamina/kernels/linalg"
-import { multiply } from "@lamina/kernels/linalg"
-import { productNorms } from "@lamina/kernels/linalg"
 import { matricesOf, moduleOf } from "./module-factors.js"
 import { relativeTo } from "./strategy.js"
 

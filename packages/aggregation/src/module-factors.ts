@@ -1,9 +1,8 @@
 import { scaleOf } from "@lamina/protocol"
 import type { AdapterModule, ScalingRule } from "@lamina/protocol"
 
-import { matrixOf, stackColumns, stackRows } from "@lamina/kernels/linalg"
+import { matrixOf, productNorms, stackColumns, stackRows } from "@lamina/kernels/linalg"
 import type { Matrix } from "@lamina/kernels/linalg"
-import { productNorms } from "@lamina/kernels/linalg"
 
 /** B (M,R) and `scale`·A (R,N) in f64. */
 export function matricesOf(module: AdapterModule, scale: number): { b: Matrix; a: Matrix } {
