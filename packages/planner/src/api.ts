@@ -38,6 +38,8 @@ export interface PlanningTerms {
   /** Most steps and rows per micro-batch; the planner may take less of both, and accumulates to keep rows per step. */
   readonly steps: number
   readonly batch: number
+  /** Micro-batches of one step at `batch` rows each; default 1. */
+  readonly accumulate?: number
   readonly context: number
   readonly deadlineMs: number
   /** What every client downloads before it trains. */
@@ -71,7 +73,7 @@ export interface ClientPlan {
   readonly binding: readonly Binding[]
   /** Sum of score x gain of rank x share of the steps, over what a plan without limits would have: 0 to 1. */
   readonly value: number
-  /** What found it; `greedy` where the solver ran out of time. */
+  /** `highs`: nothing better is possible; `greedy`: the solver met its limit, and this is what it was to improve. */
   readonly solver: "highs" | "greedy"
 }
 

@@ -8,3 +8,9 @@ export type {
   PlanClient,
   PlanningTerms,
 } from "./api.js"
+export { averageScores } from "./average-scores.js"
+export type { ScoreReport } from "./average-scores.js"
+export { corrected } from "./correction.js"
+export { planClient } from "./plan-client.js"
+export { planCohort } from "./plan-cohort.js"
+export type { PlannedClient } from "./plan-cohort.js"
