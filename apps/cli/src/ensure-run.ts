@@ -6,6 +6,7 @@ import type { RunningCoordinator } from "@lamina/server"
 import { moduleShapes, readModelConfig } from "@lamina/tuner"
 
 import { readIfThere, writeText } from "./output/files.js"
+import { baseShapeOf } from "./plan/base-shape.js"
 
 /**
  * The run of this recipe's name in a coordinator's data folder, or a new one. RUN_STATE where the folder has a run of
@@ -34,7 +35,7 @@ export async function ensureRun(
   }
   await writeText(kept, text)
   const modules = moduleShapes(await readModelConfig(recipe.base), recipe.lora.targetModules)
-  const shape = await baseShapeOf(recipe.base, modules)
+  const shape = await baseShapeOf(recipe.base, recipe.lora.targetModules)
   const { id, state } = await coordinator.createRun({ recipe, base: { folder: recipe.base, shape }, modules })
   return { id, state, existed: false }
 }

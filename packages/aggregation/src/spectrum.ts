@@ -1,11 +1,7 @@
+import { gram, matrixOf, multiply, qrOfRows, symmetricEigen, transpose } from "@lamina/kernels/linalg"
+import type { Matrix } from "@lamina/kernels/linalg"
 import { scaleOf } from "@lamina/protocol"
 import type { Adapter, AdapterModule } from "@lamina/protocol"
-
-import { qrOfRows } from "@lamina/kernels/linalg"
-import { matrixOf, transpose } from "@lamina/kernels/linalg"
-import type { Matrix } from "@lamina/kernels/linalg"
-import { gram, multiply } from "@lamina/kernels/linalg"
-import { symmetricEigen } from "@lamina/kernels/linalg"
 
 /** Singular values of a module's s·B·A, falling, min(R, M, N) of them. */
 export interface ModuleSpectrum {

@@ -62,7 +62,7 @@ export function problemOf(
 }
 
 /** Block of a module by the first number in its name; one outside all blocks counts as of the lowest. */
-function layerOf(name: string, { layers }: BaseShape): number {
+export function layerOf(name: string, { layers }: BaseShape): number {
   return Math.min(Number(/\.(\d+)\./.exec(name)?.[1] ?? 0), layers - 1)
 }
 

@@ -1,5 +1,8 @@
 import type { BaseShape } from "./api.js"
 
+/** The sizes of a base that FLOPs depend on. */
+export type Widths = Omit<BaseShape, "modules" | "bytes">
+
 /** What decides how long one token takes, beside the base's shape. */
 interface TokenWork {
   readonly context: number
@@ -29,7 +32,7 @@ const ATTENTION_BACKWARD = 2.5
  * the input, the base is frozen) through the head and every block from the lowest with an adapter up, and 6 per number
  * of A and B: forward, dA and dB, and the gradient of the input. Attention is causal: half the context on average.
  */
-export function tokenCost(base: BaseShape, work: TokenWork): number {
+export function tokenCost(base: Widths, work: TokenWork): number {
   const { layers, hidden, vocabulary } = base
   const head = 2 * vocabulary * hidden
   const linears = 2 * hidden * (2 * base.heads * base.headDim + 2 * base.kvHeads * base.headDim + 3 * base.ffn)

@@ -12,6 +12,8 @@ export type ClientOutcome =
   | "dropped"
   /** Stopped in the middle of the round and not back in time. */
   | "crashed"
+  /** Its plan needs more memory than the device has. */
+  | "out-of-memory"
   /** Its update was refused. */
   | "rejected"
   /** It ended with an error of its own. */

@@ -20,16 +20,26 @@ export interface Scores {
   readonly overall: Score
 }
 
+interface ScoringSetting {
+  readonly pool: TunerPool
+  readonly baseFolder: string
+  readonly context: number
+  /** Which tokens count; default: all. */
+  readonly lossOn?: "all" | "response"
+  readonly signal: AbortSignal
+}
+
 /** Scores every text under the adapters given for it (the same for all clients, or each its own). */
 export async function scoreHeldOut(
-  setting: { pool: TunerPool; baseFolder: string; context: number; signal: AbortSignal },
+  setting: ScoringSetting,
   texts: readonly HeldOutText[],
   adaptersOf: (name: string) => readonly Adapter[],
 ): Promise<Scores> {
   const scored = await Promise.all(
     texts.map(async ({ name, data, precision }) => {
       const base = await sharedBase(setting.baseFolder, precision)
-      const job = { base, adapters: adaptersOf(name), data, context: setting.context }
+      const { context, lossOn } = setting
+      const job = { base, adapters: adaptersOf(name), data, context, ...(lossOn ? { lossOn } : {}) }
       const { loss, tokens } = await setting.pool.evaluate(job, { signal: setting.signal })
       return [name, { loss, tokens }] as const
     }),

@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os"
 import { join } from "node:path"
 
 import { LaminaClient } from "@lamina/client"
+import { calibrationRatio } from "@lamina/planner"
 import { decodeAdapter } from "@lamina/protocol"
 import type { Adapter } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
@@ -15,6 +16,7 @@ import type { TunerPool } from "@lamina/tuner"
 
 import { ensureRun } from "../ensure-run.js"
 import type { FederationView } from "../output/progress.js"
+import { baseShapeOf } from "../plan/base-shape.js"
 import { Conductor } from "./conductor.js"
 import type { Scores } from "./held-out.js"
 import { History } from "./journal.js"
@@ -93,6 +95,15 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   }
 }
 
+/** What all clients of a simulation share. */
+interface Party {
+  readonly conductor: Conductor
+  /** Calibration tokens per token of the reference plan. */
+  readonly calibration: number
+  readonly all: AbortSignal
+  readonly onConnected: (name: string) => void
+}
+
 class Simulation {
   readonly #scores: RoundScores
   readonly #stop = new AbortController()
@@ -135,16 +146,18 @@ class Simulation {
   async #takePart(all: AbortSignal): Promise<void> {
     const { clients, rounds, recipe, clock, history, workers = availableParallelism() } = this.setting
     if (rounds.over) return
+    const shape = await baseShapeOf(recipe.base, recipe.lora.targetModules)
     const conductor = new Conductor({
       ...{ clock, rounds, history, clients, workers, signal: all, seed: recipe.seed },
       buffered: recipe.cohort.buffer !== undefined,
-      cost: await planCost(recipe.base),
+      cost: planCost(shape),
     })
     const connected = new Set<string>()
     let everybody!: () => void
     const allConnected = new Promise<void>((resolve) => (everybody = resolve))
     const onConnected = (name: string) => connected.add(name).size === clients.length && everybody()
-    const parties = clients.map((client) => this.#participate(client, { conductor, all, onConnected }))
+    const calibration = calibrationRatio(shape, recipe.training.context)
+    const parties = clients.map((client) => this.#participate(client, { conductor, calibration, all, onConnected }))
     const first = Promise.race([...parties.map((party) => party.then(() => new Promise<never>(() => undefined))), allConnected])
     const conducted = first.then(() => conductor.conduct())
     const failed = (error: unknown) => this.#stop.abort(error)
@@ -153,7 +166,7 @@ class Simulation {
 
   async #participate(
     client: VirtualClient,
-    { conductor, all, onConnected }: { conductor: Conductor; all: AbortSignal; onConnected: (name: string) => void },
+    { conductor, calibration, all, onConnected }: Party,
   ): Promise<void> {
     const { coordinator, joinToken, run, out, pool, recipe, view, clock, history } = this.setting
     const agent = new LaminaClient({
@@ -170,7 +183,7 @@ class Simulation {
       ...{ downloadBytesMax: client.device.downloadBytesMax, uploadBytesMax: client.device.uploadBytesMax },
       memoryBytesMax: client.device.memoryBytes,
       clock,
-      trainer: virtualTrainer(client, { pool, conductor }),
+      trainer: virtualTrainer(client, { pool, conductor, calibration }),
     })
     agent.on("connected", () => onConnected(client.name))
     agent.on("progress", ({ round, step, steps, loss }) => {

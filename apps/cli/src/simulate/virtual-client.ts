@@ -5,6 +5,8 @@ import type { Recipe } from "@lamina/protocol/recipe"
 import type { DataSource } from "@lamina/tuner"
 
 import { dataOfRecipe } from "../data-options.js"
+import { populate } from "./population.js"
+import type { ClientRows } from "./population.js"
 
 /** One client of a simulation, everything about it settled. */
 export interface VirtualClient {

@@ -1,0 +1,15 @@
+import { costOf } from "@lamina/planner"
+import type { BaseShape } from "@lamina/planner"
+
+import type { PlanCost } from "./device-time.js"
+
+/** What plans cost on virtual devices: the planner's own models of memory and time. */
+export function planCost(shape: BaseShape): PlanCost {
+  return {
+    memoryBytes: (plan) => costOf(shape, plan).memoryBytes,
+    trainMs: (plan, tokensPerSecond) => {
+      const { tokens, relativeCost } = costOf(shape, plan)
+      return (1_000 * tokens * relativeCost) / tokensPerSecond
+    },
+  }
+}
