@@ -10,8 +10,8 @@ export interface ModuleSpectrum {
 }
 
 /**
- * The singular values of every module's dW = s·B·A, in factor space: with B = Q_B·T_B and Aᵀ = Q_A·T_A they are those of
- * T_B·T_Aᵀ (the reduction of FLoRIST, arXiv:2506.09199). Values under some 1e-7 of the largest are rounding of f32
+ * The singular values of every module's dW = s·B·A, in factor space: with B = Q_B·T_B and Aᵀ = Q_A·T_A they are those
+ * of T_B·T_Aᵀ (the reduction of FLoRIST, arXiv:2506.09199). Values under some 1e-7 of the largest are rounding of f32
  * factors.
  */
 export function spectrum(adapter: Adapter): ModuleSpectrum[] {

@@ -108,7 +108,7 @@ function seriesOption(line: Series, scatter: boolean): echarts.SeriesOption {
 }
 
 /** At most four digits; small and large numbers as powers of ten. */
-export function shortNumber(value: number): string {
+function shortNumber(value: number): string {
   const size = Math.abs(value)
   if (value !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(1).replace(".0e", "e").replace("e+", "e")
   return String(Number(value.toPrecision(4)))

@@ -40,7 +40,7 @@ function labelOf(layers: number): object {
 }
 
 /** `model.layers.3.self_attn.q_proj` -> layer 3, q_proj. */
-export function placeOf(module: string): { layer: string; linear: string } {
+function placeOf(module: string): { layer: string; linear: string } {
   const parts = module.split(".")
   return { layer: parts.find((part) => /^\d+$/.test(part)) ?? "-", linear: parts.at(-1) ?? module }
 }

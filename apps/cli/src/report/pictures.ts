@@ -7,8 +7,9 @@ import { Resvg } from "@resvg/resvg-js"
 import { writeFailure } from "../output/files.js"
 import { makeFolder } from "../output/folder.js"
 import { PAPER } from "./colors.js"
+import { fileName } from "./file-name.js"
 
-/** A drawing of a report; the name is its file's, letters, digits, dots and dashes of it. */
+/** A drawing of a report; the name is its file's (`fileName`). */
 export interface Picture {
   readonly name: string
   readonly svg: string
@@ -29,7 +30,7 @@ export async function writePictures(folder: string, pictures: readonly Picture[]
   await makeFolder(folder)
   const paths: string[] = []
   for (const { name, svg } of pictures) {
-    const path = join(folder, `${name.replace(/[^\w.-]+/g, "-")}.png`)
+    const path = join(folder, `${fileName(name)}.png`)
     await writeFile(path, pngOf(svg)).catch((cause: unknown) => {
       throw writeFailure(path, cause)
     })

@@ -8,10 +8,19 @@ export const OUTCOMES: readonly ClientOutcome[] = [
   ...(["accepted", "late", "stale", "dropped", "crashed", "rejected", "failed", "offline"] as const),
 ]
 
+const UPDATES = { accepted: "updates", late: "updates", stale: "updates", rejected: "updates" } as const
+const WHAT: Readonly<Record<ClientOutcome, string>> = {
+  ...UPDATES,
+  ...{ dropped: "clients", crashed: "clients", failed: "clients", offline: "clients" },
+}
+
 /** Runs side by side, a column each. */
 export function runTable(runs: readonly ReportedRun[]): string {
   const rows = MEASURES.map(({ name, of }) => [name, ...runs.map((run) => of(run) ?? "-")])
-  const outcomes = OUTCOMES.map((outcome) => [`updates ${outcome}`, ...runs.map((run) => countOutcome(run, outcome))])
+  const outcomes = OUTCOMES.map((outcome) => [
+    `${WHAT[outcome]} ${outcome}`,
+    ...runs.map((run) => countOutcome(run, outcome)),
+  ])
   const shown = [...rows, ...outcomes.filter((row) => row.slice(1).some((count) => count !== 0))]
   return htmlTable(
     ["", ...runs.map(({ name }) => name)],

@@ -12,7 +12,8 @@ export interface ScalarEvent {
 
 /**
  * The bytes of a TensorBoard event file: TFRecords, each a length, its masked CRC-32C, an `Event`, its masked CRC-32C
- * (tensorflow/core/lib/io/record_writer.h). The first event is the file version, then one per scalar in the order given.
+ * (tensorflow/core/lib/io/record_writer.h). The first event is the file version, then one for each scalar in the order
+ * given.
  */
 export function encodeEvents(events: readonly ScalarEvent[]): Uint8Array {
   const version = { wallTimeSeconds: events[0]?.wallTimeSeconds ?? 0 }

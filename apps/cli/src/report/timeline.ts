@@ -61,6 +61,7 @@ function gantt(round: ReportedRound): string {
   const from = Math.min(round.openedMs, ...turns.map(({ startMs }) => startMs))
   const until = Math.max(round.closedMs, ...turns.map(({ endMs }) => endMs))
   const unit = timeUnit(until - from)
+  const begin = from < round.openedMs ? "the first of them began" : "the round opened" // rounds may overlap
   const at = (ms: number): number => (ms - from) / unit.ms
   const names = turns.map(({ name, device }) => (device === "default" ? name : `${name}, ${device}`))
   const lengths = turns.map((turn) => phaseLengthsMs(turn, round.closedMs).map((ms) => ms / unit.ms))
@@ -71,7 +72,7 @@ function gantt(round: ReportedRound): string {
       title: chartTitle(`Round ${round.round}${offline === 0 ? "" : ` (${offline} offline)`}`),
       legend: { ...sideLegend(), data: PHASES.map(({ name }) => name) },
       grid: { left: 170, right: LEGEND_WIDTH, top: 48, bottom: 48 },
-      xAxis: { ...AXIS, ...{ type: "value", name: `virtual ${unit.name} since the round opened`, nameGap: 28 } },
+      xAxis: { ...AXIS, ...{ type: "value", name: `virtual ${unit.name} since ${begin}`, nameGap: 28 } },
       yAxis: {
         ...AXIS,
         ...{ type: "category", data: names, inverse: true, axisTick: { show: false } },

@@ -1,11 +1,15 @@
 import { join } from "node:path"
 
+import { LaminaError } from "@lamina/protocol/errors"
+
 import { writeText } from "../output/files.js"
 import { makeFolder } from "../output/folder.js"
 import { clientTable } from "./client-table.js"
 import { coveragePicture } from "./coverage-chart.js"
 import { heldOutCurves } from "./curves.js"
+import { writeEventLogs } from "./event-log.js"
 import { fairnessPicture, fairnessTable } from "./fairness.js"
+import { fileName } from "./file-name.js"
 import { escapeHtml, htmlPage } from "./html.js"
 import type { ReportSection } from "./html.js"
 import { partitionPicture } from "./partition-chart.js"
@@ -18,10 +22,12 @@ import { spectrumPicture } from "./spectrum-chart.js"
 import { timelinePictures } from "./timeline.js"
 
 /**
- * Writes `<out>/report.html`, one page that needs nothing else, and its pictures as `<out>/pictures/*.png`. Runs stand
- * side by side. Returns the page's path. FILE_UNWRITABLE, STORAGE_FULL.
+ * Writes `<out>/report.html`, one page that needs nothing else, its pictures as `<out>/pictures/*.png`, and the numbers
+ * of its rounds for TensorBoard in `<out>/tensorboard/<run>`. Runs stand side by side. Returns the page's path.
+ * RECIPE_INVALID for two runs of one name, FILE_UNWRITABLE, STORAGE_FULL.
  */
 export async function writeSimulationReport(out: string, report: SimulationReport): Promise<string> {
+  expectUnlikeNames(report.runs)
   const parts = [...comparison(report.runs), ...report.runs.flatMap((run) => runParts(run, report.runs.length > 1))]
   const shown = parts.filter(({ pictures, tables }) => pictures.length + tables.length > 0)
   await makeFolder(out)
@@ -29,9 +35,18 @@ export async function writeSimulationReport(out: string, report: SimulationRepor
     join(out, "pictures"),
     shown.flatMap(({ pictures }) => pictures),
   )
+  await writeEventLogs(join(out, "tensorboard"), report.runs)
   const path = join(out, "report.html")
   await writeText(path, htmlPage(`Lamina: ${report.name}`, introduction(report), shown.map(sectionOf)))
   return path
+}
+
+/** Their pictures and event files would be each other's. */
+function expectUnlikeNames(runs: readonly ReportedRun[]): void {
+  const names = runs.map(({ name }) => fileName(name))
+  const twice = names.find((name, i) => names.indexOf(name) !== i)
+  if (twice !== undefined)
+    throw new LaminaError("RECIPE_INVALID", `report: expected runs of unlike names, got "${twice}" twice`)
 }
 
 interface Part {
@@ -94,9 +109,14 @@ function sectionOf({ title, note, pictures, tables }: Part): ReportSection {
 
 function introduction({ runs }: SimulationReport): string {
   const what = runs.map(({ name, strategy, clients, rounds }) => {
-    return `${name}: ${strategy}, ${clients.length} clients, ${rounds.length} rounds.`
+    return `${name}: ${strategy}, ${counted(clients.length, "client")}, ${counted(rounds.length, "round")}.`
   })
-  return `${what.join(" ")} Losses are natural logarithms, means over predicted tokens; times are those of the virtual clock.`
+  const units = "Losses are natural logarithms, means over predicted tokens; times are those of the virtual clock."
+  return `${what.join(" ")} ${units}`
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`
 }
 
 function capital(text: string): string {
