@@ -83,7 +83,9 @@ async function cell(setting) {
     const { stdout } = await promisify(execFile)(process.execPath, args, { maxBuffer: 1 << 26 })
     writeFileSync(done, stdout)
   }
-  const { heldOut, bytesUp, bytesDown, virtualSeconds, strategyError, wallSeconds } = JSON.parse(readFileSync(done, "utf8"))
+  const { heldOut, bytesUp, bytesDown, virtualSeconds, strategyError, wallSeconds } = JSON.parse(
+    readFileSync(done, "utf8"),
+  )
   const [first, last] = [heldOut[0].loss, heldOut.at(-1).loss]
   const row = { ...setting, firstLoss: first, lastLoss: last, bytesUp, bytesDown, virtualSeconds, strategyError }
   process.stdout.write(`${JSON.stringify({ ...row, wallSeconds })}\n`)

@@ -53,7 +53,9 @@ async function finished(recipe: string, out: string): Promise<void> {
 function outcome(out: string): Record<string, string> {
   const files = ["results.jsonl", "adapter/adapter_model.safetensors", "adapter/adapter_config.json"]
   const pictures = readdirSync(join(out, "pictures")).map((name) => `pictures/${name}`)
-  return Object.fromEntries([...files, ...pictures].map((name) => [name, readFileSync(join(out, name)).toString("base64")]))
+  return Object.fromEntries(
+    [...files, ...pictures].map((name) => [name, readFileSync(join(out, name)).toString("base64")]),
+  )
 }
 
 interface Turn {

@@ -12,8 +12,8 @@ import { formatBytes, renderTable } from "../output/table.js"
 import { openPool } from "../pool.js"
 import type { BackendChoice } from "../pool.js"
 import { loadRecipe } from "../recipe-file.js"
+import { writeEventLogs } from "../report/event-log.js"
 import type { ReportedRun } from "../report/simulation-report.js"
-import { writeTensorBoard } from "../report/tensorboard.js"
 import { writeSimulationReport } from "../report/write-report.js"
 import { perplexity } from "../simulate/held-out.js"
 import { reportedRun, runTotals } from "../simulate/reported-run.js"
@@ -39,8 +39,12 @@ interface Simulated {
  */
 export async function simulateCommand(recipePaths: readonly string[], options: SimulateOptions): Promise<void> {
   const started = performance.now()
-  const recipes = await Promise.all(recipePaths.map(async (path) => ({ path, recipe: (await loadRecipe(path)).recipe })))
-  const names = recipes.map(({ path, recipe }) => (recipes.length === 1 ? recipe.name : basename(path).replace(/\.\w+$/, "")))
+  const recipes = await Promise.all(
+    recipePaths.map(async (path) => ({ path, recipe: (await loadRecipe(path)).recipe })),
+  )
+  const names = recipes.map(({ path, recipe }) =>
+    recipes.length === 1 ? recipe.name : basename(path).replace(/\.\w+$/, ""),
+  )
   if (new Set(names).size < names.length)
     throw new LaminaError("USAGE", `expected recipes of different file names, got ${names.join(", ")}`)
   const out = resolve(options.out)
@@ -54,7 +58,14 @@ export async function simulateCommand(recipePaths: readonly string[], options: S
       const folder = recipes.length === 1 ? out : join(out, name)
       done.push(await simulateOne({ name, recipe, folder, pool, workers: workers.workers }))
     }
-    const report = await writeSimulationReport(out, { name: names.join(", "), runs: done.map(({ reported }) => reported) })
+    await writeEventLogs(
+      join(out, "events"),
+      done.map(({ reported }) => reported),
+    )
+    const report = await writeSimulationReport(out, {
+      name: names.join(", "),
+      runs: done.map(({ reported }) => reported),
+    })
     const summary = { ...summarize(done), report, wallSeconds: (performance.now() - started) / 1000 }
     await writeText(join(out, "result.json"), `${JSON.stringify(summary, undefined, 2)}\n`)
     if (options.json) printJson(summary)
@@ -77,7 +88,6 @@ async function simulateOne(run: {
   const result = await untilInterrupted((signal) => simulate({ recipe, out: folder, pool, workers, view, signal }))
   const reported = reportedRun(name, recipe, result)
   await writeText(join(folder, "results.jsonl"), resultLines(reported))
-  await writeTensorBoard(join(folder, "events"), reported)
   return { name, result, reported }
 }
 

@@ -105,7 +105,8 @@ export class Conductor {
     const first = this.#inOrder()[0]
     const deadline = [open.softDeadlineMs, open.hardDeadlineMs].find((ms) => ms > clock.now()) ?? Infinity
     if (first && first.schedule.endMs < deadline) return this.#arrive(first, open)
-    if (deadline === Infinity) throw new LaminaError("INTERNAL", `round ${open.round} is past its hard deadline and open`)
+    if (deadline === Infinity)
+      throw new LaminaError("INTERNAL", `round ${open.round} is past its hard deadline and open`)
     this.#moveTo(deadline)
     await rounds.tick()
   }
@@ -169,7 +170,9 @@ export class Conductor {
   #inOrder(): Work[] {
     return [...this.#works].sort(
       (left, right) =>
-        left.schedule.endMs - right.schedule.endMs || compareNames(left.client, right.client) || left.round - right.round,
+        left.schedule.endMs - right.schedule.endMs ||
+        compareNames(left.client, right.client) ||
+        left.round - right.round,
     )
   }
 

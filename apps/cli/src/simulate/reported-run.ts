@@ -66,7 +66,9 @@ function reportedRound(view: RoundView, turns: readonly ReportedTurn[], heldOut?
 
 function turnsByRound({ history, clients, views }: SimulationResult): Map<number, ReportedTurn[]> {
   const devices = new Map(clients.map(({ name, device }) => [name, device]))
-  const ranks = new Map(views.flatMap(({ round, members }) => members.map(({ client, rank }) => [`${round} ${client}`, rank])))
+  const ranks = new Map(
+    views.flatMap(({ round, members }) => members.map(({ client, rank }) => [`${round} ${client}`, rank])),
+  )
   const losses = new Map<string, number>()
   for (const row of history.rows) if (row.kind === "step") losses.set(`${row.round} ${row.client}`, row.loss)
   const turns = new Map<number, ReportedTurn[]>()
@@ -87,13 +89,21 @@ function turnsByRound({ history, clients, views }: SimulationResult): Map<number
       ...(row.staleness === undefined ? {} : { staleness: row.staleness }),
       ...(loss === undefined || !sent ? {} : { loss }),
     }
-    turns.set(row.round, [...(turns.get(row.round) ?? []), turn].sort((a, b) => compareNames(a.name, b.name)))
+    turns.set(
+      row.round,
+      [...(turns.get(row.round) ?? []), turn].sort((a, b) => compareNames(a.name, b.name)),
+    )
   }
   return turns
 }
 
 /** Phases a device came to the end of. */
-function phasesOf({ fate, downloadedMs, trainedMs, endMs }: { fate: string } & Record<"downloadedMs" | "trainedMs" | "endMs", number>) {
+function phasesOf({
+  fate,
+  downloadedMs,
+  trainedMs,
+  endMs,
+}: { fate: string } & Record<"downloadedMs" | "trainedMs" | "endMs", number>) {
   return {
     ...(downloadedMs < endMs || fate === "arrives" ? { downloadedMs: downloadedMs - VIRTUAL_START_MS } : {}),
     ...(trainedMs < endMs || fate === "arrives" ? { trainedMs: trainedMs - VIRTUAL_START_MS } : {}),

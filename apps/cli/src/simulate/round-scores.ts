@@ -84,6 +84,11 @@ function scoredTexts({ clients, recipe }: ScoringSetting): HeldOutText[] {
   const most = recipe.simulation?.scoredClients ?? texts.length
   if (most >= texts.length) return texts
   const drawn = texts.map((text) => ({ text, key: chance(recipe.seed, "scored", text.name) }))
-  const chosen = new Set(drawn.sort((left, right) => left.key - right.key).slice(0, most).map(({ text }) => text))
+  const chosen = new Set(
+    drawn
+      .sort((left, right) => left.key - right.key)
+      .slice(0, most)
+      .map(({ text }) => text),
+  )
   return texts.filter((text) => chosen.has(text))
 }

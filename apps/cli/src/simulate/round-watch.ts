@@ -58,7 +58,10 @@ export class RoundWatch {
     this.number = last.round
     this.#aggregating = last.state === "sealed" || last.state === "aggregating"
     if (last.state === "collecting")
-      this.#opened(last.round, members.filter(({ status }) => status === "waiting").map(({ client }) => client))
+      this.#opened(
+        last.round,
+        members.filter(({ status }) => status === "waiting").map(({ client }) => client),
+      )
   }
 
   /** Whether a device is there when a round looks for its cohort: drawn anew at every look. */

@@ -87,7 +87,18 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     if (run.existed)
       view.note(run.state === "done" ? "the run is over, nothing to train" : "the run goes on where it was")
     watch = new RoundWatch({ coordinator, run: run.id, clients, seed: recipe.seed })
-    const parts = { ...options, recipe, clients, population, coordinator, joinToken, run: run.id, history, clock, rounds: watch }
+    const parts = {
+      ...options,
+      recipe,
+      clients,
+      population,
+      coordinator,
+      joinToken,
+      run: run.id,
+      history,
+      clock,
+      rounds: watch,
+    }
     return await new Simulation(parts).finish()
   } finally {
     await coordinator.close()
@@ -158,16 +169,16 @@ class Simulation {
     const onConnected = (name: string) => connected.add(name).size === clients.length && everybody()
     const calibration = calibrationRatio(shape, recipe.training.context)
     const parties = clients.map((client) => this.#participate(client, { conductor, calibration, all, onConnected }))
-    const first = Promise.race([...parties.map((party) => party.then(() => new Promise<never>(() => undefined))), allConnected])
+    const first = Promise.race([
+      ...parties.map((party) => party.then(() => new Promise<never>(() => undefined))),
+      allConnected,
+    ])
     const conducted = first.then(() => conductor.conduct())
     const failed = (error: unknown) => this.#stop.abort(error)
     await Promise.all([...parties, conducted].map((part) => part.catch(failed)))
   }
 
-  async #participate(
-    client: VirtualClient,
-    { conductor, calibration, all, onConnected }: Party,
-  ): Promise<void> {
+  async #participate(client: VirtualClient, { conductor, calibration, all, onConnected }: Party): Promise<void> {
     const { coordinator, joinToken, run, out, pool, recipe, view, clock, history } = this.setting
     const agent = new LaminaClient({
       coordinator: coordinator.url,

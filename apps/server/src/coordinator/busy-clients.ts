@@ -10,7 +10,10 @@ export class BusyClients {
     const busy = new BusyClients()
     for (let round = Math.max(1, span.next - span.stalenessMax); round < span.next; round++) {
       const plans = await store.plans(runId, round)
-      busy.opened(round, plans.map(({ client_id }) => client_id))
+      busy.opened(
+        round,
+        plans.map(({ client_id }) => client_id),
+      )
       for (const { client_id } of await store.updates(runId, round)) busy.answered(client_id, round)
     }
     return busy

@@ -83,7 +83,10 @@ function profileOf(
   const { memoryBytes, freeMemoryBytes, precision, uploadBytesMax, rankMax } = capability
   return {
     memoryBytes: freeMemoryBytes > 0 ? Math.min(freeMemoryBytes, memoryBytes) : memoryBytes,
-    tokensPerSecond: referenceSpeed(shape, { calibrated: capability.tokensPerSecond, context: recipe.training.context }),
+    tokensPerSecond: referenceSpeed(shape, {
+      calibrated: capability.tokensPerSecond,
+      context: recipe.training.context,
+    }),
     uploadBytesPerSecond: capability.uploadBytesPerSecond,
     downloadBytesPerSecond: capability.downloadBytesPerSecond,
     ...{ uploadBytesMax, rankMax, precision },

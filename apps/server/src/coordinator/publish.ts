@@ -22,8 +22,12 @@ export async function storeAggregation(
     adapter: { run_id, round, hash, bytes: made.adapter.length },
     report: { ...made.report, ...(stateHash === undefined ? {} : { stateHash }) },
     contributions: made.kept.map((adapterHash, position) => {
-      const { clientId: client_id, clientName: client_name, trainedRound: trained_round, weight } =
-        job.updates[position]!
+      const {
+        clientId: client_id,
+        clientName: client_name,
+        trainedRound: trained_round,
+        weight,
+      } = job.updates[position]!
       return { run_id, round, position, client_id, client_name, trained_round, weight, hash: adapterHash }
     }),
   }

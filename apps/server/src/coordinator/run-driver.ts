@@ -230,7 +230,11 @@ export class RunDriver {
     this.#row = opened.row
     this.#logged = 1
     book.putRound(opened.row)
-    if (this.recipe.cohort.buffer) this.#busy.opened(this.#number, cohort.map(({ id }) => id))
+    if (this.recipe.cohort.buffer)
+      this.#busy.opened(
+        this.#number,
+        cohort.map(({ id }) => id),
+      )
     this.#wake()
     events.tell("roundOpened", { runId: this.id, round: this.#number, clients: cohort.map(({ name }) => name) })
     events.hint()

@@ -46,7 +46,9 @@ export const RunRequest = z.strictObject({
 })
 export type RunRequest = z.output<typeof RunRequest>
 /** As a caller writes it: recipe keys with defaults may be left out. */
-export type RunRequestInput = z.input<typeof RunRequest>
+export type RunRequestInput = Omit<z.input<typeof RunRequest>, "base"> & {
+  readonly base: { readonly folder: string; readonly shape?: PlannerShape }
+}
 
 /** Unknown data -> RunRequest, or RECIPE_INVALID with one line per issue. */
 export function parseRunRequest(data: unknown): RunRequest {

@@ -127,7 +127,8 @@ function closeIfDue(round: Collecting, nowMs: number): StepResult | undefined {
   if (!allIn && nowMs < terms.hardDeadlineMs && !(enough && nowMs >= terms.softDeadlineMs)) return undefined
   if (!enough) return abandoned(round, "quorum-missed")
   const order = accepted.sort(byNameThenId).map((member) => member.id)
-  const counts = counted.length === 0 ? {} : { counted: counted.sort((a, b) => a.round - b.round || byNameThenId(a, b)) }
+  const counts =
+    counted.length === 0 ? {} : { counted: counted.sort((a, b) => a.round - b.round || byNameThenId(a, b)) }
   const buffered = carried.length === 0 ? {} : { carried, ...counts }
   return {
     round: { phase: "sealed", terms, answers, accepted: order, late: [], ...buffered },

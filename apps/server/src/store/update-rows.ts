@@ -6,7 +6,9 @@ import type { Schema } from "./schema.js"
 import type { Store } from "./store.js"
 
 /** The durable answers to commits. */
-export function updateRows(db: Kysely<Schema>): Pick<Store, "recordUpdate" | "update" | "updates" | "carriedUpdates" | "weights"> {
+export function updateRows(
+  db: Kysely<Schema>,
+): Pick<Store, "recordUpdate" | "update" | "updates" | "carriedUpdates" | "weights"> {
   return {
     recordUpdate: (update, logged) =>
       db.transaction().execute(async (tx) => {

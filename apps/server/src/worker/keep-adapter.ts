@@ -12,6 +12,9 @@ export async function keepAdapter(folder: string, adapter: Adapter): Promise<str
   const bytes = encodeAdapter(adapter)
   const name = toHex(hash(bytes))
   // a disk that fails fails the job; the thread that asked for it decides what that means
-  await onDisk(() => writeDurably(join(folder, name), bytes), () => undefined)
+  await onDisk(
+    () => writeDurably(join(folder, name), bytes),
+    () => undefined,
+  )
   return name
 }
