@@ -32,6 +32,14 @@ test.each([0.3, 1, 5])("Dirichlet(%p) shares have the mean and variance of theor
   expect(Math.abs(mean(first.map((share) => (share - 0.25) ** 2)) / variance - 1)).toBeLessThan(0.09)
 })
 
+test("Dirichlet(1) of three has shares that are Beta(1, 2)", () => {
+  const stream = new RandomStream(6, "beta")
+  const shares = draws(30_000, () => stream.dirichlet(1, 3)[0] as number).sort((left, right) => left - right)
+  // Kolmogorov and Smirnov: distance to 1 - (1 - x)² under 1.95 / sqrt(30000) = 0.0113 with probability 0.999
+  const distances = shares.map((share, i) => Math.abs((i + 0.5) / shares.length - (1 - (1 - share) ** 2)))
+  expect(distances.reduce((most, distance) => Math.max(most, distance), 0)).toBeLessThan(0.0113)
+})
+
 test("a tiny alpha gives one share nearly everything instead of 0/0", () => {
   const shares = new RandomStream(3, "tiny").dirichlet(1e-4, 10)
   expect(shares.reduce((sum, share) => sum + share, 0)).toBeCloseTo(1, 12)
