@@ -3,6 +3,8 @@ export { aggregateAdapters } from "./aggregate-adapters.js"
 export type { NamedAdapter } from "./aggregate-adapters.js"
 export { compress } from "./compress.js"
 export type { Compressed, CompressOptions } from "./compress.js"
+export { replay, withoutClient } from "./replay.js"
+export type { StoredRound } from "./replay.js"
 export { stackOnto } from "./stack-onto.js"
 export { STRATEGIES } from "./strategies.js"
 export type {
