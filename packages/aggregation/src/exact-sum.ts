@@ -43,6 +43,11 @@ export class ExactSum {
     if (this.#blockRank > Math.min(outFeatures, inFeatures)) this.#multiplyOut()
   }
 
+  /** Nothing was added, or nothing but zeros. */
+  get isEmpty(): boolean {
+    return !this.#dense && this.#blocks.length === 0
+  }
+
   /** The whole sum over `divisor`. */
   divide(divisor: number): void {
     this.#blocks = this.#blocks.map(({ module, scale }) => ({ module, scale: scale / divisor }))
@@ -63,7 +68,7 @@ export class ExactSum {
       const rounded = dense.cols <= dense.rows ? module.b : module.a
       return { module, relativeError: roundingError(dense, rounded) }
     }
-    if (this.#blocks.length === 0) return undefined
+    if (this.isEmpty) return undefined
     const { b, a } = this.#factors()
     const module = moduleOf(name, { b, a })
     // B is copied, so the difference is B times what rounding did to A

@@ -58,7 +58,7 @@ function* combined(modules: Map<string, Contributors>, round: RoundInput): Gener
     const { exact, padded, share } = modules.get(name)!
     modules.delete(name)
     exact.divide(share)
-    if (padded) {
+    if (padded && !exact.isEmpty) {
       const target = perRank(round)(padded.rank)
       const module = padded.module(padded.average(share, target), target)
       yield { name, module, relativeError: exact.errorOf(module) }

@@ -53,38 +53,31 @@ export interface ModuleAggregate {
 }
 
 /**
- * The new global adapter: each module's aggregate stacked onto what was there, compressed as the recipe says, one
- * module after another. Modules nobody trained are compressed too, which changes nothing a second time.
+ * The new global adapter: each module's aggregate stacked onto what was there and compressed as the recipe says, one
+ * module after another. Modules for which nothing came stay as they are.
  */
 export function grow(
   { global, settings }: RoundInput,
   aggregates: Iterable<ModuleAggregate>,
 ): Omit<RoundResult, "coverage"> {
-  const before = new Map((global?.modules ?? []).map((module) => [module.name, module]))
+  const modules = new Map((global?.modules ?? []).map((module) => [module.name, module]))
   const errors: ModuleError[] = []
-  const modules: AdapterModule[] = []
   const compressionErrors: ModuleError[] = []
-  let stackedRank = 0
-  const stackOne = (name: string, round: AdapterModule | undefined): void => {
-    const old = before.get(name)
-    before.delete(name)
-    const stacked = stackOnto(old && { modules: [old] }, { modules: round ? [round] : [] })
+  let stackedRank = largestRank([...modules.values()])
+  for (const { name, module, relativeError } of aggregates) {
+    errors.push({ module: name, relativeError })
+    if (!module) continue
+    const before = modules.get(name)
+    const stacked = stackOnto(before && { modules: [before] }, { modules: [module] })
     const compressed = compress(stacked, settings.compress)
-    modules.push(...compressed.adapter.modules)
+    modules.set(name, compressed.adapter.modules[0]!)
     compressionErrors.push(...compressed.errors)
     stackedRank = Math.max(stackedRank, largestRank(stacked.modules))
   }
-  for (const { name, module, relativeError } of aggregates) {
-    errors.push({ module: name, relativeError })
-    stackOne(name, module)
-  }
-  for (const name of [...before.keys()]) stackOne(name, undefined)
+  const sorted = [...modules.values()].sort((left, right) => compareNames(left.name, right.name))
   return {
-    global: { modules: modules.sort((left, right) => compareNames(left.name, right.name)) },
-    state: undefined,
-    errors,
-    compressionErrors: compressionErrors.sort((left, right) => compareNames(left.module, right.module)),
-    ...{ stackedRank, rank: largestRank(modules), prunedRanks: new Map() },
+    ...{ global: { modules: sorted }, state: undefined, errors, compressionErrors },
+    ...{ stackedRank, rank: largestRank(sorted), prunedRanks: new Map() },
   }
 }
 

@@ -1,0 +1,124 @@
+import { encodeAdapter } from "@lamina/protocol"
+import type { Adapter, Update } from "@lamina/protocol"
+import fc from "fast-check"
+
+import { replay, withoutClient } from "./replay.js"
+import type { StoredRound } from "./replay.js"
+import { STRATEGIES } from "./strategies.js"
+import type { StrategySettings } from "./strategy.js"
+import { unequalCohort } from "./testing/arbitraries.js"
+import { adapterOf, denseError, denseOf, denseTarget, randomModule } from "./testing/cohorts.js"
+import { runRound, SETTINGS } from "./testing/rounds.js"
+
+const RUNS = { seed: 20260101, numRuns: 30 }
+const bytesOf = (adapter: Adapter): string => Buffer.from(encodeAdapter(adapter)).toString("hex")
+
+/** A cohort as stored: clients sorted as runRound sorts them. */
+function stored(updates: readonly Update[], without?: string): StoredRound {
+  const sorted = [...updates].sort((left, right) => (left.clientId < right.clientId ? -1 : 1))
+  const clients = sorted.map(({ clientId, weight }) => ({ clientId, weight }))
+  return { clients, updates: sorted.filter(({ clientId }) => clientId !== without) }
+}
+
+/** The cohort again with other values, as if trained in a later round. */
+function later(updates: readonly Update[], seed: number): Update[] {
+  return updates.map(({ adapter, ...rest }, k) => ({
+    ...rest,
+    adapter: adapterOf(...adapter.modules.map((module, j) => randomModule(module, seed + 10 * k + j))),
+  }))
+}
+
+test.each(Object.values(STRATEGIES).filter(({ name }) => !["fedit", "fedex", "ffa"].includes(name)))(
+  "stored rounds of $name give the bytes that they gave then",
+  (strategy) =>
+    fc.assert(
+      fc.asyncProperty(unequalCohort, async (updates) => {
+        const rounds = [updates, later(updates, 1)]
+        let global: Adapter | undefined
+        const then = rounds.map((round) => bytesOf((global = runRound(strategy, { updates: round, global }).global)))
+        const again: string[] = []
+        for await (const result of replay(
+          rounds.map((round) => stored(round)),
+          SETTINGS,
+          strategy,
+        ))
+          again.push(bytesOf(result.global))
+        expect(again).toEqual(then)
+      }),
+      RUNS,
+    ),
+)
+
+test("without a client, a stack is byte for byte the one it never was in, whether its update is still there or not", () =>
+  fc.assert(
+    fc.asyncProperty(unequalCohort, async (updates) => {
+      const rounds = [updates, later(updates, 1)]
+      // the rest at their own shares: a client without modules takes its place in the weights
+      const rest = rounds.map((round) =>
+        round.map((update) => (update.clientId === "client-0" ? { ...update, adapter: adapterOf() } : update)),
+      )
+      for (const strategy of [STRATEGIES.flora, STRATEGIES.florist]) {
+        let expected: Adapter | undefined
+        for (const round of rest) expected = runRound(strategy, { updates: round, global: expected }).global
+        for (const gone of [undefined, "client-0"]) {
+          const kept = rounds.map((round) => stored(round, gone))
+          const global = await withoutClient(kept, "client-0", SETTINGS, strategy)
+          expect(global && bytesOf(global)).toEqual(expected!.modules.length > 0 ? bytesOf(expected!) : undefined)
+        }
+      }
+    }),
+    RUNS,
+  ))
+
+test.each<Partial<StrategySettings>>([{ combine: "stack" }, { combine: "pad" }])(
+  "without a client, fedpipe's sum loses its term and nothing else (%p)",
+  (combine) =>
+    fc.assert(
+      fc.asyncProperty(unequalCohort, async (updates) => {
+        const settings = { ...SETTINGS, ...combine }
+        const global = await withoutClient([stored(updates)], "client-0", settings, STRATEGIES.fedpipe)
+        for (const module of global?.modules ?? []) {
+          const name = module.name
+          const contributors = updates.filter(({ adapter }) => adapter.modules.some((each) => each.name === name))
+          const zeros = contributors.map(({ adapter, ...rest }) => ({
+            ...rest,
+            adapter: adapterOf(
+              ...adapter.modules.map((each) =>
+                rest.clientId === "client-0" ? { ...each, a: each.a.map(() => 0), b: each.b.map(() => 0) } : each,
+              ),
+            ),
+          }))
+          const target =
+            combine.combine === "stack"
+              ? denseTarget(zeros, name)
+              : denseOf(runRound(STRATEGIES.zeropad, { updates: zeros }).global.modules.find((m) => m.name === name)!)
+          expect(denseError(denseOf(module), target)).toBeLessThan(1e-6)
+        }
+        expect(updates.length === 1 ? global : 0).toBe(updates.length === 1 ? undefined : 0)
+      }),
+      RUNS,
+    ),
+)
+
+test("the removed client's rows are gone from the rank", async () => {
+  const updates = [2, 3, 4].map((rank, k) => ({
+    ...{ clientId: `c${k}`, weight: 1 },
+    adapter: adapterOf(randomModule({ outFeatures: 30, inFeatures: 20, rank }, k)),
+  }))
+  const global = await withoutClient([stored(updates)], "c1", SETTINGS, STRATEGIES.flora)
+  expect(global!.modules[0]!.rank).toBe(6)
+})
+
+test("strategies that replace the global adapter cannot forget, and fedpipe needs the update", async () => {
+  for (const name of ["flexlora", "fedit", "zeropad", "hetlora", "ffa", "fedex"] as const)
+    await expect(withoutClient([], "a", SETTINGS, STRATEGIES[name])).rejects.toMatchObject({
+      ...{ code: "STRATEGY_UNSUITABLE", message: expect.stringContaining("train on from what client a gave") },
+    })
+  const updates = ["a", "b"].map((clientId) => ({
+    ...{ clientId, weight: 1 },
+    adapter: adapterOf(randomModule({ outFeatures: 3, inFeatures: 2, rank: 1 }, 1)),
+  }))
+  await expect(withoutClient([stored(updates, "b")], "b", SETTINGS, STRATEGIES.fedpipe)).rejects.toMatchObject({
+    code: "UPLOAD_CONFLICT",
+  })
+})
