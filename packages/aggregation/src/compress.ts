@@ -1,5 +1,18 @@
-import { energy, gram, matrixOf, multiply, qrOfRows, symmetricEigen, transpose, zeros } from "@lamina/kernels/linalg"
-import type { Matrix } from "@lamina/kernels/linalg"
+import {
+  energy,
+  floatsOf,
+  floatsOfTransposed,
+  gram,
+  matrixOf,
+  multiply,
+  qrOfRows,
+  Scratch,
+  symmetricEigen,
+  transpose,
+  transposedOf,
+  zeros,
+} from "@lamina/kernels/linalg"
+import type { Matrix, Qr } from "@lamina/kernels/linalg"
 import { LaminaError, scaleOf } from "@lamina/protocol"
 import type { Adapter, AdapterModule } from "@lamina/protocol"
 
@@ -29,69 +42,92 @@ export function compress(adapter: Adapter, options: CompressOptions): Compressed
   if (!(tau >= 0 && tau < 1)) throw new LaminaError("RECIPE_INVALID", `tau: expected 0 <= tau < 1, got ${tau}`)
   if (maxRank !== undefined && !(Number.isInteger(maxRank) && maxRank >= 1))
     throw new LaminaError("RECIPE_INVALID", `maxRank: expected a whole number of at least 1, got ${maxRank}`)
-  const results = adapter.modules.map((module) => compressModule(module, options))
+  const memory = new Memory()
+  const results = adapter.modules.map((module) => compressModule(module, options, memory))
   return {
     adapter: { modules: results.map(({ module }) => module) },
     errors: results.map(({ module, relativeError }) => ({ module: module.name, relativeError })),
   }
 }
 
+/** What one module after another works in. */
+class Memory {
+  readonly b = new Scratch()
+  readonly a = new Scratch()
+  readonly qrOfB = new Scratch()
+  readonly qrOfA = new Scratch()
+}
+
 function compressModule(
   module: AdapterModule,
   { tau, maxRank = Infinity }: CompressOptions,
+  memory: Memory,
 ): { module: AdapterModule; relativeError: number } {
   const { rank, outFeatures, inFeatures } = module
   const full = Math.min(rank, outFeatures, inFeatures)
   if (tau === 0 && maxRank >= full) return { module: rank > full ? denseFactors(module) : module, relativeError: 0 }
-  return truncate(module, { tau, maxRank })
+  return truncate(module, { tau, maxRank }, memory)
 }
 
 /** B·A as (B·A)·I or I·(B·A), whichever is smaller: rank min(M, N), exact but for one rounding to f32. */
 function denseFactors(module: AdapterModule): AdapterModule {
-  const { outFeatures, inFeatures } = module
-  const product = multiply(...factors(module))
-  if (inFeatures <= outFeatures) return withFactors(module, { b: product, a: identity(inFeatures) })
-  return withFactors(module, { b: identity(outFeatures), a: product })
+  const { outFeatures, inFeatures, rank } = module
+  const b = matrixOf(module.b, { rows: outFeatures, cols: rank, scale: scaleOf(module) })
+  const product = multiply(b, matrixOf(module.a, { rows: rank, cols: inFeatures, scale: 1 }))
+  const full = floatsOf(product)
+  if (inFeatures <= outFeatures) return withFactors(module, { b: full, a: identity(inFeatures) })
+  return withFactors(module, { b: identity(outFeatures), a: full })
 }
 
 /**
- * With b·a = D·Qᵀ, Q orthonormal: the right singular vectors of D are the eigenvectors V of DᵀD, and D·V_k·V_kᵀ·Qᵀ is
- * the best approximation of rank k (Eckart & Young 1936). The new factors D·V_k / sqrt(S_k) and sqrt(S_k)·V_kᵀ·Qᵀ share
- * the singular values S evenly, as FLoRIST does (arXiv:2506.09199). Dropped values are measured as norms of D·v, not as
- * eigenvalues, whose last digits are lost.
+ * Q_B·R_B = s·B and Q_A·R_A = Aᵀ; the core C = R_B·R_Aᵀ has the singular values of s·B·A. The eigenvectors V of CᵀC are
+ * its right singular vectors, and Q_B·C·V_k·V_kᵀ·Q_Aᵀ is the best approximation of rank k (Eckart & Young 1936). The
+ * new factors Q_B·(C·V_k / sqrt(S_k)) and sqrt(S_k)·V_kᵀ·Q_Aᵀ share the singular values S evenly, as FLoRIST does
+ * (arXiv:2506.09199). Dropped values are measured as norms of C·v, not as eigenvalues, whose last digits are lost:
+ * with V orthonormal to a few R·2^-53, the energies kept and dropped add up to the total to as many digits, whatever V
+ * is. Where C is wide the two sides change places, so that CᵀC is the smaller product.
  */
 function truncate(
   module: AdapterModule,
   { tau, maxRank }: { tau: number; maxRank: number },
+  memory: Memory,
 ): { module: AdapterModule; relativeError: number } {
-  const tall = module.outFeatures >= module.inFeatures
-  const [b, a] = factors(module)
-  const { dense, basis } = reduce(tall ? b : transpose(a), tall ? a : transpose(b))
-  const { vectors } = symmetricEigen(gram(dense))
-  const images = multiply(dense, transpose(vectors))
-  const energies = columnEnergies(images)
-  const total = energy(dense)
+  const { rank: before, outFeatures, inFeatures } = module
+  const columns = transposedOf(module.b, { rows: outFeatures, cols: before, scale: scaleOf(module) }, memory.b)
+  const rows = matrixOf(module.a, { rows: before, cols: inFeatures, scale: 1 }, memory.a)
+  const [ofB, ofA] = [orthonormal(columns, memory.qrOfB), orthonormal(rows, memory.qrOfA)]
+  const tall = ofB.triangle.rows >= ofA.triangle.rows
+  const [long, short] = tall ? [ofB.triangle, ofA.triangle] : [ofA.triangle, ofB.triangle]
+  const core = multiply(long, transpose(short))
+  const { vectors } = symmetricEigen(gram(core))
+  const images = multiply(vectors, transpose(core))
+  const energies = rowEnergies(images)
+  const total = energy(core)
   const { rank, dropped } = smallestRank(energies, tau * tau * total, maxRank)
-  if (rank >= module.rank) return { module, relativeError: 0 }
-  const { left, right } = balanced({ images, vectors, energies }, rank, basis)
-  const result = withFactors(module, tall ? { b: left, a: right } : { b: transpose(right), a: transpose(left) })
-  return { module: result, relativeError: dropped === 0 ? 0 : Math.sqrt(dropped / total) }
+  if (rank >= before) return { module, relativeError: 0 }
+  const roots = energies.subarray(0, rank).map((value) => value ** 0.25)
+  const scaledVectors = scaledRows(vectors, roots)
+  const scaledImages = scaledRows(
+    images,
+    roots.map((root) => (root === 0 ? 0 : 1 / root)),
+  )
+  const a = ofA.applyQ(tall ? scaledVectors : scaledImages, memory.a)
+  const signs = makeLargestPositive(a)
+  const b = ofB.applyQ(scaledRows(tall ? scaledImages : scaledVectors, signs), memory.b)
+  const relativeError = dropped === 0 ? 0 : Math.sqrt(dropped / total)
+  return { module: withFactors(module, { a: floatsOf(a), b: floatsOfTransposed(b) }), relativeError }
 }
 
-/**
- * b (L,R) · a (R,C), L >= C, as dense (L,c)·(orthonormal (c,C)), c = min(R, C): `basis` takes rows of length c to rows
- * of length C.
- */
-function reduce(b: Matrix, a: Matrix): { dense: Matrix; basis: (rows: Matrix) => Matrix } {
-  if (a.rows >= a.cols) return { dense: multiply(b, a), basis: (rows) => rows }
-  const { triangle, applyQ } = qrOfRows(a)
-  return { dense: multiply(b, transpose(triangle)), basis: applyQ }
+/** V = Q·T of the columns of V, given as rows (R,L): Q with orthonormal columns, the identity where R > L. */
+function orthonormal(vectors: Matrix, scratch: Scratch): Qr {
+  if (vectors.rows <= vectors.cols) return qrOfRows(vectors, scratch)
+  return { triangle: transpose(vectors), applyQ: (coordinates) => coordinates }
 }
 
-function columnEnergies({ rows, cols, data }: Matrix): Float64Array {
-  const energies = new Float64Array(cols)
-  for (let i = 0; i < rows; i++) for (let j = 0; j < cols; j++) energies[j] = energies[j]! + data[i * cols + j]! ** 2
-  return energies
+function rowEnergies({ rows, cols, data }: Matrix): Float64Array {
+  return Float64Array.from({ length: rows }, (_, i) =>
+    energy({ rows: 1, cols, data: data.subarray(i * cols, (i + 1) * cols) }),
+  )
 }
 
 /** Smallest rank whose tail is within `allowed`, then capped; at least 1. */
@@ -102,64 +138,38 @@ function smallestRank(energies: Float64Array, allowed: number, maxRank: number):
   return { rank, dropped }
 }
 
-interface Spectrum {
-  /** D·v_i as columns. */
-  readonly images: Matrix
-  /** v_i as rows. */
-  readonly vectors: Matrix
-  /** ||D·v_i||² */
-  readonly energies: Float64Array
+/** The first rows of a matrix, each times its factor. */
+function scaledRows({ cols, data }: Matrix, factors: Float64Array): Matrix {
+  const scaled = zeros(factors.length, cols)
+  for (let k = 0; k < factors.length; k++)
+    for (let j = 0; j < cols; j++) scaled.data[k * cols + j] = factors[k]! * data[k * cols + j]!
+  return scaled
 }
 
-/**
- * left (L,k) and right (k,C); the largest entry of each row of `right` is positive, so that signs are no matter of
- * luck.
- */
-function balanced(
-  { images, vectors, energies }: Spectrum,
-  rank: number,
-  basis: (rows: Matrix) => Matrix,
-): { left: Matrix; right: Matrix } {
-  const size = vectors.cols
-  const right = basis({ rows: rank, cols: size, data: vectors.data.slice(0, rank * size) })
-  const left = zeros(images.rows, rank)
-  for (let k = 0; k < rank; k++) {
-    const row = right.data.subarray(k * right.cols, (k + 1) * right.cols)
-    const root = energies[k]! ** 0.25
-    const sign = largestEntry(row) < 0 ? -1 : 1
-    for (let j = 0; j < row.length; j++) row[j] = row[j]! * sign * root
-    for (let i = 0; i < left.rows; i++)
-      left.data[i * rank + k] = root === 0 ? 0 : (sign * images.data[i * size + k]!) / root
+/** Turns rows around, in place, so that signs are no matter of luck; which ones: -1. */
+function makeLargestPositive({ rows, cols, data }: Matrix): Float64Array {
+  const signs = new Float64Array(rows).fill(1)
+  for (let k = 0; k < rows; k++) {
+    const row = data.subarray(k * cols, (k + 1) * cols)
+    let largest = 0
+    for (let j = 0; j < cols; j++) if (Math.abs(row[j]!) > Math.abs(largest)) largest = row[j]!
+    if (largest >= 0) continue
+    signs[k] = -1
+    for (let j = 0; j < cols; j++) row[j] = -row[j]!
   }
-  return { left, right }
-}
-
-function largestEntry(row: Float64Array): number {
-  return row.reduce((largest, value) => (Math.abs(value) > Math.abs(largest) ? value : largest), 0)
-}
-
-/** s·B (M,R) and A (R,N) in f64. */
-function factors(module: AdapterModule): [Matrix, Matrix] {
-  const { rank, outFeatures, inFeatures } = module
-  return [
-    matrixOf(module.b, { rows: outFeatures, cols: rank, scale: scaleOf(module) }),
-    matrixOf(module.a, { rows: rank, cols: inFeatures, scale: 1 }),
-  ]
+  return signs
 }
 
 function withFactors(
   { name, outFeatures, inFeatures }: AdapterModule,
-  { a, b }: { a: Matrix; b: Matrix },
+  { a, b }: { a: Float32Array; b: Float32Array },
 ): AdapterModule {
-  const rank = a.rows
-  return {
-    ...{ name, outFeatures, inFeatures, rank, alpha: rank, scaling: "lora" },
-    ...{ a: new Float32Array(a.data), b: new Float32Array(b.data) },
-  }
+  const rank = a.length / inFeatures
+  return { name, outFeatures, inFeatures, rank, alpha: rank, scaling: "lora", a, b }
 }
 
-function identity(size: number): Matrix {
-  const matrix = zeros(size, size)
-  for (let i = 0; i < size; i++) matrix.data[i * size + i] = 1
-  return matrix
+function identity(size: number): Float32Array {
+  const values = new Float32Array(size * size)
+  for (let i = 0; i < size; i++) values[i * size + i] = 1
+  return values
 }

@@ -9,6 +9,7 @@
 
 #include "addon_attention.hpp"
 #include "addon_elementwise.hpp"
+#include "addon_linalg.hpp"
 #include "arguments.hpp"
 #include "huge_pages.hpp"
 #include "isa.hpp"
@@ -204,6 +205,14 @@ NAPI_MODULE_INIT() {
               {"embedding", embedding},
               {"lmHead", lm_head_cross_entropy},
               {"adamw", adamw},
+              {"matrixProduct", matrix_product},
+              {"rowQr", row_qr},
+              {"rowApplyQ", row_apply_q},
+              {"rowSpread", row_spread},
+              {"widen", widen},
+              {"narrow", narrow},
+              {"transpose", transpose_f64},
+              {"eigen", eigen},
               {"setThreads", set_threads_of_caller},
               {"threads", threads_of_caller},
               {"processors", processor_count},

@@ -95,10 +95,27 @@ struct AdamwStep {
   float decay, beta1, beta2, step_size, inverse_root_bias2, eps, grad_scale;
 };
 
+// Doubles, for small dense linear algebra. Sums over k or length run in an order that only the lengths decide.
+struct F64Set {
+  int mr, nr;  // rows and columns of a register tile
+  // c (rows, cols) += alpha * a b: a packed as [k][mr], b as [k][nr]; rows <= mr, cols <= nr.
+  void (*tile)(int rows, long cols, long depth, const double* a, const double* b, double alpha, double* c, long ldc);
+  // out[i][j] += sum_k x[i][k] v[j][k]
+  void (*dots)(const double* x, long ldx, long x_rows, const double* v, long ldv, long v_rows, long length, double* out,
+               long ldo);
+  double (*dot)(const double* x, const double* y, long length);
+  void (*axpy)(double s, const double* x, double* y, long length);  // y += s x
+  // y += s u + t w; returns y z
+  double (*rank2_dot)(double s, const double* u, double t, const double* w, const double* z, double* y, long length);
+  // Plane rotations of neighbouring rows from `high` up to `low`, in cols <= nr columns: turns holds (sine, cosine) each.
+  void (*rotate)(double* rows, long ld, long cols, const double* turns, long low, long high);
+};
+
 struct KernelSet {
   const char* name;
   int lanes;
   GemmFamily f32;
+  F64Set f64;
 
   // out[t][r] = scale * sum_k x[t][k] a[r][k]
   void (*dot_rows)(const float* x, long ldx, long rows, const float* a, long lda, long r_count, long k, float scale,

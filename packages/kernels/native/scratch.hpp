@@ -23,6 +23,8 @@ enum class Scratch {
   attention_packed,
   attention_blocks,
   calibration,
+  f64_pack,
+  f64_partial,
   count
 };
 
@@ -32,6 +34,10 @@ void* scratch(Scratch purpose, size_t bytes);
 
 inline float* scratch_floats(Scratch purpose, size_t count) {
   return static_cast<float*>(scratch(purpose, count * sizeof(float)));
+}
+
+inline double* scratch_doubles(Scratch purpose, size_t count) {
+  return static_cast<double*>(scratch(purpose, count * sizeof(double)));
 }
 
 }  // namespace lamina

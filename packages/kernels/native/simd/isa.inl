@@ -15,6 +15,7 @@ namespace {
 #include "vec.inl"
 #include "dequant.inl"
 #include "gemm_f32.inl"
+#include "f64.inl"
 #include "skinny.inl"
 #include "elementwise.inl"
 #include "attention.inl"
@@ -28,6 +29,7 @@ const KernelSet& LAMINA_ISA_FUNCTION() {
   static constexpr KernelSet set = {LAMINA_ISA_NAME,
                                     L,
                                     f32_family(),
+                                    f64_set(),
                                     dot_rows,
                                     token_sum,
                                     drop,

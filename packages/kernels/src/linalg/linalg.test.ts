@@ -1,10 +1,8 @@
 import { seededRandom } from "../testing/random.js"
-import { qrOfRows } from "./reference/householder-qr.js"
-import { energy, matrixOf, stackColumns, stackRows, transpose, zeros } from "./matrix.js"
+import { gram, matrixOf, multiply, qrOfRows, symmetricEigen, transpose } from "./linalg.js"
+import { energy, stackColumns, stackRows, zeros } from "./matrix.js"
 import type { Matrix } from "./matrix.js"
-import { gram, multiply } from "./reference/multiply.js"
 import { productNorms } from "./product-norm.js"
-import { symmetricEigen } from "./reference/symmetric-eigen.js"
 
 function random(rows: number, cols: number, seed: number): Matrix {
   return matrixOf(seededRandom(seed).floats(rows * cols), { rows, cols, scale: 1 })

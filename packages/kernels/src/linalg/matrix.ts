@@ -5,19 +5,23 @@ export interface Matrix {
   readonly data: Float64Array
 }
 
+/**
+ * Memory that a loop over modules uses again: fresh pages cost more than the arithmetic on them. What was taken is
+ * valid until it is taken again.
+ */
+export class Scratch {
+  #memory = new Float64Array(0)
+
+  /** `length` elements of undefined content. */
+  take(length: number): Float64Array {
+    if (this.#memory.length < length) this.#memory = new Float64Array(length)
+    return this.#memory.subarray(0, length)
+  }
+}
+
 /** A zero matrix. */
 export function zeros(rows: number, cols: number): Matrix {
   return { rows, cols, data: new Float64Array(rows * cols) }
-}
-
-/** `scale` times row-major `values` (M·N of them). */
-export function matrixOf(
-  values: Float32Array,
-  { rows, cols, scale }: { rows: number; cols: number; scale: number },
-): Matrix {
-  const matrix = zeros(rows, cols)
-  for (let i = 0; i < values.length; i++) matrix.data[i] = scale * values[i]!
-  return matrix
 }
 
 /** Parts under one another; all have the same number of columns. */
@@ -40,12 +44,6 @@ export function stackColumns(parts: readonly Matrix[]): Matrix {
     column += cols
   }
   return stacked
-}
-
-export function transpose({ rows, cols, data }: Matrix): Matrix {
-  const result = zeros(cols, rows)
-  for (let i = 0; i < rows; i++) for (let j = 0; j < cols; j++) result.data[j * rows + i] = data[i * cols + j]!
-  return result
 }
 
 /** ||m||_F². */

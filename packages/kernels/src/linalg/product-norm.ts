@@ -1,7 +1,6 @@
-import { qrOfRows } from "./reference/householder-qr.js"
-import { energy, transpose } from "./matrix.js"
+import { multiply, qrOfRows, transpose } from "./linalg.js"
+import { energy } from "./matrix.js"
 import type { Matrix } from "./matrix.js"
-import { multiply } from "./reference/multiply.js"
 
 /**
  * ||b·a||_F for each a (R,N) of `rights` with one b (M,R). In factor space when R < M: b = Q·T gives ||b·a|| = ||T·a||,

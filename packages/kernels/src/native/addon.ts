@@ -32,6 +32,7 @@ export type LinearArguments = readonly [
   number,
 ]
 type Array32 = Float32Array
+type Array64 = Float64Array
 
 /** rows, d, dy, x, weight, eps, plus, dx. */
 type NormGradArguments = readonly [number, number, Array32, Array32, Array32, number, Optional, Array32]
@@ -90,6 +91,21 @@ export interface Addon {
   ): number
   /** param, grad, m, v, learningRate, beta1, beta2, eps, weightDecay, step, gradScale. */
   adamw(...args: [Array32, Array32, Array32, Array32, number, number, number, number, number, number, number]): number
+  /** m, n, k, whether a is (k, m) and not (m, k), a, b (k, n), c (m, n); all of linear algebra is in f64. */
+  matrixProduct(...args: [number, number, number, boolean, Array64, Array64, Array64]): number
+  /** count, length, vectors (count, length), v (count, rowSpread), triangle (core, count), t (core, core). */
+  rowQr(...args: [number, number, Array64, Array64, Array64, Array64]): number
+  /** rows, count, length, v, t, coordinates (rows, core), out (rows, length). */
+  rowApplyQ(...args: [number, number, number, Array64, Array64, Array64, Array64]): number
+  /** Elements from one row of v to the next. */
+  rowSpread(length: number): number
+  /** size, matrix, values, vectors as rows. */
+  eigen(size: number, matrix: Array64, values: Array64, vectors: Array64): number
+  /** rows, cols, scale, transposed, x, y. */
+  widen(...args: [number, number, number, boolean, Array32, Array64]): number
+  /** rows, cols, transposed, x, y. */
+  narrow(...args: [number, number, boolean, Array64, Array32]): number
+  transpose(rows: number, cols: number, x: Array64, y: Array64): number
   /** For calls from this JavaScript thread; 1 runs inline. */
   setThreads(count: number): number
   threads(): number

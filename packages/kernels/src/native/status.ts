@@ -7,6 +7,7 @@ const STATUS: Record<number, readonly [KernelErrorCode, string]> = {
   2: ["KERNEL_SHAPE", "an array of another length than the shapes say"],
   3: ["KERNEL_SHAPE", "a value out of range"],
   4: ["KERNEL_FAILED", "out of memory"],
+  5: ["KERNEL_FAILED", "did not converge"],
 }
 
 /**

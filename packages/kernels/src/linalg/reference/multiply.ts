@@ -6,7 +6,7 @@ import type { Matrix } from "../matrix.js"
  * outer columns where all four are zero are skipped, so that an identity or a triangle in `right` costs next to
  * nothing.
  */
-export function multiply(left: Matrix, right: Matrix): Matrix {
+export function referenceMultiply(left: Matrix, right: Matrix): Matrix {
   const { rows, cols: inner, data: a } = left
   const { cols, data: b } = right
   const product = zeros(rows, cols)
@@ -51,7 +51,7 @@ function nonZeroSpan({ rows, cols, data }: Matrix, k: number): { from: number; t
 }
 
 /** mᵀ·m (N,N) of m (M,N), both triangles. */
-export function gram({ rows, cols, data }: Matrix): Matrix {
+export function referenceGram({ rows, cols, data }: Matrix): Matrix {
   const product = zeros(cols, cols)
   const out = product.data
   for (let i = 0; i < rows; i += 4) {

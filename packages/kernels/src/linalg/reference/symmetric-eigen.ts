@@ -4,7 +4,7 @@ import type { Stretch } from "./reflector.js"
 import { tridiagonalEigen } from "./tridiagonal-eigen.js"
 
 /** Eigenvalues in falling order and orthonormal eigenvectors as the rows of `vectors` (N,N). */
-interface Eigen {
+export interface Eigen {
   readonly values: Float64Array
   readonly vectors: Matrix
 }
@@ -14,7 +14,7 @@ interface Eigen {
  * Eigenvalues are exact to a few N·2^-53 of the largest. Plain arithmetic and square roots only, so the result is the
  * same on every machine. Golub & Van Loan, Matrix Computations, 8.3.
  */
-export function symmetricEigen(matrix: Matrix): Eigen {
+export function referenceSymmetricEigen(matrix: Matrix): Eigen {
   const size = matrix.rows
   const largest = matrix.data.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
   // scaled to order 1, so that squares inside neither overflow nor vanish

@@ -1,3 +1,5 @@
+import { KernelError } from "../../errors.js"
+
 /** Steps allowed per eigenvalue; two are usual. */
 const STEPS_MAX = 60
 
@@ -5,7 +7,7 @@ const STEPS_MAX = 60
  * Eigenvalues of the symmetric tridiagonal matrix with this diagonal (N) and off-diagonal (N, the last unused), by QL
  * with implicit Wilkinson shifts. Writes the eigenvalues into `diagonal`, unsorted, spoils `offDiagonal`, and returns
  * the eigenvectors as rows (N,N). Bowdler, Martin, Reinsch & Wilkinson 1968, "The QR and QL algorithms for symmetric
- * matrices".
+ * matrices". Throws KERNEL_FAILED where it does not converge.
  */
 export function tridiagonalEigen(diagonal: Float64Array, offDiagonal: Float64Array): Float64Array {
   const size = diagonal.length
@@ -19,7 +21,8 @@ export function tridiagonalEigen(diagonal: Float64Array, offDiagonal: Float64Arr
       let high = low
       while (high < size - 1 && Math.abs(offDiagonal[high]!) > negligible) high++
       if (high === low) break
-      if (steps === STEPS_MAX) throw new Error(`QL did not converge in ${STEPS_MAX} steps`)
+      if (steps === STEPS_MAX)
+        throw new KernelError("KERNEL_FAILED", `symmetricEigen: no convergence in ${STEPS_MAX} steps`)
       sweep(diagonal, offDiagonal, vectors, low, high)
     }
     offDiagonal[low] = 0

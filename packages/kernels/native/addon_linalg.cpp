@@ -1,0 +1,108 @@
+// The N-API face of dense linear algebra in f64; addon.cpp registers it.
+#include "addon_linalg.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "arguments.hpp"
+#include "convert_f64.hpp"
+#include "eigen.hpp"
+#include "householder.hpp"
+#include "product_f64.hpp"
+
+namespace lamina {
+
+// m, n, k, whether a is (k, m), then a, b (k, n), c (m, n)
+napi_value matrix_product(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const long m = args.size(), n = args.size(), k = args.size();
+  const bool transposed = args.boolean();
+  const double* a = args.doubles(product(m, k));
+  const double* b = args.doubles(product(k, n));
+  double* c = args.doubles(product(m, n));
+  if (!args.ok()) return args.answer();
+  memset(c, 0, static_cast<size_t>(m) * static_cast<size_t>(n) * sizeof(double));
+  const ProductF64 p{a, transposed ? 1 : k, transposed ? m : 1, b, n, c, n, m, n, k, 1.0};
+  return args.answer(add_product(p) ? Status::ok : Status::out_of_memory);
+}
+
+// count, length, then vectors (count, length), v (count, rowSpread(length)), triangle (core, count), t (core, core)
+napi_value row_qr(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  QrF64 qr;
+  qr.count = args.size();
+  qr.length = args.size();
+  qr.ld = spread(qr.length);
+  const long core = std::min(qr.count, qr.length);
+  qr.vectors = args.doubles(product(qr.count, qr.length));
+  qr.v = args.doubles(product(qr.count, qr.ld));
+  qr.triangle = args.doubles(product(core, qr.count));
+  qr.t = args.doubles(product(core, core));
+  return args.ok() ? args.answer(qr_of_rows(qr)) : args.answer();
+}
+
+// rows, count, length, then v and t as row_qr left them, coordinates (rows, core), out (rows, length)
+napi_value row_apply_q(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const long rows = args.size(), count = args.size(), length = args.size(), core = std::min(count, length);
+  double* v = args.doubles(product(count, spread(length)));
+  double* t = args.doubles(product(core, core));
+  const double* coordinates = args.doubles(product(rows, core));
+  double* out = args.doubles(product(rows, length));
+  if (!args.ok()) return args.answer();
+  return args.answer(apply_q({v, spread(length), core, length, t}, coordinates, rows, out));
+}
+
+// size, then matrix (size, size), values (size), vectors (size, size)
+napi_value eigen(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const long size = args.size();
+  const double* matrix = args.doubles(product(size, size));
+  double* values = args.doubles(static_cast<double>(size));
+  double* vectors = args.doubles(product(size, size));
+  return args.ok() ? args.answer(symmetric_eigen(size, matrix, values, vectors)) : args.answer();
+}
+
+// rows, cols, scale, transposed, then x (f32) and y (f64)
+napi_value widen(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const long rows = args.size(), cols = args.size();
+  const double scale = args.number();
+  const bool transposed = args.boolean();
+  const float* x = args.floats(product(rows, cols));
+  double* y = args.doubles(product(rows, cols));
+  if (args.ok()) convert({rows, cols, scale, transposed}, x, y);
+  return args.answer();
+}
+
+// rows, cols, transposed, then x (f64) and y (f32)
+napi_value narrow(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const long rows = args.size(), cols = args.size();
+  const bool transposed = args.boolean();
+  const double* x = args.doubles(product(rows, cols));
+  float* y = args.floats(product(rows, cols));
+  if (args.ok()) convert({rows, cols, 1, transposed}, x, y);
+  return args.answer();
+}
+
+// rows, cols, then x and y (cols, rows)
+napi_value transpose_f64(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const long rows = args.size(), cols = args.size();
+  const double* x = args.doubles(product(rows, cols));
+  double* y = args.doubles(product(rows, cols));
+  if (args.ok()) convert({rows, cols, 1, true}, x, y);
+  return args.answer();
+}
+
+// length -> doubles from one row of v to the next
+napi_value row_spread(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const long length = args.size();
+  napi_value result = nullptr;
+  napi_create_double(env, args.ok() ? static_cast<double>(spread(length)) : -1.0, &result);
+  return result;
+}
+
+}  // namespace lamina

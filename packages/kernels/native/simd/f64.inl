@@ -1,0 +1,180 @@
+// Doubles, for native/product_f64.cpp, householder.cpp and eigen.cpp: LD to a vector, register tiles as in
+// gemm_f32.inl. Sums over k run in one order that only the lengths decide.
+constexpr int LD = L / 2;
+constexpr int NRD = 2 * LD;
+constexpr int MRD = MR;
+
+typedef double vd __attribute__((vector_size(4 * LAMINA_LANES)));
+typedef double vdu __attribute__((vector_size(4 * LAMINA_LANES), aligned(8), may_alias));
+
+inline vd load_f64(const double* p) { return *reinterpret_cast<const vdu*>(p); }
+inline void store_f64(double* p, vd v) { *reinterpret_cast<vdu*>(p) = v; }
+inline vd load_f64_part(const double* p, long count) {
+  vd v{};
+  memcpy(&v, p, sizeof(double) * static_cast<size_t>(count));
+  return v;
+}
+
+inline double sum_of_f64(vd v) {
+  double lane[LD];
+  memcpy(lane, &v, sizeof v);
+  for (int half = LD / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) lane[i] += lane[i + half];
+  return lane[0];
+}
+
+// c (R, NRD) += alpha * a b, with a packed as [k][MRD] and b as [k][NRD].
+template <int R>
+void tile_f64(long depth, const double* a, const double* b, double alpha, double* c, long ldc) {
+  vd left[R], right[R];
+#pragma GCC unroll 16
+  for (int i = 0; i < R; i++) left[i] = right[i] = vd{};
+  for (long k = 0; k < depth; k++, a += MRD, b += NRD) {
+    const vd b0 = load_f64(b), b1 = load_f64(b + LD);
+#pragma GCC unroll 16
+    for (int i = 0; i < R; i++) {
+      left[i] += b0 * a[i];
+      right[i] += b1 * a[i];
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < R; i++) {
+    double* row = c + i * ldc;
+    store_f64(row, load_f64(row) + left[i] * alpha);
+    store_f64(row + LD, load_f64(row + LD) + right[i] * alpha);
+  }
+}
+
+typedef void (*TileF64)(long, const double*, const double*, double, double*, long);
+
+template <int R>
+inline TileF64 tile_f64_of(int rows) {
+  if constexpr (R > 1)
+    if (rows < R) return tile_f64_of<R - 1>(rows);
+  return tile_f64<R>;
+}
+
+// rows <= MRD, any number of columns <= NRD.
+void tile_f64_any(int rows, long cols, long depth, const double* a, const double* b, double alpha, double* c,
+                  long ldc) {
+  const TileF64 tile = tile_f64_of<MRD>(rows);
+  if (cols >= NRD) {
+    tile(depth, a, b, alpha, c, ldc);
+    return;
+  }
+  alignas(64) double part[MRD * NRD] = {};
+  for (int i = 0; i < rows; i++) memcpy(part + i * NRD, c + i * ldc, static_cast<size_t>(cols) * sizeof(double));
+  tile(depth, a, b, alpha, part, NRD);
+  for (int i = 0; i < rows; i++) memcpy(c + i * ldc, part + i * NRD, static_cast<size_t>(cols) * sizeof(double));
+}
+
+// Rows of x and v whose products one tile of `dots_f64` sums in registers.
+constexpr int DX = L == 16 ? 4 : 3;
+constexpr int DV = L == 16 ? 6 : 3;
+
+// out[i][j] += sum_k x[i][k] v[j][k], both row-major; rows past the end are the last one once more, and not kept.
+void dots_f64(const double* x, long ldx, long x_rows, const double* v, long ldv, long v_rows, long length, double* out,
+              long ldo) {
+  for (long i0 = 0; i0 < x_rows; i0 += DX)
+    for (long j0 = 0; j0 < v_rows; j0 += DV) {
+      const double *xs[DX], *vs[DV];
+      vd sums[DX][DV];
+#pragma GCC unroll 8
+      for (int i = 0; i < DX; i++) xs[i] = x + min_of(i0 + i, x_rows - 1) * ldx;
+#pragma GCC unroll 8
+      for (int j = 0; j < DV; j++) vs[j] = v + min_of(j0 + j, v_rows - 1) * ldv;
+#pragma GCC unroll 8
+      for (int i = 0; i < DX; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < DV; j++) sums[i][j] = vd{};
+      const auto step = [&](auto read, long k) {
+        vd row[DX];
+#pragma GCC unroll 8
+        for (int i = 0; i < DX; i++) row[i] = read(xs[i] + k);
+#pragma GCC unroll 8
+        for (int j = 0; j < DV; j++) {
+          const vd other = read(vs[j] + k);
+#pragma GCC unroll 8
+          for (int i = 0; i < DX; i++) sums[i][j] += row[i] * other;
+        }
+      };
+      long k = 0;
+      for (; k + LD <= length; k += LD) step(load_f64, k);
+      if (k < length) step([&](const double* p) { return load_f64_part(p, length - k); }, k);
+#pragma GCC unroll 8
+      for (int i = 0; i < DX; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < DV; j++)
+          if (i0 + i < x_rows && j0 + j < v_rows) out[(i0 + i) * ldo + j0 + j] += sum_of_f64(sums[i][j]);
+    }
+}
+
+double dot_f64(const double* x, const double* y, long length) {
+  vd sums[4] = {};
+  long k = 0;
+  for (; k + 4 * LD <= length; k += 4 * LD)
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) sums[i] += load_f64(x + k + i * LD) * load_f64(y + k + i * LD);
+  double total = sum_of_f64((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  for (; k < length; k++) total += x[k] * y[k];
+  return total;
+}
+
+// y += s x
+void axpy_f64(double s, const double* x, double* y, long length) {
+  long k = 0;
+  for (; k + LD <= length; k += LD) store_f64(y + k, load_f64(y + k) + load_f64(x + k) * s);
+  for (; k < length; k++) y[k] += s * x[k];
+}
+
+// y += s u + t w; returns y z.
+double rank2_dot_f64(double s, const double* u, double t, const double* w, const double* z, double* y, long length) {
+  vd sums[2] = {};
+  long k = 0;
+  for (; k + 2 * LD <= length; k += 2 * LD)
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++) {
+      const long at = k + i * LD;
+      const vd value = load_f64(y + at) + load_f64(u + at) * s + load_f64(w + at) * t;
+      store_f64(y + at, value);
+      sums[i] += value * load_f64(z + at);
+    }
+  double total = sum_of_f64(sums[0] + sums[1]);
+  for (; k < length; k++) {
+    y[k] += s * u[k] + t * w[k];
+    total += y[k] * z[k];
+  }
+  return total;
+}
+
+// Plane rotations chase from row `high` up to row `low` through `cols` <= NRD columns; `turns` holds (sine, cosine) of
+// rows high - 1 and high, then of high - 2 and high - 1, ... A row is written once, in registers until then.
+void rotate_f64(double* rows, long ld, long cols, const double* turns, long low, long high) {
+  if (cols == NRD) {
+    double* row = rows + high * ld;
+    vd b0 = load_f64(row), b1 = load_f64(row + LD);
+    for (long i = high; i > low; i--, turns += 2) {
+      const double sine = turns[0], cosine = turns[1];
+      double* above = row - ld;
+      const vd a0 = load_f64(above), a1 = load_f64(above + LD);
+      store_f64(row, a0 * sine + b0 * cosine);
+      store_f64(row + LD, a1 * sine + b1 * cosine);
+      b0 = a0 * cosine - b0 * sine;
+      b1 = a1 * cosine - b1 * sine;
+      row = above;
+    }
+    store_f64(row, b0);
+    store_f64(row + LD, b1);
+    return;
+  }
+  for (long i = high; i > low; i--, turns += 2)
+    for (long k = 0; k < cols; k++) {
+      const double below = rows[i * ld + k], above = rows[(i - 1) * ld + k];
+      rows[i * ld + k] = turns[0] * above + turns[1] * below;
+      rows[(i - 1) * ld + k] = turns[1] * above - turns[0] * below;
+    }
+}
+
+constexpr F64Set f64_set() {
+  return {MRD, NRD, tile_f64_any, dots_f64, dot_f64, axpy_f64, rank2_dot_f64, rotate_f64};
+}

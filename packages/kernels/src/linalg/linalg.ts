@@ -1,0 +1,156 @@
+import { expectShape } from "../errors.js"
+import { addon, nativeAvailable } from "../native/addon.js"
+import { Scratch, zeros } from "./matrix.js"
+import type { Matrix } from "./matrix.js"
+import {
+  nativeGram,
+  nativeMultiply,
+  nativeNarrow,
+  nativeNarrowTransposed,
+  nativeQrOfRows,
+  nativeSymmetricEigen,
+  nativeTranspose,
+  nativeWiden,
+  nativeWidenTransposed,
+} from "./native.js"
+import {
+  referenceNarrow,
+  referenceNarrowTransposed,
+  referenceTranspose,
+  referenceWiden,
+  referenceWidenTransposed,
+} from "./reference/convert.js"
+import type { ScaledValues } from "./reference/convert.js"
+import { referenceQrOfRows } from "./reference/householder-qr.js"
+import type { Qr } from "./reference/householder-qr.js"
+import { referenceGram, referenceMultiply } from "./reference/multiply.js"
+import { referenceSymmetricEigen } from "./reference/symmetric-eigen.js"
+import type { Eigen } from "./reference/symmetric-eigen.js"
+
+/** Who computes: the C++ addon, or plain JavaScript. */
+export type LinalgBackend = "native" | "reference"
+
+interface LinearAlgebra {
+  readonly multiply: (left: Matrix, right: Matrix) => Matrix
+  readonly gram: (matrix: Matrix) => Matrix
+  readonly qrOfRows: (vectors: Matrix, scratch: Scratch) => Qr
+  readonly symmetricEigen: (matrix: Matrix) => Eigen
+  readonly widen: (values: ScaledValues, out: Float64Array) => void
+  readonly widenTransposed: (values: ScaledValues, out: Float64Array) => void
+  readonly narrow: (matrix: Matrix) => Float32Array
+  readonly narrowTransposed: (matrix: Matrix) => Float32Array
+  readonly transpose: (matrix: Matrix, out: Float64Array) => void
+}
+
+const BACKENDS: Readonly<Record<LinalgBackend, LinearAlgebra>> = {
+  native: {
+    multiply: nativeMultiply,
+    gram: nativeGram,
+    qrOfRows: nativeQrOfRows,
+    symmetricEigen: nativeSymmetricEigen,
+    widen: nativeWiden,
+    widenTransposed: nativeWidenTransposed,
+    narrow: nativeNarrow,
+    narrowTransposed: nativeNarrowTransposed,
+    transpose: nativeTranspose,
+  },
+  reference: {
+    multiply: referenceMultiply,
+    gram: referenceGram,
+    qrOfRows: referenceQrOfRows,
+    symmetricEigen: referenceSymmetricEigen,
+    widen: referenceWiden,
+    widenTransposed: referenceWidenTransposed,
+    narrow: referenceNarrow,
+    narrowTransposed: referenceNarrowTransposed,
+    transpose: referenceTranspose,
+  },
+}
+
+let chosen: LinalgBackend | undefined
+
+/** What computes in this JavaScript thread: native where the addon loads (nativeAvailable), unless chosen otherwise. */
+export function linalgBackend(): LinalgBackend {
+  return (chosen ??= nativeAvailable() ? "native" : "reference")
+}
+
+/**
+ * Chooses for this JavaScript thread; results of the two differ in their last digits. Throws KERNEL_UNAVAILABLE where
+ * the addon does not load.
+ */
+export function chooseLinalgBackend(backend: LinalgBackend): void {
+  if (backend === "native") addon()
+  chosen = backend
+}
+
+interface Scaled {
+  readonly rows: number
+  readonly cols: number
+  readonly scale: number
+}
+
+/** `scale` times row-major `values` (M·N of them), in memory of `into`. Throws KERNEL_SHAPE. */
+export function matrixOf(values: Float32Array, { rows, cols, scale }: Scaled, into = new Scratch()): Matrix {
+  expectShape("matrixOf: values", rows * cols, values.length)
+  const matrix = { rows, cols, data: into.take(rows * cols) }
+  BACKENDS[linalgBackend()].widen({ values, rows, cols, scale }, matrix.data)
+  return matrix
+}
+
+/** The transpose (N,M) of `scale` times row-major `values` (M·N of them), in memory of `into`. Throws KERNEL_SHAPE. */
+export function transposedOf(values: Float32Array, { rows, cols, scale }: Scaled, into = new Scratch()): Matrix {
+  expectShape("transposedOf: values", rows * cols, values.length)
+  const matrix = { rows: cols, cols: rows, data: into.take(rows * cols) }
+  BACKENDS[linalgBackend()].widenTransposed({ values, rows, cols, scale }, matrix.data)
+  return matrix
+}
+
+/** The values of m (M,N), row-major, each rounded to f32 once. */
+export function floatsOf(matrix: Matrix): Float32Array {
+  return BACKENDS[linalgBackend()].narrow(matrix)
+}
+
+/** The values of mᵀ (N,M), row-major, each rounded to f32 once. */
+export function floatsOfTransposed(matrix: Matrix): Float32Array {
+  return BACKENDS[linalgBackend()].narrowTransposed(matrix)
+}
+
+/** mᵀ (N,M) of m (M,N). */
+export function transpose(matrix: Matrix): Matrix {
+  const result = zeros(matrix.cols, matrix.rows)
+  BACKENDS[linalgBackend()].transpose(matrix, result.data)
+  return result
+}
+
+/**
+ * left (M,K) · right (K,N). Sums have an order that only the shapes decide, so the result is the same on any number of
+ * threads. Throws KERNEL_SHAPE.
+ */
+export function multiply(left: Matrix, right: Matrix): Matrix {
+  expectShape("multiply: rows of the right matrix", left.cols, right.rows)
+  return BACKENDS[linalgBackend()].multiply(left, right)
+}
+
+/** mᵀ·m (N,N) of m (M,N). */
+export function gram(matrix: Matrix): Matrix {
+  return BACKENDS[linalgBackend()].gram(matrix)
+}
+
+/**
+ * V = Q·T of the K columns of V, of length L, which are the ROWS of `vectors` (K,L), by Householder's reflections.
+ * Stable whatever the rank: ||V - Q·T||_F and ||QᵀQ - I||_F are of the order K·L·2^-53 times ||V||_F and 1 (Higham,
+ * Accuracy and Stability of Numerical Algorithms, 19.3). Entries beyond about 1e±150 overflow or vanish when squared.
+ * `applyQ` reads from `scratch`, so it is valid until that is taken again.
+ */
+export function qrOfRows(vectors: Matrix, scratch = new Scratch()): Qr {
+  return BACKENDS[linalgBackend()].qrOfRows(vectors, scratch)
+}
+
+/**
+ * All eigenvalues, falling, and orthonormal eigenvectors, as rows, of a symmetric matrix (N,N). Eigenvalues are exact
+ * to a few N·2^-53 of the largest. Throws KERNEL_SHAPE, and KERNEL_FAILED where it does not converge.
+ */
+export function symmetricEigen(matrix: Matrix): Eigen {
+  expectShape("symmetricEigen: columns", matrix.rows, matrix.cols)
+  return BACKENDS[linalgBackend()].symmetricEigen(matrix)
+}
