@@ -1,0 +1,139 @@
+// npm run bench -- aggregate [--part compress|stack] [--clients 10,100] [--repeats 3] [--rank 160] [--max-rank 64]
+//
+// B4 at the q and v projections of LLaMA-7B, 64 modules of 4096 x 4096. `compress`: a stack of rank 160 to rank 64, all
+// modules by the native kernels, and one module by each backend. `stack`: `flora` over updates of rank 8 (17 MB each),
+// as bytes moved (each byte of an update is read once and written once) beside the memory bandwidth measured in the
+// same process; a process of its own per number of clients, so that its peak memory is its own. One JSON line per
+// figure; a best of all repeats, with the processor time of that repeat: on a busy machine look at that.
+import { execFileSync, spawnSync } from "node:child_process"
+import { createRequire } from "node:module"
+import { availableParallelism, cpus } from "node:os"
+import { fileURLToPath } from "node:url"
+import { parseArgs } from "node:util"
+
+import { cohortStrategy, compress } from "@lamina/aggregation"
+import { chooseLinalgBackend, nativeAvailable } from "@lamina/kernels/linalg"
+
+const { values: options } = parseArgs({
+  options: {
+    part: { type: "string" },
+    clients: { type: "string", default: "10,100" },
+    repeats: { type: "string", default: "3" },
+    rank: { type: "string", default: "160" },
+    "max-rank": { type: "string", default: "64" },
+  },
+})
+const [MODULES, WIDTH, CLIENT_RANK] = [64, 4096, 8]
+const repeats = Number(options.repeats)
+const root = fileURLToPath(new URL("..", import.meta.url))
+const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).trim()
+const machine = `${cpus()[0]?.model ?? "unknown"}, ${availableParallelism()} cores`
+
+function report(name, value, unit, rest = {}) {
+  const round = (number) => Number(number.toPrecision(4))
+  const more = Object.fromEntries(Object.entries(rest).map(([key, number]) => [key, round(number)]))
+  const line = { name: `aggregate/${name}`, value: round(value), unit, ...more, machine, commit }
+  process.stdout.write(`${JSON.stringify(line)}\n`)
+}
+
+const peakMiB = () => process.resourceUsage().maxRSS / 1024
+
+/** The fastest of `repeats`, in seconds of the clock and of the processors. */
+function time(run, count = repeats) {
+  let best = { seconds: Infinity, processorSeconds: Infinity }
+  for (let i = 0; i < count; i++) {
+    const before = process.cpuUsage()
+    const start = performance.now()
+    run()
+    const seconds = (performance.now() - start) / 1e3
+    const { user, system } = process.cpuUsage(before)
+    if (seconds < best.seconds) best = { seconds, processorSeconds: (user + system) / 1e6 }
+  }
+  return best
+}
+
+/** Uniform values in -1..1 (xorshift32). */
+function values(length, seed) {
+  const all = new Float32Array(length)
+  let state = seed
+  for (let i = 0; i < length; i++) {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    all[i] = state / 2 ** 31
+  }
+  return all
+}
+
+/** The q and v projections of a 7B adapter; `kinds` sets of values serve all modules. */
+function adapter(rank, kinds) {
+  const factors = Array.from({ length: kinds }, (_, kind) => ({
+    a: values(rank * WIDTH, 2 * kind + 1),
+    b: values(WIDTH * rank, 2 * kind + 2),
+  }))
+  const modules = Array.from({ length: MODULES }, (_, i) => ({
+    name: `model.layers.${String(i >> 1).padStart(2, "0")}.self_attn.${i % 2 === 0 ? "q_proj" : "v_proj"}`,
+    ...{ outFeatures: WIDTH, inFeatures: WIDTH, rank, alpha: 2 * rank, scaling: "lora" },
+    ...factors[i % kinds],
+  }))
+  return { modules }
+}
+
+function benchCompress() {
+  const [rank, maxRank] = [Number(options.rank), Number(options["max-rank"])]
+  const { modules } = adapter(rank, 8)
+  const name = `compress/rank-${rank}-to-${maxRank}`
+  const run = (some) => () => compress({ modules: some }, { tau: 0, maxRank })
+  if (nativeAvailable()) {
+    const { seconds, processorSeconds } = time(run(modules))
+    report(`${name}/native/${MODULES}-modules`, seconds, "s", { processorSeconds, peakMiB: peakMiB() })
+    const one = time(run(modules.slice(0, 1)), 10 * repeats)
+    report(`${name}/native/1-module`, one.seconds, "s", { processorSeconds: one.processorSeconds })
+  }
+  chooseLinalgBackend("reference")
+  const { seconds, processorSeconds } = time(run(modules.slice(0, 1)))
+  report(`${name}/reference/1-module`, seconds, "s", { processorSeconds })
+}
+
+/** What knows the strategy's interface: aggregates as many updates as there are clients, all with the same values. */
+function stack(update, clients) {
+  const updates = Array.from({ length: clients }, (_, k) => ({
+    clientId: `client-${String(k).padStart(4, "0")}`,
+    weight: 1 + k,
+    adapter: update,
+  }))
+  return cohortStrategy("flora").aggregate({ updates })
+}
+
+/** GB/s of sums over arrays that no cache holds (STREAM's ADD), as bench/kernels measures it. */
+function memoryBandwidth() {
+  const addon = createRequire(import.meta.url)("../packages/kernels/build/Release/lamina_kernels.node")
+  const [a, b, c] = [0, 0, 0].map(() => new Float32Array(2 ** 25).fill(1))
+  const { seconds } = time(() => addon.add(a, b, c), 20)
+  return (12 * a.length) / seconds / 1e9
+}
+
+function benchStack(clients) {
+  const update = adapter(CLIENT_RANK, MODULES)
+  const updateBytes = update.modules.reduce((sum, { a, b }) => sum + a.byteLength + b.byteLength, 0)
+  const before = peakMiB()
+  const { seconds, processorSeconds } = time(() => stack(update, clients), clients >= 100 ? 1 : repeats)
+  const peak = peakMiB()
+  const moved = (2 * clients * updateBytes) / seconds / 1e9
+  const bandwidth = nativeAvailable() ? memoryBandwidth() : NaN
+  report(`stack/flora/${clients}-clients`, moved, "GB/s", {
+    ...{ seconds, processorSeconds, updateMB: updateBytes / 1e6 },
+    ...(nativeAvailable() ? { memoryGBs: bandwidth, shareOfMemory: moved / bandwidth } : {}),
+    ...{ peakMiB: peak, inputMiB: before },
+  })
+}
+
+if (options.part === undefined || options.part === "compress") benchCompress()
+if (options.part === "stack") {
+  for (const clients of options.clients.split(",")) benchStack(Number(clients))
+} else if (options.part === undefined)
+  for (const clients of options.clients.split(",")) {
+    const args = ["--part", "stack", "--clients", clients, "--repeats", options.repeats]
+    const { status } = spawnSync(process.execPath, [fileURLToPath(import.meta.url), ...args], { stdio: "inherit" })
+    if (status !== 0) throw new Error(`stacking ${clients} updates ended with ${status}`)
+  }
