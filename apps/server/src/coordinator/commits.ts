@@ -119,8 +119,9 @@ export class Commits {
     const accepted = inspection.verdict === "accepted"
     const code = inspection.verdict === "accepted" ? 0 : ERRORS[inspection.verdict].wire
     const { client_id, envelope_root, envelope_bytes } = row
-    const { status, sequence, round } = await driver.commit(
+    const { status, sequence } = await driver.commit(
       {
+        round: row.round,
         client_id,
         envelope_root,
         envelope_bytes,
@@ -132,7 +133,7 @@ export class Commits {
       inspection.verdict,
     )
     if (status === "CONFLICT") throw conflict()
-    if (status === "NOT_SELECTED" || round !== row.round) return this.#afterTheEnd(row)
+    if (status === "NOT_SELECTED") return this.#afterTheEnd(row)
     if (status === "DUPLICATE") return (await this.#settled(row)) ?? { status, code: 0, sequence }
     await this.#tell(row, { status, code, sequence }, inspection)
     return { status, code: status === "REJECTED" ? code : 0, sequence }
