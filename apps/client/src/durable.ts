@@ -1,9 +1,16 @@
-import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises"
+import { closeSync, fsync, mkdirSync, openSync, renameSync, statSync, writeFileSync } from "node:fs"
+import { readFile, rm } from "node:fs/promises"
 import { dirname, join } from "node:path"
+import { promisify } from "node:util"
 
 import { LaminaError } from "@lamina/protocol"
 
-/** Files that are there whole or not at all, also after a power cut. */
+/**
+ * Files that are there whole or not at all, also after a power cut. What only touches names takes microseconds and is
+ * done at once; a thread of the pool, for what waits for the disk, costs more than that.
+ */
+
+const synced = promisify(fsync)
 
 /** Errors of a disk that has no room for us: full, over quota, over the process's file size limit. */
 const NO_ROOM = new Set(["ENOSPC", "EDQUOT", "EFBIG"])
@@ -31,8 +38,7 @@ export function writeFailure(error: unknown, path: string): unknown {
 
 export async function exists(path: string): Promise<boolean> {
   try {
-    await stat(path)
-    return true
+    return statSync(path, { throwIfNoEntry: false }) !== undefined
   } catch (error) {
     if (systemCode(error) === "ENOENT") return false
     throw error
@@ -54,17 +60,17 @@ export async function readIfThere(path: string): Promise<Uint8Array | undefined>
 /** A rename is durable when its folder is. Windows has no such call and needs none. */
 export async function syncFolder(path: string): Promise<void> {
   if (process.platform === "win32") return
-  const folder = await open(path, "r")
+  const folder = openSync(path, "r")
   try {
-    await folder.sync()
+    await synced(folder)
   } finally {
-    await folder.close()
+    closeSync(folder)
   }
 }
 
 export async function makeFolder(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 })
+    mkdirSync(path, { recursive: true, mode: 0o700 })
   } catch (error) {
     throw writeFailure(error, path)
   }
@@ -78,12 +84,12 @@ export async function writeDurable(path: string, bytes: Uint8Array): Promise<voi
   const part = `${path}.${process.pid}.part`
   try {
     await makeFolder(dirname(path))
-    const file = await open(part, "w", 0o600)
+    const file = openSync(part, "w", 0o600)
     try {
-      await file.writeFile(bytes)
-      await file.sync()
+      writeFileSync(file, bytes)
+      await synced(file)
     } finally {
-      await file.close()
+      closeSync(file)
     }
     await publish(part, path)
   } catch (error) {
@@ -94,7 +100,7 @@ export async function writeDurable(path: string, bytes: Uint8Array): Promise<voi
 
 /** The durable rename of a file that is complete and synced. */
 export async function publish(part: string, path: string): Promise<void> {
-  await rename(part, path)
+  renameSync(part, path)
   await syncFolder(dirname(path))
 }
 

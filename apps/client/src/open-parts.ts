@@ -77,6 +77,8 @@ export async function openParts(
         stop.abort()
         await http.close()
         if (!options.trainer) await trainer.close()
+        journal.close()
+        spool.close()
         await lock.release()
       },
     }

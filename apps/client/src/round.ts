@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises"
+import { mkdirSync } from "node:fs"
 
 import type { Identity } from "@lamina/crypto"
 import { toHex } from "@lamina/crypto"
@@ -178,16 +178,21 @@ async function train(parts: Parts, task: VerifiedTask, inputs: Inputs): Promise<
   const name = { runId: task.runId, round: task.round }
   const workFolder = parts.spool.workFolder(name)
   const { signal, ...start } = inputs
-  const work = { ...name, ...start, plan: task.plan, data: parts.data, workFolder }
+  const work = {
+    ...{ ...name, ...start, plan: task.plan, data: parts.data },
+    /** Made for who asks where it is. */
+    get workFolder() {
+      mkdirSync(workFolder, { recursive: true })
+      return workFolder
+    },
+  }
   const context = { signal, onProgress: reporter(parts, name) }
-  await mkdir(workFolder, { recursive: true })
   try {
     return await parts.trainer.train(work, context)
   } catch (error) {
     if (!hasErrorCode(error) || error.code !== "CHECKPOINT_MISMATCH") throw error
     // what lies there is of another plan of this round (the coordinator tried the round again): begin anew
     await removeFolder(workFolder)
-    await mkdir(workFolder, { recursive: true })
     return await parts.trainer.train(work, context)
   }
 }

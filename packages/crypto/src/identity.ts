@@ -31,9 +31,14 @@ export function clientIdOf(publicKey: Uint8Array): Uint8Array {
   return hash(utf8("id"), publicKey).slice(0, 16)
 }
 
+/** OpenSSL takes ten times as long to read a key as to sign with it. */
+const signingKeys = new WeakMap<Identity, KeyObject>()
+
 /** Signs label ‖ 0x00 ‖ parts; every signature of the protocol names what it is for. 64 bytes. */
 export function sign(signer: Identity, label: string, ...parts: readonly Uint8Array[]): Uint8Array {
-  return new Uint8Array(nodeSign(null, bound(label, parts), privateKey(signer.secretKey)))
+  let key = signingKeys.get(signer)
+  if (!key) signingKeys.set(signer, (key = privateKey(signer.secretKey)))
+  return new Uint8Array(nodeSign(null, bound(label, parts), key))
 }
 
 /**

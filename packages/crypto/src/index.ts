@@ -9,5 +9,5 @@ export { RECIPIENT_KEY_BYTES, generateRecipientKey, recipientKeyFromSeed } from 
 export type { RecipientKey } from "./recipient.js"
 export { sealToBytes } from "./seal.js"
 export type { SealInput, SealSecrets, SealedParts } from "./seal.js"
-export { readSealed, sealEnvelope } from "./spool.js"
+export { parseSealed, readSealed, sealEnvelope, spoolEnvelope } from "./spool.js"
 export type { SealedEnvelope } from "./spool.js"

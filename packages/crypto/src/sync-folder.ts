@@ -1,11 +1,14 @@
-import { open } from "node:fs/promises"
+import { closeSync, fsync, openSync } from "node:fs"
+import { promisify } from "node:util"
 
-/** Makes a new name inside `folder` durable. */
+const synced = promisify(fsync)
+
+/** Makes a new name inside `folder` durable. Only the sync waits for the disk, so only it is worth a thread. */
 export async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, "r")
+  const handle = openSync(folder, "r")
   try {
-    await handle.sync()
+    await synced(handle)
   } finally {
-    await handle.close()
+    closeSync(handle)
   }
 }

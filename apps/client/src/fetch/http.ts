@@ -2,7 +2,7 @@ import type { Dispatcher } from "undici"
 import { Pool } from "undici"
 
 import type { ErrorCode } from "@lamina/protocol"
-import { ERRORS, LaminaError, LIMITS } from "@lamina/protocol"
+import { ERRORS, LaminaError } from "@lamina/protocol"
 
 import { TransportError } from "../session/link.js"
 import { Refusal } from "../session/requests.js"
@@ -33,6 +33,33 @@ const AGAIN: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["RATE_LIMITED", "INTER
 const IDLE_MS = 60_000
 const ERROR_BYTES_MAX = 64 * 1024
 
+/** Connections to one coordinator, of all clients of a process: the token goes with each request. */
+const CONNECTIONS_MAX = 64
+const pools = new Map<string, { readonly pool: Pool; users: number }>()
+
+function poolOf(origin: string): Pool {
+  const known = pools.get(origin)
+  if (known) {
+    known.users += 1
+    return known.pool
+  }
+  const pool = new Pool(origin, {
+    connections: CONNECTIONS_MAX,
+    headersTimeout: IDLE_MS,
+    bodyTimeout: IDLE_MS,
+    connect: { timeout: 10_000 },
+  })
+  pools.set(origin, { pool, users: 1 })
+  return pool
+}
+
+async function leavePool(origin: string): Promise<void> {
+  const known = pools.get(origin)
+  if (!known || --known.users > 0) return
+  pools.delete(origin)
+  await known.pool.destroy()
+}
+
 /** Bulk transfers with one coordinator, authorised by the session's token. */
 export class Http {
   readonly #options: HttpOptions
@@ -42,12 +69,7 @@ export class Http {
   constructor(options: HttpOptions) {
     this.#options = options
     this.#prefix = options.url.pathname.replace(/\/+$/, "")
-    this.#pool = new Pool(options.url.origin, {
-      connections: LIMITS.uploadWindow + 1,
-      headersTimeout: IDLE_MS,
-      bodyTimeout: IDLE_MS,
-      connect: { timeout: 10_000 },
-    })
+    this.#pool = poolOf(options.url.origin)
   }
 
   /**
@@ -75,8 +97,9 @@ export class Http {
     return this.request({ method: "GET", path }, (answer) => collect(answer, path, bytesMax))
   }
 
+  /** Requests under way end with the signal of the options. */
   async close(): Promise<void> {
-    await this.#pool.destroy()
+    await leavePool(this.#options.url.origin)
   }
 
   async #once<T>(

@@ -1,11 +1,15 @@
-import type { FileHandle } from "node:fs/promises"
-import { open } from "node:fs/promises"
+import { closeSync, constants, fdatasync, ftruncateSync, openSync, writeSync } from "node:fs"
 import { dirname } from "node:path"
+import { promisify } from "node:util"
 
 import type { ErrorCode } from "@lamina/protocol"
 
-import { makeFolder, readIfThere, syncFolder, writeFailure } from "../durable.js"
+import { makeFolder, readIfThere, syncFolder, systemCode, writeFailure } from "../durable.js"
 import type { ReceiptStatus } from "../events.js"
+
+const synced = promisify(fdatasync)
+/** Some twenty entries: a sync that finds the file's length unchanged need not wait for the file system's own log. */
+const ROOM_BYTES = 16 * 1024
 
 /**
  * What this client has submitted, one line of JSON per (run, round), fsynced before anybody is told. A round in here
@@ -31,20 +35,32 @@ export class Journal {
   readonly #path: string
   readonly #entries = new Map<string, JournalEntry>()
   #bytes = 0
+  #file: number | undefined
+  /** From #bytes to here stand empty lines; 0 while nobody knows, after an earlier process or a failure. */
+  #roomBytes = 0
 
   private constructor(path: string) {
     this.#path = path
   }
 
-  /** Reads what is there; a last line that a crash cut off counts as never written. */
+  /**
+   * Reads what is there. A last line that a crash cut off counts as never written; after it stand empty lines, room
+   * for those to come.
+   */
   static async open(path: string): Promise<Journal> {
     const journal = new Journal(path)
     await makeFolder(dirname(path))
     const bytes = await readIfThere(path)
     if (!bytes) return journal
-    journal.#bytes = bytes.lastIndexOf(0x0a) + 1
-    for (const line of new TextDecoder().decode(bytes.subarray(0, journal.#bytes)).split("\n"))
-      if (line !== "") journal.#remember(JSON.parse(line) as JournalEntry)
+    const lines = new TextDecoder().decode(bytes.subarray(0, bytes.lastIndexOf(0x0a) + 1)).split("\n")
+    const last = lines.findLastIndex((line) => line !== "")
+    for (const [i, line] of lines.slice(0, last + 1).entries()) {
+      if (line === "") break // the end of a line that a power cut left without its beginning comes after it
+      const entry = i === last ? whole(line) : (JSON.parse(line) as JournalEntry)
+      if (!entry) break
+      journal.#remember(entry)
+      journal.#bytes += Buffer.byteLength(line) + 1
+    }
     return journal
   }
 
@@ -62,21 +78,43 @@ export class Journal {
   /** Durable when it returns. Throws STORAGE_FULL, FILE_UNWRITABLE, and then nothing of the entry remains. */
   async append(entry: JournalEntry): Promise<void> {
     const line = new TextEncoder().encode(`${JSON.stringify(entry)}\n`)
-    let file: FileHandle | undefined
     try {
-      file = await open(this.#path, "a+", 0o600)
-      await file.truncate(this.#bytes)
-      await file.writeFile(line)
-      await file.sync()
+      const file = (this.#file ??= openSync(this.#path, constants.O_RDWR | constants.O_CREAT, 0o600))
+      if (this.#bytes + line.byteLength > this.#roomBytes) this.#makeRoom(file, line.byteLength)
+      writeAll(file, line, this.#bytes)
+      await synced(file)
       if (this.#bytes === 0) await syncFolder(dirname(this.#path))
     } catch (error) {
-      await file?.truncate(this.#bytes).catch(() => undefined) // the next append does it again
+      this.#cut()
       throw writeFailure(error, this.#path)
-    } finally {
-      await file?.close()
     }
     this.#bytes += line.byteLength
     this.#remember(entry)
+  }
+
+  /** Whatever stands behind the last entry gives way to empty lines. */
+  #makeRoom(file: number, bytes: number): void {
+    this.#roomBytes = 0
+    ftruncateSync(file, this.#bytes)
+    const room = new Uint8Array(Math.max(bytes, ROOM_BYTES)).fill(0x0a)
+    writeAll(file, room, this.#bytes)
+    this.#roomBytes = this.#bytes + room.byteLength
+  }
+
+  /** Lets go of the file; an append opens it again. */
+  close(): void {
+    if (this.#file !== undefined) closeSync(this.#file)
+    this.#file = undefined
+  }
+
+  /** Where this fails as well, the next append does it again. */
+  #cut(): void {
+    this.#roomBytes = 0
+    try {
+      if (this.#file !== undefined) ftruncateSync(this.#file, this.#bytes)
+    } catch (error) {
+      if (systemCode(error) === undefined) throw error
+    }
   }
 
   #remember(entry: JournalEntry): void {
@@ -86,4 +124,17 @@ export class Journal {
 
 function key(runId: string, round: number): string {
   return `${runId}/${round}`
+}
+
+/** undefined for a line that does not end as it should. */
+function whole(line: string): JournalEntry | undefined {
+  try {
+    return JSON.parse(line) as JournalEntry
+  } catch {
+    return undefined // the beginning of an object is no JSON
+  }
+}
+
+function writeAll(file: number, bytes: Uint8Array, at: number): void {
+  for (let done = 0; done < bytes.byteLength;) done += writeSync(file, bytes, done, bytes.byteLength - done, at + done)
 }

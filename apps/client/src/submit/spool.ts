@@ -1,13 +1,15 @@
+import { rmSync } from "node:fs"
 import { open, readdir } from "node:fs/promises"
 import { join } from "node:path"
 
 import type { Identity, SealedEnvelope } from "@lamina/crypto"
-import { equalBytes, leafHash, readSealed, sealEnvelope } from "@lamina/crypto"
+import { equalBytes, leafHash, readSealed, sealToBytes, spoolEnvelope } from "@lamina/crypto"
 import { LaminaError, LIMITS, messages } from "@lamina/protocol"
 
-import { exists, makeFolder, removeFolder } from "../durable.js"
+import { exists, makeFolder } from "../durable.js"
 import type { RoundName } from "../events.js"
 import type { VerifiedTask } from "../verify.js"
+import { Slot } from "./slot.js"
 
 /** A sealed update on this disk: what is sent, and sent again, as it is. */
 export interface SpooledUpdate extends RoundName, Omit<SealedEnvelope, "path"> {
@@ -15,7 +17,14 @@ export interface SpooledUpdate extends RoundName, Omit<SealedEnvelope, "path"> {
   readonly headerHash: Uint8Array
   /** Chunk i as it is on the disk. Throws BLOB_CORRUPT when that is not what was sealed. */
   chunk(i: number): Promise<Uint8Array>
+  /** The whole envelope, where it was sealed a moment ago and the process has room for it; `release` when sent. */
+  readonly held?: Uint8Array
+  release(): void
 }
+
+/** Envelopes kept in memory between sealing and sending, by all clients of the process; others are read back. */
+const HELD_BYTES_MAX = 64 * 1024 * 1024
+let heldBytes = 0
 
 interface SealInputs {
   readonly identity: Identity
@@ -26,19 +35,23 @@ interface SealInputs {
 }
 
 /**
- * One folder per round: `work/` while it trains, `envelope` once it is sealed. The envelope appears under that name
- * whole and durable or not at all, and nothing is sent before; so whoever finds one never seals another.
+ * One folder per round: `work/` while it trains, `envelope` once it is sealed; a small envelope takes the slot that all
+ * rounds share instead. The envelope is there whole and durable or not at all, and nothing is sent before; so whoever
+ * finds one never seals another.
  */
 export class Spool {
-  readonly #folder: string
-
-  private constructor(folder: string) {
-    this.#folder = folder
-  }
+  private constructor(
+    private readonly folder: string,
+    private readonly slot: Slot,
+  ) {}
 
   static async open(folder: string): Promise<Spool> {
     await makeFolder(folder)
-    return new Spool(folder)
+    return new Spool(folder, await Slot.open(join(folder, "slot")))
+  }
+
+  close(): void {
+    this.slot.close()
   }
 
   /** Folder for a trainer's checkpoint; made by whoever needs it. */
@@ -48,29 +61,46 @@ export class Spool {
 
   /** Rounds with a finished envelope. */
   async list(): Promise<RoundName[]> {
-    const names: RoundName[] = []
+    const names = this.slot.name ? [this.slot.name] : []
     for (const name of await this.#rounds()) if (await exists(this.#envelope(name))) names.push(name)
     return names
   }
 
   /** Throws BLOB_CORRUPT for a file that is no envelope any more. */
   async find(name: RoundName): Promise<SpooledUpdate | undefined> {
+    const slotted = await this.slot.find(name)
+    if (slotted) return inMemory(asSpooled(name, slotted), slotted.envelope)
     const sealed = await readSealed(this.#envelope(name))
     return sealed && asSpooled(name, sealed)
   }
 
   /** Durable when it returns. Throws STORAGE_FULL and leaves nothing half-written. */
   async seal(name: RoundName, { identity, task, federationId, update }: SealInputs): Promise<SpooledUpdate> {
-    if (await exists(this.#envelope(name)))
+    const slotted = this.slot.name
+    if ((slotted?.runId === name.runId && slotted.round === name.round) || (await exists(this.#envelope(name))))
       throw new Error(`round ${name.round} of run ${name.runId} is sealed already`)
     const { headerHash: roundHeaderHash, header } = task
     const input = { identity, federationId, roundHeaderHash, recipientKey: header.recipientKey, plaintext: update }
-    return asSpooled(name, await sealEnvelope(input, this.#envelope(name)))
+    const sealed = sealToBytes(input)
+    const path = this.#envelope(name)
+    const { envelope, ...parts } = sealed
+    const spooled = asSpooled(name, { ...parts, path })
+    if (this.slot.fits(sealed)) {
+      await this.slot.put(name, sealed)
+      return inMemory(spooled, envelope)
+    }
+    await spoolEnvelope(sealed, path)
+    return { ...spooled, ...hold(envelope) }
   }
 
-  /** Envelope, checkpoint and all of a round. */
+  /**
+   * Envelope, checkpoint and all of a round. What a power cut brings back is removed by the next process: the journal
+   * has its answer, or it was never sealed.
+   */
   async remove(name: RoundName): Promise<void> {
-    await removeFolder(this.#roundFolder(name))
+    this.slot.free(name)
+    const folder = this.#roundFolder(name)
+    if (await exists(folder)) rmSync(folder, { recursive: true, force: true })
   }
 
   /** What a run left that was never sealed. */
@@ -81,7 +111,7 @@ export class Spool {
 
   async #rounds(): Promise<RoundName[]> {
     const names: RoundName[] = []
-    for (const entry of await readdir(this.#folder)) {
+    for (const entry of await readdir(this.folder)) {
       const [, runId, round] = /^(.+)\.(\d{1,10})$/.exec(entry) ?? []
       if (runId !== undefined) names.push({ runId, round: Number(round) })
     }
@@ -89,7 +119,7 @@ export class Spool {
   }
 
   #roundFolder({ runId, round }: RoundName): string {
-    return join(this.#folder, `${runId}.${round}`)
+    return join(this.folder, `${runId}.${round}`)
   }
 
   #envelope(name: RoundName): string {
@@ -100,7 +130,24 @@ export class Spool {
 function asSpooled(name: RoundName, sealed: SealedEnvelope): SpooledUpdate {
   const { header, leaves, root, signature, bytes, path } = sealed
   const headerHash = messages.EnvelopeHeader.decode(header).roundHeaderHash
-  return { ...name, header, leaves, root, signature, bytes, headerHash, chunk: (i) => readChunk(sealed, path, i) }
+  const spooled = { ...name, header, leaves, root, signature, bytes, headerHash }
+  return { ...spooled, chunk: (i) => readChunk(sealed, path, i), release: () => undefined }
+}
+
+/** A small envelope is one chunk and stays in memory with its parts. */
+function inMemory(spooled: SpooledUpdate, envelope: Uint8Array): SpooledUpdate {
+  return { ...spooled, held: envelope, chunk: async () => envelope }
+}
+
+function hold(envelope: Uint8Array): Pick<SpooledUpdate, "held" | "release"> {
+  if (heldBytes + envelope.byteLength > HELD_BYTES_MAX) return { release: () => undefined }
+  let bytes = envelope.byteLength
+  heldBytes += bytes
+  const release = (): void => {
+    heldBytes -= bytes
+    bytes = 0
+  }
+  return { held: envelope, release }
 }
 
 async function readChunk({ leaves, bytes }: SealedEnvelope, path: string, i: number): Promise<Uint8Array> {

@@ -23,7 +23,7 @@ interface SubmitOptions extends UploadOptions {
  */
 export async function submit(options: SubmitOptions, spooled: SpooledUpdate): Promise<RoundOutcome> {
   const name = { runId: spooled.runId, round: spooled.round }
-  const entry = await answerFor(options, name, spooled)
+  const entry = await answerFor(options, name, spooled).finally(() => spooled.release())
   await keep(options, entry)
   if (entry.status !== "REFUSED") {
     const { status, sequence, code } = entry

@@ -65,7 +65,8 @@ async function sendMissing(options: UploadOptions, name: RoundName, { spooled, t
   let bytesSent = 0
   const sender = async (): Promise<void> => {
     for (let i = missing.shift(); i !== undefined; i = missing.shift()) {
-      const body = await spooled.chunk(i)
+      const start = i * LIMITS.chunkBytes
+      const body = spooled.held?.subarray(start, start + LIMITS.chunkBytes) ?? (await spooled.chunk(i))
       const path = `/v1/uploads/${encodeURIComponent(ticket.uploadId)}/chunks/${i}`
       await options.http.request({ method: "PUT", path, body }, (answer) => answer.body.dump())
       chunks += 1

@@ -130,14 +130,14 @@ export class Commits {
   }
 
   async #record(row: UploadRow, driver: RunDriver, inspection: Inspection): Promise<Answer> {
-    const written = { ...this.#written(row, inspection), counted_round: null }
-    const { status, sequence, round } = await driver.commit(written, inspection.verdict)
+    const written = { ...this.#written(row, inspection), round: row.round, counted_round: null }
+    const { status, sequence } = await driver.commit(written, inspection.verdict)
     if (status === "CONFLICT") throw conflict()
-    if (status === "LATE" && driver.carries(row.round)) {
+    if ((status === "LATE" || status === "NOT_SELECTED") && driver.carries(row.round)) {
       const trainedFor = await this.context.store.round(row.run_id, row.round)
       if (trainedFor) return this.#carry(row, { round: trainedFor, driver })
     }
-    if (status === "NOT_SELECTED" || round !== row.round) return this.#afterTheEnd(row)
+    if (status === "NOT_SELECTED") return this.#afterTheEnd(row)
     if (status === "DUPLICATE") return (await this.#settled(row)) ?? { status, code: 0, sequence }
     return this.#told(row, { status, sequence }, inspection)
   }

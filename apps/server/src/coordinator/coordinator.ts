@@ -41,6 +41,7 @@ export class Coordinator {
   readonly #commits: Commits
   readonly #progress = new ProgressBoard()
   #looking = false
+  #removing: Promise<void> = Promise.resolve()
 
   constructor(shared: Shared, setting: { readonly software: string; readonly createdMs: number }) {
     this.#context = {
@@ -72,6 +73,7 @@ export class Coordinator {
   async resume(): Promise<void> {
     const { store, spool } = this.#context
     await this.#forgetUploads()
+    await this.#removing
     const owned = new Set(await store.uploadIds())
     for (const id of await spool.ids()) if (!owned.has(id)) await spool.remove(id)
     for (const row of await store.runs()) if (row.state === "active") await this.#drive(row)
@@ -174,6 +176,7 @@ export class Coordinator {
   async settled(): Promise<void> {
     await this.#commits.settled()
     await Promise.all([...this.#drivers.values()].map((driver) => driver.settled()))
+    await this.#removing.catch(() => undefined)
   }
 
   async #drive(row: RunRow): Promise<void> {
@@ -187,8 +190,16 @@ export class Coordinator {
     return { runId, state, globalAdapterHash: bytesOf(globalAdapterHash ?? "") }
   }
 
+  /** The next round need not wait for the files to go: a start removes what nobody owns. */
   async #forgetUploads(): Promise<void> {
-    for (const id of await this.#context.store.forgetUploads()) await this.#uploads.forget(id)
+    const ids = await this.#context.store.forgetUploads()
+    this.#removing = this.#removing.then(async () => {
+      for (const id of ids) await this.#uploads.forget(id)
+    })
+    this.#removing.catch((error: unknown) => {
+      this.#context.logger.error({ err: error }, "uploads of a round that is over could not be removed")
+      this.#removing = Promise.resolve()
+    })
   }
 
   /** A thousand clients that come at once are one look. */

@@ -3,15 +3,8 @@ import { Recipe } from "@lamina/protocol/recipe"
 
 import { afterRound } from "../round/campaign.js"
 import type { Outcome } from "../round/campaign.js"
-import type {
-  AnswerStatus,
-  CarriedUpdate,
-  CohortMember,
-  Round,
-  RoundEffect,
-  RoundEvent,
-  Selecting,
-} from "../round/round.js"
+import type { AnswerStatus, CarriedUpdate, CohortMember, Round, RoundEffect, RoundEvent } from "../round/round.js"
+import type { Selecting } from "../round/round.js"
 import { isOver } from "../round/round.js"
 import { quorumOf, step } from "../round/step.js"
 import type { RoundRow, RoundState, RunRow } from "../store/schema.js"
@@ -19,6 +12,9 @@ import type { LoggedEvent, NewUpdate } from "../store/store.js"
 import { aggregateJob } from "./aggregate-job.js"
 import { BusyClients } from "./busy-clients.js"
 import type { CoordinatorContext } from "./context.js"
+import { Gathered } from "../blobs/gathered.js"
+import { judgeAll } from "./judge.js"
+import type { AskedCommit, CommitAnswer, CommitEvent } from "./judge.js"
 import { openRound } from "./open-round.js"
 import { storeAggregation } from "./publish.js"
 import type { StoredAggregation } from "./publish.js"
@@ -32,8 +28,6 @@ const STORAGE_RETRY_MS = 5_000
 const UNSTARTED: Selecting = { phase: "selecting", target: 1, minimum: Infinity, patienceMs: Infinity }
 
 type Persist = (logged: LoggedEvent, effects: readonly RoundEffect[]) => Promise<void>
-type CommitEvent = RoundEvent & { readonly kind: "commit" }
-
 /**
  * Drives one run that is not over: feeds events to the rules of its round, one at a time, makes what changed durable
  * before anybody hears of it, and carries out the effects. Everything it knows can be read back from the store.
@@ -46,6 +40,7 @@ export class RunDriver {
   #number = 0
   #logged = 0
   #queue: Promise<unknown> = Promise.resolve()
+  readonly #commits = new Gathered((asked: readonly AskedCommit[]) => this.#serially(() => this.#answerAll(asked)))
   #aggregating = false
   #aggregateAfterMs = 0
   #ended = false
@@ -106,25 +101,30 @@ export class RunDriver {
     })
   }
 
-  /** Answers a commit to the open round; what is ACCEPTED or REJECTED is durable when this resolves. */
-  commit(
-    update: Omit<NewUpdate, "at_ms" | "run_id" | "round">,
-    verdict: CommitEvent["verdict"],
-  ): Promise<{ status: AnswerStatus; sequence: number; round: number }> {
-    return this.#serially(async () => {
-      const event = { kind: "commit", clientId: update.client_id, envelopeRoot: update.envelope_root, verdict } as const
-      const round = this.#number
-      let sequence = 0
-      const effects = await this.#apply(event, async (logged, answers) => {
-        const status = statusIn(answers)
-        if (status !== "ACCEPTED" && status !== "REJECTED") return this.context.store.appendEvent(logged)
-        const row = { ...update, run_id: this.id, round, at_ms: logged.atMs }
-        sequence = await this.context.store.recordUpdate(row, logged)
-        this.#busy.answered(update.client_id, round)
-        this.#count(status)
-      })
-      return { status: statusIn(effects), sequence, round }
+  /** Answers a commit to round `update.round`; what is ACCEPTED or REJECTED is durable when this resolves. */
+  commit(update: Omit<NewUpdate, "at_ms" | "run_id">, verdict: CommitEvent["verdict"]): Promise<CommitAnswer> {
+    return this.#commits.ask({ update, verdict })
+  }
+
+  /** Judges commits one after another and makes them durable together: where that fails, none of them happened. */
+  async #answerAll(asked: readonly AskedCommit[]): Promise<CommitAnswer[]> {
+    const atMs = this.context.now()
+    const judged = judgeAll(asked, {
+      ...{ runId: this.id, number: this.#number, round: this.#round, seq: this.#logged, atMs },
     })
+    if (judged.recorded.length === 0) return judged.answers.map(({ status }) => ({ status, sequence: 0 }))
+    const sequences = await this.context.store.recordUpdates(judged.recorded)
+    for (const { update } of judged.recorded)
+      if (update) {
+        this.#busy.answered(update.client_id, update.round)
+        this.#count(update.status)
+      }
+    this.#logged += judged.recorded.length
+    this.#round = judged.round
+    if (this.#row) this.context.book.putRound((this.#row = { ...this.#row, state: judged.round.phase as RoundState }))
+    for (const effect of judged.effects) await this.#perform(effect)
+    await this.#finishIfOver()
+    return judged.answers.map(({ status, recorded }) => ({ status, sequence: sequences[recorded] ?? 0 }))
   }
 
   /** Whether an update of `round` still counts in whatever round is open or comes next: buffered runs only. */
@@ -150,7 +150,8 @@ export class RunDriver {
       const event = { kind: "carry", id, name, round, envelopeRoot, verdict } as const
       const effects = await this.#apply(event, async (logged, answers) => {
         const row = { ...update, run_id: this.id, counted_round: this.#number, at_ms: logged.atMs }
-        sequence = await this.context.store.recordUpdate(row, logged)
+        const [recorded = 0] = await this.context.store.recordUpdates([{ update: row, logged }])
+        sequence = recorded
         this.#busy.answered(id, round)
         this.#count(statusIn(answers) === "ACCEPTED" ? "ACCEPTED" : "REJECTED")
       })
@@ -366,12 +367,12 @@ export class RunDriver {
   }
 }
 
-function statusIn(effects: readonly RoundEffect[]): AnswerStatus {
-  for (const effect of effects) if (effect.kind === "answer") return effect.status
-  throw new TypeError("a commit that the rules of the round did not answer")
-}
-
 function outcomeOf({ state, reason }: RoundRow): Outcome {
   if (state === "published") return "published"
   return reason === "cancelled" ? "cancelled" : "abandoned"
+}
+
+function statusIn(effects: readonly RoundEffect[]): AnswerStatus {
+  for (const effect of effects) if (effect.kind === "answer") return effect.status
+  throw new TypeError("an update that the rules of the round did not answer")
 }

@@ -46,8 +46,7 @@ export class Uploads {
     const envelopeRoot = await this.#check(clientId, request, plan)
     const id = uploadIdOf(clientId, envelopeRoot)
     if (!(await store.upload(id))) {
-      await spool.create(id, request.envelopeBytes)
-      const replaced = await store.openUpload({
+      const row: UploadRow = {
         id,
         run_id: request.runId,
         round: request.round,
@@ -58,8 +57,11 @@ export class Uploads {
         envelope_root: envelopeRoot,
         envelope_bytes: request.envelopeBytes,
         opened_ms: this.context.now(),
-      })
+      }
+      const isNew = await spool.create(id, request.envelopeBytes)
+      const replaced = await store.openUpload(row)
       if (replaced !== undefined) await this.forget(replaced)
+      if (isNew && !this.#open.has(id)) this.#open.set(id, Promise.resolve(withoutChunks(row)))
     }
     const { have } = await this.load(id, clientId)
     return { uploadId: id, have: have.slice(), window: LIMITS.uploadWindow }
@@ -163,14 +165,18 @@ export class Uploads {
     if (!row) throw unknownUpload()
     if (row.leaves.length === 0)
       throw new LaminaError("ROUND_CLOSED", `round ${row.round} of run ${row.run_id} is over`)
-    const chunks = row.leaves.length / HASH_BYTES
-    const have = new Uint8Array(Math.ceil(chunks / 8))
-    for (let i = 0; i < chunks; i++) {
+    const upload = withoutChunks(row)
+    for (let i = 0; i < upload.chunks; i++) {
       const bytes = await this.context.spool.read(uploadId, i * LIMITS.chunkBytes, LIMITS.chunkBytes)
-      if (equalBytes(leafHash(bytes), leafOf(row, i))) setBit(have, i)
+      if (equalBytes(leafHash(bytes), leafOf(row, i))) setBit(upload.have, i)
     }
-    return { row, chunks, have }
+    return upload
   }
+}
+
+function withoutChunks(row: UploadRow): OpenUpload {
+  const chunks = row.leaves.length / HASH_BYTES
+  return { row, chunks, have: new Uint8Array(Math.ceil(chunks / 8)) }
 }
 
 /** True when every chunk is durable. */

@@ -4,6 +4,7 @@ import type {
   Aggregating,
   Answer,
   AnswerStatus,
+  CarriedUpdate,
   ClientId,
   Collecting,
   CohortMember,
@@ -97,9 +98,11 @@ function stepCollecting(round: Collecting, event: RoundEvent, nowMs: number): St
 }
 
 /** Buffered rounds: once for each client and round it was trained for. */
-function carry(round: Collecting, { kind: _, ...update }: RoundEvent & { kind: "carry" }, nowMs: number): StepResult {
+function carry(round: Collecting, event: RoundEvent & { kind: "carry" }, nowMs: number): StepResult {
   const { carried = [] } = round
-  const known = carried.find(({ id, round: trainedFor }) => id === update.id && trainedFor === update.round)
+  const { id, name, round: trainedFor, envelopeRoot, verdict } = event
+  const update: CarriedUpdate = { id, name, round: trainedFor, envelopeRoot, verdict }
+  const known = carried.find((before) => before.id === id && before.round === trainedFor)
   if (known) return answer(round, update.id, known.envelopeRoot === update.envelopeRoot ? "DUPLICATE" : "CONFLICT")
   const taken: Collecting = { ...round, carried: [...carried, update] }
   return saidThenClosed(taken, answer(taken, update.id, statusOf(update.verdict)), nowMs)
@@ -164,8 +167,9 @@ function stepClosed(round: Sealed | Aggregating, event: RoundEvent): StepResult 
 }
 
 function withoutAttempt(round: Sealed | Aggregating, adapterHash: string): Round {
-  const { attempt: _, ...closed } = { attempt: 0, ...round }
-  return { ...closed, phase: "published", adapterHash }
+  const { terms, answers, accepted, late, carried, counted } = round
+  const buffered = { ...(carried ? { carried } : {}), ...(counted ? { counted } : {}) }
+  return { phase: "published", terms, answers, accepted, late, ...buffered, adapterHash }
 }
 
 /**

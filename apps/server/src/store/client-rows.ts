@@ -1,26 +1,26 @@
-import type { Kysely } from "kysely"
-
-import type { Schema } from "./schema.js"
+import type { Connection } from "./connection.js"
+import type { ClientRow } from "./schema.js"
+import { insertStatement, oneRow } from "./statements.js"
 import type { Store } from "./store.js"
 
+const COLUMNS = ["id", "public_key", "name", "capability", "first_seen_ms", "last_seen_ms"]
+
 /** The federation and its clients. */
-export function clientRows(
-  db: Kysely<Schema>,
-): Pick<Store, "federation" | "createFederation" | "upsertClient" | "client" | "clients"> {
+export function clientRows({
+  db,
+  sqlite,
+  writes,
+  reader,
+}: Connection): Pick<Store, "federation" | "createFederation" | "upsertClient" | "client" | "clients"> {
+  const refresh = "name = excluded.name, capability = excluded.capability, last_seen_ms = excluded.last_seen_ms"
+  const upsert = insertStatement(sqlite, "clients", COLUMNS, `on conflict (id) do update set ${refresh}`)
   return {
     federation: () => db.selectFrom("federations").selectAll().executeTakeFirst(),
     createFederation: async (row) => {
       await db.insertInto("federations").values(row).execute()
     },
-    upsertClient: async (row) => {
-      const { name, capability, last_seen_ms } = row
-      await db
-        .insertInto("clients")
-        .values(row)
-        .onConflict((conflict) => conflict.column("id").doUpdateSet({ name, capability, last_seen_ms }))
-        .execute()
-    },
-    client: (id) => db.selectFrom("clients").selectAll().where("id", "=", id).executeTakeFirst(),
+    upsertClient: (row) => writes.write(() => void upsert.run(row)),
+    client: oneRow<ClientRow>(reader, "select * from clients where id = ?"),
     clients: () => db.selectFrom("clients").selectAll().orderBy("name").orderBy("id").execute(),
   }
 }

@@ -3,12 +3,18 @@ import { Kysely, Migrator, SqliteDialect } from "kysely"
 
 import { migrations } from "./migrations.js"
 import type { Schema } from "./schema.js"
+import { WriteQueue } from "./write-queue.js"
 
 /** Distinct statements kept prepared; the store has some sixty. */
 const STATEMENTS_MAX = 256
 
-interface Connection {
+export interface Connection {
   readonly db: Kysely<Schema>
+  /** The same connection without a query builder, for the writes of every update; inside `writes` alone. */
+  readonly sqlite: Database.Database
+  readonly writes: WriteQueue
+  /** A second connection that reads: it sees what is durable and nothing else, and waits for nobody. */
+  readonly reader: Database.Database
   /** Truncates the write-ahead log and closes the file. */
   close(): Promise<void>
 }
@@ -32,9 +38,12 @@ export async function connect(file: string): Promise<Connection> {
     sqlite.close()
     throw error
   }
+  const reader = new Database(file, { readonly: true })
+  const exclusively = (work: () => void) => db.connection().execute(async () => work())
   return {
-    db,
+    ...{ db, sqlite, reader, writes: new WriteQueue(sqlite, exclusively) },
     close: async () => {
+      reader.close()
       sqlite.pragma("wal_checkpoint(TRUNCATE)")
       await db.destroy()
     },

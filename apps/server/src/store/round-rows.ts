@@ -1,12 +1,25 @@
+import type Database from "better-sqlite3"
 import type { Kysely, Transaction } from "kysely"
 
-import type { Schema } from "./schema.js"
+import type { Connection } from "./connection.js"
+import type { PlanRow, RoundRow, Schema } from "./schema.js"
+import { allRows, insertStatement, oneRow } from "./statements.js"
 import type { LoggedEvent, Store } from "./store.js"
 
+const ROUND_COLUMNS = [
+  ...["run_id", "round", "state", "header", "header_hash", "header_signature", "recipient_secret", "terms"],
+  ...["cohort", "accepted", "rejected", "adapter_hash", "report", "reason", "opened_ms", "ended_ms"],
+]
+const PLAN_COLUMNS = ["run_id", "round", "client_id", "client_name", "plan", "signature", "estimate_ms"]
+const PLANS = "select * from plans where run_id = ? and round = ?"
+
 /** Rounds, their plans and their event logs. */
-export function roundRows(
-  db: Kysely<Schema>,
-): Pick<
+export function roundRows({
+  db,
+  sqlite,
+  writes,
+  reader,
+}: Connection): Pick<
   Store,
   | "openRound"
   | "round"
@@ -19,18 +32,20 @@ export function roundRows(
   | "contributions"
   | "closeRound"
 > {
+  const insertRound = insertStatement(sqlite, "rounds", ROUND_COLUMNS)
+  const insertPlan = insertStatement(sqlite, "plans", PLAN_COLUMNS)
+  const log = logStatements(sqlite)
   return {
     openRound: (row, plans, first) =>
-      db.transaction().execute(async (tx) => {
-        await tx.insertInto("rounds").values(row).execute()
-        for (const plan of plans) await tx.insertInto("plans").values(plan).execute()
-        await insertEvent(tx, first)
+      writes.write(() => {
+        insertRound.run(row)
+        for (const plan of plans) insertPlan.run(plan)
+        log(first)
       }),
-    round: (runId, round) =>
-      db.selectFrom("rounds").selectAll().where("run_id", "=", runId).where("round", "=", round).executeTakeFirst(),
-    rounds: (runId) => db.selectFrom("rounds").selectAll().where("run_id", "=", runId).orderBy("round").execute(),
-    plan: (runId, round, clientId) => plansOf(db, runId, round).where("client_id", "=", clientId).executeTakeFirst(),
-    plans: (runId, round) => plansOf(db, runId, round).orderBy("client_id").execute(),
+    round: oneRow<RoundRow>(reader, "select * from rounds where run_id = ? and round = ?"),
+    rounds: allRows<RoundRow>(reader, "select * from rounds where run_id = ? order by round"),
+    plan: oneRow<PlanRow>(reader, `${PLANS} and client_id = ?`),
+    plans: allRows<PlanRow>(reader, `${PLANS} order by client_id`),
     events: (runId, round) =>
       db
         .selectFrom("events")
@@ -39,7 +54,7 @@ export function roundRows(
         .where("round", "=", round)
         .orderBy("seq")
         .execute(),
-    appendEvent: (logged) => db.transaction().execute((tx) => logEvent(tx, logged)),
+    appendEvent: (logged) => writes.write(() => log(logged)),
     publishRound: (logged, { adapter, report, contributions = [], keepSecrets = 0 }) =>
       db.transaction().execute(async (tx) => {
         await logEvent(tx, logged)
@@ -70,12 +85,18 @@ export function roundRows(
   }
 }
 
-function plansOf(db: Kysely<Schema>, runId: string, round: number) {
-  return db.selectFrom("plans").selectAll().where("run_id", "=", runId).where("round", "=", round)
+/** Appends to a round's log and moves its row to the state the event led to; inside a write. */
+export function logStatements(sqlite: Database.Database): (logged: LoggedEvent) => void {
+  const insert = sqlite.prepare("insert into events (run_id, round, seq, event, at_ms) values (?, ?, ?, ?, ?)")
+  const move = sqlite.prepare("update rounds set state = ? where run_id = ? and round = ?")
+  return ({ runId, round, seq, event, atMs, state }) => {
+    insert.run(runId, round, seq, JSON.stringify(event), atMs)
+    move.run(state, runId, round)
+  }
 }
 
-/** Appends to a round's log and moves its row to the state the event led to. */
-export async function logEvent(tx: Transaction<Schema>, logged: LoggedEvent): Promise<void> {
+/** The same inside a transaction of the query builder. */
+async function logEvent(tx: Transaction<Schema>, logged: LoggedEvent): Promise<void> {
   await insertEvent(tx, logged)
   await tx
     .updateTable("rounds")

@@ -20,6 +20,7 @@ const RUN = {
     recipe_hash: "00",
     base_hash: "ba5e",
     modules: "[]",
+    shape: null,
     state: "active" as const,
   },
   ...{ reason: null, global_adapter_hash: null, created_ms: 1_700_000_000_000, ended_ms: null },
@@ -57,6 +58,8 @@ const update = (id: string, root: string, changes: Partial<NewUpdate> = {}): New
   ...{ metrics: "{}", envelope_bytes: 7, at_ms: 8 },
   ...changes,
 })
+const record = async (store: Store, row: NewUpdate, event: LoggedEvent) =>
+  (await store.recordUpdates([{ update: row, logged: event }]))[0]
 const upload = (id: string, client: string, root: string, round = 1): UploadRow => ({
   ...{ id, run_id: "run", round, client_id: client, header: bytes(1), signature: bytes(2), leaves: bytes(3) },
   ...{ envelope_root: root, envelope_bytes: 9, opened_ms: 10 },
@@ -80,7 +83,7 @@ async function withRound(store: Store): Promise<Store> {
 test("what was written is there after the store is opened again", async () => {
   const path = file()
   const first = await withRound(await open(path))
-  expect(await first.recordUpdate(update("a", "r1"), logged(1, 2))).toBe(1)
+  expect(await record(first, update("a", "r1"), logged(1, 2))).toBe(1)
   await first.close()
   const store = await open(path)
   expect(await store.run("run")).toEqual(RUN)
@@ -93,14 +96,12 @@ test("what was written is there after the store is opened again", async () => {
 
 test("a second update of a client, and a second update with one root, leave nothing behind", async () => {
   const store = await withRound(await open())
-  await store.recordUpdate(update("a", "r1"), logged(1, 2))
-  await expect(store.recordUpdate(update("a", "r2"), logged(1, 3))).rejects.toThrow(/UNIQUE/)
-  await expect(store.recordUpdate(update("b", "r1"), logged(1, 3))).rejects.toThrow(/UNIQUE/)
+  await record(store, update("a", "r1"), logged(1, 2))
+  await expect(record(store, update("a", "r2"), logged(1, 3))).rejects.toThrow(/UNIQUE/)
+  await expect(record(store, update("b", "r1"), logged(1, 3))).rejects.toThrow(/UNIQUE/)
   expect(await store.round("run", 1)).toMatchObject({ accepted: 1 })
   expect(await store.events("run", 1)).toHaveLength(2)
-  expect(await store.recordUpdate(update("b", "r2", { status: "REJECTED", code: 3007, weight: 0 }), logged(1, 3))).toBe(
-    2,
-  )
+  expect(await record(store, update("b", "r2", { status: "REJECTED", code: 3007, weight: 0 }), logged(1, 3))).toBe(2)
   expect(await store.round("run", 1)).toMatchObject({ accepted: 1, rejected: 1 })
   await store.close()
 })
@@ -153,8 +154,8 @@ test("a client has one open upload per round; uploads are emptied only once thei
 
 test("the weights of a run name its clients, oldest update first", async () => {
   const store = await withRound(await open())
-  await store.recordUpdate(update("b", "r1", { weight: 5 }), logged(1, 2))
-  await store.recordUpdate(update("a", "r2", { weight: 7 }), logged(1, 3))
+  await record(store, update("b", "r1", { weight: 5 }), logged(1, 2))
+  await record(store, update("a", "r2", { weight: 7 }), logged(1, 3))
   expect(await store.weights("run")).toEqual([
     { client_name: "n-b", weight: 5 },
     { client_name: "n-a", weight: 7 },

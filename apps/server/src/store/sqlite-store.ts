@@ -10,14 +10,14 @@ import { uploadRows } from "./upload-rows.js"
 
 /** Opens the store in a SQLite file (created when missing, migrated when old). */
 export async function openSqliteStore(file: string, onFailure: OnDiskFailure): Promise<Store> {
-  const { db, close } = await onDisk(() => connect(file), onFailure)
+  const connection = await onDisk(() => connect(file), onFailure)
   const methods: Store = {
-    ...clientRows(db),
-    ...runRows(db),
-    ...roundRows(db),
-    ...uploadRows(db),
-    ...updateRows(db),
-    close,
+    ...clientRows(connection),
+    ...runRows(connection.db),
+    ...roundRows(connection),
+    ...uploadRows(connection),
+    ...updateRows(connection),
+    close: connection.close,
   }
   return new Proxy(methods, {
     get(target, name: keyof Store) {

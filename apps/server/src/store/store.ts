@@ -29,6 +29,12 @@ export interface LoggedEvent {
 /** What one durable answer to a commit writes. */
 export type NewUpdate = Omit<UpdateRow, "sequence">
 
+/** An answer that changed its round: what is logged, and the update's row where it was taken or refused. */
+export interface RecordedAnswer {
+  readonly update: NewUpdate | undefined
+  readonly logged: LoggedEvent
+}
+
 /**
  * The truth of a coordinator. Every method that writes is one transaction, durable when its promise resolves; a
  * failed one leaves nothing behind. Missing rows are `undefined`. Throws STORAGE_FULL when the disk is; any other
@@ -75,14 +81,13 @@ export interface Store {
   forgetUploads(): Promise<string[]>
 
   /**
-   * The update row and its event in one transaction; resolves to its sequence. A primary key or root that exists:
-   * rejects.
+   * Answers to commits in the order given, all in one transaction: their events, and the rows of those that have one.
+   * Resolves to their sequences, 0 where there is no row. A primary key or root that exists: rejects, and nothing is
+   * written.
    */
-  recordUpdate(update: NewUpdate, logged: LoggedEvent): Promise<number>
+  recordUpdates(answers: readonly RecordedAnswer[]): Promise<number[]>
   update(runId: string, round: number, clientId: string): Promise<UpdateRow | undefined>
   updates(runId: string, round: number): Promise<UpdateRow[]>
-  /** Accepted updates that were carried into a round from earlier ones. */
-  carriedUpdates(runId: string, countedRound: number): Promise<UpdateRow[]>
   /** The weights of a run's accepted updates with their clients' names, oldest first. */
   weights(runId: string): Promise<{ client_name: string; weight: number }[]>
 

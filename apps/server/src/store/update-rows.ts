@@ -1,45 +1,44 @@
-import { sql } from "kysely"
-import type { Kysely } from "kysely"
-
-import { logEvent } from "./round-rows.js"
-import type { Schema } from "./schema.js"
+import { logStatements } from "./round-rows.js"
+import type { Connection } from "./connection.js"
+import type { UpdateRow } from "./schema.js"
+import { allRows, insertStatement, oneRow } from "./statements.js"
 import type { Store } from "./store.js"
 
+const COLUMNS = [
+  ...["run_id", "round", "client_id", "envelope_root", "status", "code", "weight", "metrics"],
+  ...["envelope_bytes", "at_ms", "sequence", "scores", "counted_round"],
+]
+const OF_ROUND = "select * from updates where run_id = ? and round = ?"
+
 /** The durable answers to commits. */
-export function updateRows(
-  db: Kysely<Schema>,
-): Pick<Store, "recordUpdate" | "update" | "updates" | "carriedUpdates" | "weights"> {
+export function updateRows({
+  db,
+  sqlite,
+  writes,
+  reader,
+}: Connection): Pick<Store, "recordUpdates" | "update" | "updates" | "weights"> {
+  const last = sqlite.prepare("select coalesce(max(sequence), 0) as sequence from updates")
+  const insert = insertStatement(sqlite, "updates", COLUMNS)
+  const count = sqlite.prepare(
+    "update rounds set accepted = accepted + ?, rejected = rejected + ? where run_id = ? and round = ?",
+  )
+  const log = logStatements(sqlite)
   return {
-    recordUpdate: (update, logged) =>
-      db.transaction().execute(async (tx) => {
-        const next = sql<number>`(select coalesce(max(sequence), 0) + 1 from updates)`
-        const { sequence } = await tx
-          .insertInto("updates")
-          .values({ ...update, sequence: next })
-          .returning("sequence")
-          .executeTakeFirstOrThrow()
-        const counter = update.status === "ACCEPTED" ? ("accepted" as const) : ("rejected" as const)
-        await tx
-          .updateTable("rounds")
-          .set((row) => ({ [counter]: row(counter, "+", 1) }))
-          .where("run_id", "=", update.run_id)
-          .where("round", "=", update.counted_round ?? update.round)
-          .execute()
-        await logEvent(tx, logged)
-        return sequence
+    recordUpdates: (answers) =>
+      writes.write(() => {
+        let { sequence } = last.get() as { sequence: number }
+        return answers.map(({ update, logged }) => {
+          if (update) {
+            insert.run({ ...update, sequence: ++sequence })
+            const accepted = update.status === "ACCEPTED" ? 1 : 0
+            count.run(accepted, 1 - accepted, update.run_id, update.counted_round ?? update.round)
+          }
+          log(logged)
+          return update ? sequence : 0
+        })
       }),
-    update: (runId, round, clientId) =>
-      updatesOf(db, runId, round).where("client_id", "=", clientId).executeTakeFirst(),
-    updates: (runId, round) => updatesOf(db, runId, round).orderBy("sequence").execute(),
-    carriedUpdates: (runId, countedRound) =>
-      db
-        .selectFrom("updates")
-        .selectAll()
-        .where("run_id", "=", runId)
-        .where("counted_round", "=", countedRound)
-        .whereRef("counted_round", "!=", "round")
-        .orderBy("sequence")
-        .execute(),
+    update: oneRow<UpdateRow>(reader, `${OF_ROUND} and client_id = ?`),
+    updates: allRows<UpdateRow>(reader, `${OF_ROUND} order by sequence`),
     weights: (runId) =>
       db
         .selectFrom("updates")
@@ -55,8 +54,4 @@ export function updateRows(
         .orderBy("updates.sequence")
         .execute(),
   }
-}
-
-function updatesOf(db: Kysely<Schema>, runId: string, round: number) {
-  return db.selectFrom("updates").selectAll().where("run_id", "=", runId).where("round", "=", round)
 }

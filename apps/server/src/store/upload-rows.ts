@@ -1,25 +1,34 @@
-import type { Kysely } from "kysely"
-
-import type { Schema } from "./schema.js"
+import type { Connection } from "./connection.js"
+import type { UploadRow } from "./schema.js"
+import { insertStatement, oneRow } from "./statements.js"
 import type { Store } from "./store.js"
+
+const COLUMNS = [
+  ...["id", "run_id", "round", "client_id", "header", "signature", "leaves"],
+  ...["envelope_root", "envelope_bytes", "opened_ms"],
+]
 
 /** An upload whose round is over keeps its row, emptied. */
 const EMPTY = new Uint8Array(0)
 
 /** Uploads on their way in. */
-export function uploadRows(db: Kysely<Schema>): Pick<Store, "upload" | "openUpload" | "uploadIds" | "forgetUploads"> {
+export function uploadRows({
+  db,
+  sqlite,
+  writes,
+  reader,
+}: Connection): Pick<Store, "upload" | "openUpload" | "uploadIds" | "forgetUploads"> {
+  const remove = sqlite.prepare(
+    "delete from uploads where run_id = @run_id and round = @round and client_id = @client_id returning id",
+  )
+  const insert = insertStatement(sqlite, "uploads", COLUMNS)
   return {
-    upload: (id) => db.selectFrom("uploads").selectAll().where("id", "=", id).executeTakeFirst(),
+    upload: oneRow<UploadRow>(reader, "select * from uploads where id = ?"),
     openUpload: (row) =>
-      db.transaction().execute(async (tx) => {
-        const older = await tx
-          .deleteFrom("uploads")
-          .where("run_id", "=", row.run_id)
-          .where("round", "=", row.round)
-          .where("client_id", "=", row.client_id)
-          .returning("id")
-          .executeTakeFirst()
-        await tx.insertInto("uploads").values(row).execute()
+      writes.write(() => {
+        const { run_id, round, client_id } = row
+        const older = remove.get({ run_id, round, client_id }) as { id: string } | undefined
+        insert.run(row)
         return older?.id
       }),
     uploadIds: async () => {
