@@ -17,7 +17,7 @@ import {
   utf8,
 } from "@lamina/crypto"
 import { LIMITS, errorCodeOfWire, ERRORS, messages } from "@lamina/protocol"
-import type { ErrorCode, Plan, ReceiptBody, RoundHeader, TaskOffer, UploadOpen } from "@lamina/protocol"
+import type { ErrorCode, OpenSession, Plan, ReceiptBody, RoundHeader, TaskOffer, UploadOpen } from "@lamina/protocol"
 import { Server } from "socket.io"
 import type { Socket } from "socket.io"
 
@@ -73,6 +73,8 @@ export class WireServer {
   /** Roots committed, by "client id/round". */
   readonly commits = new Map<string, string[]>()
   readonly uploads = new Map<string, Upload>()
+  /** Sessions that were asked for, in order. */
+  readonly sessions: OpenSession[] = []
   readonly ranges: (string | undefined)[] = []
   readonly recipient = generateRecipientKey()
   readonly manifest: Uint8Array
@@ -153,7 +155,9 @@ export class WireServer {
     answer("session.open", (payload) => {
       const token = randomBytes(32).toString("hex")
       this.#tokens.add(token)
-      state.clientId = clientIdOf(messages.OpenSession.decode(payload).publicKey)
+      const session = messages.OpenSession.decode(payload)
+      this.sessions.push(session)
+      state.clientId = clientIdOf(session.publicKey)
       return messages.Session.encode({ clientId: state.clientId, token, serverTimeMs: Date.now() })
     })
     answer("round.next", (payload) => this.#next(messages.NextTask.decode(payload), state.clientId))

@@ -77,12 +77,17 @@ test("eval on q8 and on q4 differ by little and count the same tokens", async ()
 }, 120_000)
 
 test("doctor reports the machine as JSON", async () => {
-  const report = lastJson<{ node: string; cores: number; kernels: { native: boolean } }>(
-    await lamina("doctor", "--json"),
-  )
+  const report = lastJson<{
+    node: string
+    cores: number
+    kernels: { native: boolean }
+    calibration: { tokensPerSecond: number; forwardTokensPerSecond: number }
+  }>(await lamina("doctor", "--json"))
   expect(report.node).toBe(process.version)
   expect(report.cores).toBeGreaterThan(0)
   expect(typeof report.kernels.native).toBe("boolean")
+  expect(report.calibration.tokensPerSecond).toBeGreaterThan(1)
+  expect(report.calibration.forwardTokensPerSecond).toBeGreaterThan(1)
 })
 
 test("a folder that holds another recipe's run is refused, and nothing is trained", async () => {

@@ -15,6 +15,20 @@ export function nonNegativeInt(text: string): number {
   return value
 }
 
+const BYTES_OF: Readonly<Record<string, number>> = {
+  ...{ "": 1, b: 1, kb: 1e3, mb: 1e6, gb: 1e9, tb: 1e12 },
+  ...{ kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30, tib: 2 ** 40 },
+}
+
+/** "10MB", "1.5 GiB" or "4096" -> bytes, whole and at least 1. */
+export function byteCount(text: string): number {
+  const [, number = "", unit = ""] = /^\s*([\d.]+)\s*([a-z]*)\s*$/i.exec(text) ?? []
+  const bytes = Math.round(numberOf(number) * (BYTES_OF[unit.toLowerCase()] ?? NaN))
+  if (!Number.isSafeInteger(bytes) || bytes < 1)
+    throw new InvalidArgumentError(`expected bytes such as 10MB, 1.5GiB or 4096, got "${text}"`)
+  return bytes
+}
+
 /** What seeds of sampling are: a whole number of 32 bits. */
 export function seed32(text: string): number {
   const value = numberOf(text)

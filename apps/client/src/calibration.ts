@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-import type { TunerPool } from "@lamina/tuner"
+import type { Calibration, TunerPool } from "@lamina/tuner"
 import { calibrate, loadBase } from "@lamina/tuner"
 
 /**
@@ -14,14 +14,14 @@ const LETTERS = "abcdefghijklmnopqrstuvwxyz ,."
 const VOCABULARY = LETTERS.length + 1
 
 /**
- * Tokens/s of LoRA training on that model; takes about two seconds, and ten megabytes of the system's folder for
- * passing files.
+ * Tokens/s of LoRA training and of evaluation on that model; takes about two seconds, and ten megabytes of the
+ * system's folder for passing files.
  */
-export async function measureTokensPerSecond(pool: TunerPool): Promise<number> {
+export async function measureSpeed(pool: TunerPool): Promise<Calibration> {
   const folder = await mkdtemp(join(tmpdir(), "lamina-calibration-"))
   try {
     await writeModel(folder)
-    return (await calibrate(await loadBase(folder, { precision: "f32" }), pool)).tokensPerSecond
+    return await calibrate(await loadBase(folder, { precision: "f32" }), pool)
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

@@ -9,6 +9,8 @@ import type { HeldPrecision } from "@lamina/protocol"
 import type { DataSource } from "@lamina/tuner"
 import { dataSourceOf } from "@lamina/tuner/data-source"
 
+import type { ResourceLimits } from "./capability.js"
+import type { Clock } from "./clock.js"
 import { defaultFolders } from "./config.js"
 import type { ClientEvents, RoundOutcome } from "./events.js"
 import { openParts } from "./open-parts.js"
@@ -55,6 +57,14 @@ export interface LaminaClientOptions {
   readonly requestTimeoutMs?: number
   /** Larger global adapters are refused. Default 2 GiB. */
   readonly adapterBytesMax?: number
+  /** Memory this client may use, in bytes; a plan counts on no more. Default: what the machine or container has. */
+  readonly memoryBytesMax?: number
+  /** Largest update to send, in bytes of factors: a plan for a larger one fails its round. Default: any. */
+  readonly uploadBytesMax?: number
+  /** Largest global adapter to take, in bytes: a coordinator may cut it to that, a larger one fails its round. */
+  readonly downloadBytesMax?: number
+  /** Time for the round's deadline; for simulations. Default: the system's. */
+  readonly clock?: Clock
   /** Spreads retries; uniform in [0, 1). */
   readonly random?: Random
 }
@@ -76,6 +86,8 @@ export interface ResolvedOptions {
   readonly firstConnectMs: number
   readonly requestTimeoutMs: number
   readonly adapterBytesMax: number
+  readonly limits: ResourceLimits
+  readonly clock: Clock | undefined
   readonly random: Random
 }
 
@@ -102,6 +114,11 @@ export class LaminaClient {
     const { rank = 1 } = options
     if (!Number.isInteger(rank) || rank < 1 || rank > LIMITS.rankMax)
       throw new LaminaError("USAGE", `rank: expected 1 to ${LIMITS.rankMax}, got ${rank}`)
+    for (const key of ["memoryBytesMax", "uploadBytesMax", "downloadBytesMax"] as const) {
+      const bytes = options[key]
+      if (bytes !== undefined && (!Number.isSafeInteger(bytes) || bytes < 1))
+        throw new LaminaError("USAGE", `${key}: expected a whole number of bytes of at least 1, got ${bytes}`)
+    }
     this.#options = options
   }
 
@@ -177,6 +194,12 @@ async function resolve(options: LaminaClientOptions): Promise<ResolvedOptions> {
     firstConnectMs: options.firstConnectMs ?? 30_000,
     requestTimeoutMs: options.requestTimeoutMs ?? 40_000,
     adapterBytesMax: options.adapterBytesMax ?? 2 ** 31,
+    limits: {
+      memoryBytesMax: options.memoryBytesMax ?? 0,
+      uploadBytesMax: options.uploadBytesMax ?? 0,
+      downloadBytesMax: options.downloadBytesMax ?? 0,
+    },
+    clock: options.clock,
     random: options.random ?? Math.random,
   }
 }

@@ -1,5 +1,6 @@
 export { LaminaClient } from "./client.js"
 export type { LaminaClientOptions } from "./client.js"
+export type { Clock } from "./clock.js"
 export { runAgent } from "./agent.js"
 export type { AgentOptions } from "./agent.js"
 export type { ClientEvents, ReceiptStatus, RoundName, RoundOutcome } from "./events.js"

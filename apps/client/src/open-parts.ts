@@ -7,16 +7,19 @@ import type { Capability } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol"
 
 import { reportCapability } from "./capability.js"
+import { systemClock } from "./clock.js"
 import type { ResolvedOptions } from "./client.js"
 import type { Emit } from "./events.js"
-import { Http } from "./fetch/http.js"
 import { tryLock } from "./lock.js"
+import { MeteredHttp } from "./metered-http.js"
 import type { Parts } from "./round.js"
 import { openLink } from "./session/handshake.js"
 import { pinCoordinator } from "./session/known-coordinator.js"
 import { Session } from "./session/session.js"
 import { Journal } from "./submit/journal.js"
 import { Spool } from "./submit/spool.js"
+import type { Trainer } from "./trainer.js"
+import { TransferMeter } from "./transfer-meter.js"
 import { createTunerTrainer } from "./tuner-trainer.js"
 
 const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }
@@ -54,9 +57,12 @@ export async function openParts(
     const journal = await Journal.open(join(state, "journal.jsonl"))
     const spool = await Spool.open(join(state, "rounds"))
     const trainer = options.trainer ?? createTunerTrainer()
-    const session = createSession(options, { trainer, emit, signal })
-    const http = new Http({ url: options.url, session, random: options.random, signal })
-    const { identity, data, random, adapterBytesMax, base: localBase, cacheDir: cache } = options
+    const { clock = systemClock } = options
+    const transfers = join(state, "transfers.json")
+    const meter = await TransferMeter.open(transfers, options.clock ? () => clock.now() : () => performance.now())
+    const session = createSession(options, { trainer, emit, signal, meter })
+    const http = new MeteredHttp({ url: options.url, session, random: options.random, signal }, meter)
+    const { identity, data, random, adapterBytesMax, limits, base: localBase, cacheDir: cache } = options
     return {
       parts: {
         session,
@@ -69,6 +75,8 @@ export async function openParts(
         cache,
         localBase,
         adapterBytesMax,
+        limits,
+        clock,
         random,
         emit,
         signal,
@@ -76,6 +84,7 @@ export async function openParts(
       close: async () => {
         stop.abort()
         await http.close()
+        await meter.save(transfers).catch(() => undefined) // a full disk: the next process measures again
         if (!options.trainer) await trainer.close()
         journal.close()
         spool.close()
@@ -90,13 +99,16 @@ export async function openParts(
 
 function createSession(
   options: ResolvedOptions,
-  { trainer, emit, signal }: Pick<Parts, "trainer" | "emit" | "signal">,
+  { trainer, emit, signal, meter }: Pick<Parts, "trainer" | "emit" | "signal"> & { meter: TransferMeter },
 ): Session {
-  const { url, identity, name, joinToken, requestTimeoutMs, firstConnectMs, random } = options
-  let report: Promise<Capability> | undefined // measured once; every new session tells the same
+  const { url, identity, name, joinToken, requestTimeoutMs, firstConnectMs, random, clock } = options
+  const { rank: rankMax, precision, limits } = options
+  let calibration: ReturnType<Trainer["calibrate"]> | undefined // measured once; a new session tells the same
+  let count: Promise<number> | undefined
   const measure = async (): Promise<Capability> => {
-    const examples = (await trainer.countExamples?.(options.data)) ?? 0
-    return reportCapability(trainer, { rankMax: options.rank, precision: options.precision, examples })
+    const examples = await (count ??= trainer.countExamples?.(options.data) ?? Promise.resolve(0))
+    const calibrate = (): ReturnType<Trainer["calibrate"]> => (calibration ??= trainer.calibrate())
+    return reportCapability({ calibrate }, { rankMax, precision, examples, ...limits }, meter.rates())
   }
   return new Session({
     coordinator: url.href,
@@ -104,15 +116,18 @@ function createSession(
     random,
     emit,
     signal,
-    connect: (onHint, until) =>
-      openLink(
+    connect: async (onHint, until) => {
+      const link = await openLink(
         {
           ...{ url, requestTimeoutMs, onHint, identity, name, joinToken },
           software: `@lamina/client ${version}`,
-          capability: () => (report ??= measure()),
+          capability: measure,
           pin: (met) => pinCoordinator(join(options.workDir, "coordinator.json"), met),
         },
         until,
-      ),
+      )
+      // the link compares the coordinator's time with the system's
+      return clock ? { ...link, clockAheadMs: link.clockAheadMs + Date.now() - clock.now() } : link
+    },
   })
 }

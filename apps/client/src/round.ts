@@ -6,6 +6,8 @@ import type { Adapter, Metric, TaskOffer } from "@lamina/protocol"
 import { checkUpdate, compareNames, encodeUpdate, hasErrorCode, LaminaError } from "@lamina/protocol"
 import type { DataSource } from "@lamina/tuner"
 
+import type { ResourceLimits } from "./capability.js"
+import type { Clock } from "./clock.js"
 import { removeFolder, writeFailure } from "./durable.js"
 import type { Emit, RoundName, RoundOutcome } from "./events.js"
 import { fetchAdapter } from "./fetch/adapter-store.js"
@@ -35,13 +37,12 @@ export interface Parts {
   readonly cache: string
   readonly localBase: string | undefined
   readonly adapterBytesMax: number
+  readonly limits: ResourceLimits
+  readonly clock: Clock
   readonly random: Random
   readonly emit: Emit
   readonly signal: AbortSignal
 }
-
-/** The longest a timer of Node can wait. */
-const TIMER_MS_MAX = 2 ** 31 - 1
 
 /** Failures of one round that say nothing about the next: the client reports them and goes on. */
 const ROUND_ONLY = new Set([
@@ -94,11 +95,11 @@ function expectToFollow({ header }: VerifiedTask, before: JournalEntry | undefin
 /** The durable envelope of this round, or why there is none. */
 async function prepareInTime(parts: Parts, task: VerifiedTask, link: OpenLink): Promise<SpooledUpdate | RoundOutcome> {
   const deadline = new AbortController()
-  const leftMs = task.header.hardDeadlineMs - (Date.now() + link.clockAheadMs)
-  const timer = setTimeout(() => deadline.abort(), Math.min(Math.max(0, leftMs), TIMER_MS_MAX))
+  const leftMs = task.header.hardDeadlineMs - (parts.clock.now() + link.clockAheadMs)
+  const cancel = parts.clock.after(Math.max(0, leftMs), () => deadline.abort())
   const name = { runId: task.runId, round: task.round }
   try {
-    checkSupported(task.plan)
+    checkSupported(task.plan, parts.limits)
     return await prepare(parts, task, link, deadline.signal)
   } catch (error) {
     parts.signal.throwIfAborted()
@@ -107,7 +108,7 @@ async function prepareInTime(parts: Parts, task: VerifiedTask, link: OpenLink): 
     if (deadline.signal.aborted && !hasErrorCode(error)) return { ...name, outcome: "missed" }
     throw error
   } finally {
-    clearTimeout(timer)
+    cancel()
   }
 }
 
@@ -128,7 +129,10 @@ async function prepare(
   const { initial, frozen: globalAdapter } = startingPoint(task.plan, view)
   const inputs = { baseFolder, globalAdapter, initial, signal }
   const trained = await withRoom(parts, signal, "train", () => train(parts, task, inputs))
-  const content = { weight: weightOf(task, trained), adapter: trained.adapter, metrics: metricsOf(trained), scores: [] }
+  const content = {
+    ...{ weight: weightOf(task, trained), adapter: trained.adapter, metrics: metricsOf(trained) },
+    scores: task.plan.reportScores ? (trained.scores ?? []) : [],
+  }
   checkUpdate(content, task.plan) // a trainer's mistake is found here, not by the coordinator
   const update = encodeUpdate(content)
   const spooled = await withRoom(parts, signal, "seal", () =>
@@ -162,7 +166,8 @@ async function fetchAll(
   const own = plan.globalAdapterHash
   const viewHash = own.length > 0 ? own : header.globalAdapterHash
   const first = viewHash.every((byte) => byte === 0) // none yet: empty, or zeros
-  const options = { ...parts, bytesMax: parts.adapterBytesMax }
+  const bytesMax = Math.min(parts.adapterBytesMax, parts.limits.downloadBytesMax || Infinity)
+  const options = { ...parts, bytesMax }
   const view = first ? undefined : await abortable(fetchAdapter(options, viewHash), signal)
   return { baseFolder, view }
 }

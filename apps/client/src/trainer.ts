@@ -1,4 +1,4 @@
-import type { Adapter, Plan } from "@lamina/protocol"
+import type { Adapter, ModuleScore, Plan } from "@lamina/protocol"
 import type { DataSource } from "@lamina/tuner"
 
 /** One round's work for this client, with everything it needs already on this machine. */
@@ -32,6 +32,11 @@ export interface TrainedUpdate {
   readonly dataTokens: number
   readonly dataExamples: number
   readonly metrics: Readonly<Record<string, number>>
+  /**
+   * Importance of the rank-one triplets of each module, finite and at least 0, where the plan's reportScores asks; a
+   * trainer that cannot tell leaves it out.
+   */
+  readonly scores?: readonly ModuleScore[]
 }
 
 /**
@@ -39,8 +44,11 @@ export interface TrainedUpdate {
  * stand in.
  */
 export interface Trainer {
-  /** tokens/s and which kernels run, for the capability report; measured, not guessed. */
-  calibrate(): Promise<{ kernels: string; tokensPerSecond: number }>
+  /**
+   * tokens/s of training and of a forward pass, and which kernels run, for the capability report; measured, not
+   * guessed, and left out where it was not.
+   */
+  calibrate(): Promise<{ kernels: string; tokensPerSecond: number; forwardTokensPerSecond?: number }>
   /** Documents of a data source, for the capability report; a trainer that cannot tell leaves it out. Throws DATA_*. */
   countExamples?(data: DataSource): Promise<number>
   train(task: TrainingTask, context: TrainerContext): Promise<TrainedUpdate>

@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os"
 import { join } from "node:path"
 
 import type { ModulePlan } from "@lamina/protocol"
-import type { LoraModule, TrainingJob, TrainingSettings, TunerPool } from "@lamina/tuner"
+import type { Calibration, LoraModule, TrainingJob, TrainingSettings, TunerPool } from "@lamina/tuner"
 
 import type { TrainedUpdate, Trainer, TrainerContext, TrainingTask } from "./trainer.js"
 
@@ -25,9 +25,9 @@ export interface TunerTrainerOptions {
 const CHECKPOINT_STEPS = 5
 
 /** Pool -> its one measurement. */
-const measured = new WeakMap<TunerPool, Promise<number>>()
+const measured = new WeakMap<TunerPool, Promise<Calibration>>()
 /** Pools of their own with the same kernels on the same machine measure alike: once per process. */
-let measuredAlone: Promise<number> | undefined
+let measuredAlone: Promise<Calibration> | undefined
 
 /**
  * The default trainer: LoRA training by @lamina/tuner in worker threads, on one copy of the base per process and
@@ -41,13 +41,13 @@ export function createTunerTrainer(options: TunerTrainerOptions = {}): Trainer {
   return {
     calibrate: async () => {
       const used = await pool()
-      const tokensPerSecond = options.pool
+      const speed = options.pool
         ? remembered(used)
         : (measuredAlone ??= measure(used).catch((error: unknown) => {
             measuredAlone = undefined
             throw error
           }))
-      return { kernels: used.kernels, tokensPerSecond: await tokensPerSecond }
+      return await speed
     },
     countExamples: async (data) => {
       const { readDocuments } = await import("@lamina/tuner")
@@ -69,12 +69,12 @@ async function openPool(options: { workers: number; threads: number }): Promise<
   return createTunerPool(options)
 }
 
-async function measure(pool: TunerPool): Promise<number> {
-  const { measureTokensPerSecond } = await import("./calibration.js")
-  return measureTokensPerSecond(pool)
+async function measure(pool: TunerPool): Promise<Calibration> {
+  const { measureSpeed } = await import("./calibration.js")
+  return measureSpeed(pool)
 }
 
-function remembered(pool: TunerPool): Promise<number> {
+function remembered(pool: TunerPool): Promise<Calibration> {
   const known = measured.get(pool) ?? measure(pool)
   measured.set(pool, known)
   known.catch(() => measured.delete(pool))
@@ -87,15 +87,13 @@ async function trainWith(pool: TunerPool, task: ComputedTask, context: TrainerCo
   context.signal.throwIfAborted()
   const { sharedBase } = await import("@lamina/tuner")
   const base = await sharedBase(task.baseFolder, task.plan.precision)
-  const { adapter, dataTokens, dataExamples, firstLoss, lastLoss, tokensPerSecond } = await pool.train(
-    jobOf(task, base),
-    {
-      signal: context.signal,
-      onProgress: ({ step, steps, loss, tokensPerSecond: speed }) =>
-        context.onProgress({ step, steps, loss, tokensPerSecond: speed }),
-    },
-  )
-  return { adapter, dataTokens, dataExamples, metrics: { firstLoss, lastLoss, tokensPerSecond } }
+  const result = await pool.train(jobOf(task, base), {
+    signal: context.signal,
+    onProgress: ({ step, steps, loss, tokensPerSecond }) => context.onProgress({ step, steps, loss, tokensPerSecond }),
+  })
+  const { adapter, dataTokens, dataExamples, firstLoss, lastLoss, tokensPerSecond, scores } = result
+  const metrics = { firstLoss, lastLoss, tokensPerSecond }
+  return { adapter, dataTokens, dataExamples, metrics, ...(scores && { scores }) }
 }
 
 function jobOf(
@@ -103,10 +101,12 @@ function jobOf(
   base: TrainingJob["base"],
 ): TrainingJob {
   const { modules, scaling, steps, batch, context, accumulate, learningRate, schedule, warmupSteps } = plan
-  const { clipNorm, weightDecay, lossOn, dropout, seed, initSeed, freezeA, gradientCheckpointing } = plan
+  const { clipNorm, weightDecay, lossOn, dropout, seed, gradientCheckpointing } = plan
+  const { initSeed, freezeA, proximal, reportScores, mergeGlobal } = plan
   const settings: TrainingSettings = {
     ...{ steps, batch, context, accumulate, learningRate, schedule, warmupSteps },
-    ...{ clipNorm, weightDecay, lossOn, dropout, seed, initSeed, freezeA, compute, gradientCheckpointing },
+    ...{ clipNorm, weightDecay, lossOn, dropout, seed, compute, gradientCheckpointing },
+    ...{ initSeed, freezeA, proximal, reportScores, mergeGlobal },
   }
   const checkpoint = { path: join(workFolder, "checkpoint"), everySteps: CHECKPOINT_STEPS }
   const start = { ...(globalAdapter && { globalAdapter }), ...(initial && { initial }) }

@@ -67,14 +67,28 @@ function checkHeader(header: RoundHeader, offer: TaskOffer, parties: Parties): R
   return header
 }
 
-/** Throws PLAN_UNSUPPORTED for a plan that is in order and that this build cannot follow. */
-export function checkSupported(plan: Plan): void {
-  const hint = "a newer client may be able to; update @lamina/client"
-  if (plan.proximal !== 0)
-    throw new LaminaError("PLAN_UNSUPPORTED", `expected no proximal term, got ${plan.proximal}`, { hint })
-  if (plan.reportScores) throw new LaminaError("PLAN_UNSUPPORTED", "expected a plan without scores to report", { hint })
-  if (plan.mergeGlobal)
-    throw new LaminaError("PLAN_UNSUPPORTED", "expected a global adapter that is not merged", { hint })
+const FLOATS: ReadonlySet<Plan["precision"]> = new Set(["f32", "bf16"])
+
+/**
+ * Throws PLAN_UNSUPPORTED for a plan that is in order and that this client does not follow: a merge into a quantized
+ * base, where the update would be rounded away, and an update above `uploadBytesMax` (0: any).
+ */
+export function checkSupported(plan: Plan, { uploadBytesMax }: { uploadBytesMax: number }): void {
+  if (plan.mergeGlobal && !FLOATS.has(plan.precision))
+    throw new LaminaError(
+      "PLAN_UNSUPPORTED",
+      `plan: expected f32 or bf16 to merge the global adapter into, got ${plan.precision}`,
+      { hint: "the recipe merges: let this client hold the base as bf16" },
+    )
+  const values = plan.modules.reduce((sum, { rank, outFeatures, inFeatures }) => {
+    return sum + rank * (outFeatures + inFeatures)
+  }, 0)
+  if (uploadBytesMax > 0 && 4 * values > uploadBytesMax)
+    throw new LaminaError(
+      "PLAN_UNSUPPORTED",
+      `plan: expected an update of at most ${uploadBytesMax} bytes, got one of ${4 * values} bytes of factors`,
+      { hint: "raise this client's upload limit, or lower its rank" },
+    )
 }
 
 /** What a verified receipt says about the update it names. */

@@ -210,7 +210,7 @@ export interface TrainingResult {
   readonly lastLoss: number
   readonly tokensPerSecond: number
   readonly resumedFromStep: number
-  /** With `reportScores`: sensitivity (AdaLoRA, arXiv:2303.10512) of every module's triplets, in the adapter's order. */
+  /** With `reportScores`: sensitivity (AdaLoRA, arXiv:2303.10512) of every module's triplets, by its name. */
   readonly scores?: readonly ModuleScore[]
 }
 

@@ -1,7 +1,8 @@
 import { statfs } from "node:fs/promises"
-import { availableParallelism, cpus, totalmem } from "node:os"
+import { availableParallelism, cpus, freemem, totalmem } from "node:os"
 import { dirname } from "node:path"
 
+import { createTunerTrainer } from "@lamina/client"
 import { describeKernels } from "@lamina/kernels"
 
 import { listModels } from "../hub/model-cache.js"
@@ -9,7 +10,10 @@ import { modelsFolder } from "../hub/models-folder.js"
 import { printJson } from "../output/json.js"
 import { formatBytes } from "../output/table.js"
 
-/** `lamina doctor`: what this machine can do, what is missing and how to get it. Measures, does not guess. */
+/**
+ * `lamina doctor`: what this machine can do, what is missing and how to get it. Measures, does not guess; two seconds
+ * of it are the calibration that a client reports to its coordinator.
+ */
 export async function doctor(options: { json?: boolean }): Promise<void> {
   const disk = await statfs(process.cwd())
   const models = modelsFolder()
@@ -20,25 +24,44 @@ export async function doctor(options: { json?: boolean }): Promise<void> {
     cpu: cpus()[0]?.model ?? "unknown",
     cores: availableParallelism(),
     memoryBytes: totalmem(),
+    freeMemoryBytes: freemem(),
     diskFreeBytes: disk.bavail * disk.bsize,
     models: { folder: models, bytes: cached, diskFreeBytes: await freeBytes(models) },
     kernels: describeKernels(),
+    calibration: await calibration(),
   }
   if (options.json) return printJson(report)
   const { kernels } = report
   const lines = [
     `node       ${report.node} on ${report.platform}`,
     `processor  ${report.cpu}, ${report.cores} cores`,
-    `memory     ${formatBytes(report.memoryBytes)}`,
+    `memory     ${formatBytes(report.memoryBytes)}, ${formatBytes(report.freeMemoryBytes)} free`,
     `disk       ${formatBytes(report.diskFreeBytes)} free in this folder`,
     `models     ${formatBytes(cached)} in ${models}, ${formatBytes(report.models.diskFreeBytes)} free there`,
     `kernels    ${describe(kernels)}`,
+    `speed      ${speed(report.calibration)}`,
   ]
   process.stdout.write(`${lines.join("\n")}\n`)
   if (!kernels.native)
     process.stdout.write(
       "hint       install a C++20 compiler and make (Debian: apt install g++ make), then npm rebuild @lamina/kernels\n",
     )
+}
+
+type Calibrated = Awaited<ReturnType<ReturnType<typeof createTunerTrainer>["calibrate"]>>
+
+async function calibration(): Promise<Calibrated> {
+  const trainer = createTunerTrainer()
+  try {
+    return await trainer.calibrate()
+  } finally {
+    await trainer.close()
+  }
+}
+
+function speed({ tokensPerSecond, forwardTokensPerSecond = 0 }: Calibrated): string {
+  const [training, forward] = [tokensPerSecond, forwardTokensPerSecond].map((value) => Math.round(value))
+  return `${training} tokens/s in training, ${forward} in evaluation, on the small model all machines are measured with`
 }
 
 /** Free bytes where a folder is or would be made. */

@@ -19,6 +19,10 @@ interface JoinOptions extends DataOptions {
   readonly workDir?: string
   readonly rank?: number
   readonly precision?: HeldPrecision
+  /** Bytes, as are the next two. */
+  readonly memory?: number
+  readonly uploadMax?: number
+  readonly downloadMax?: number
   readonly threads?: number
   readonly compute: "f32" | "bf16" | "int8"
   readonly joinToken?: string
@@ -37,7 +41,12 @@ export async function join(url: string, options: JoinOptions): Promise<void> {
   const data = dataOfFiles(options.data, options)
   const pool = await openPool({ backend: options.backend, ...(options.threads ? { threads: options.threads } : {}) })
   const trainer = createTunerTrainer({ pool, compute: options.compute })
-  const given = { base, workDir, rank, precision, joinToken }
+  const limits = {
+    memoryBytesMax: options.memory,
+    uploadBytesMax: options.uploadMax,
+    downloadBytesMax: options.downloadMax,
+  }
+  const given = { base, workDir, rank, precision, joinToken, ...limits }
   const client = new LaminaClient({
     coordinator: url,
     name,

@@ -1,7 +1,7 @@
 import { Option } from "commander"
 import type { Command } from "commander"
 
-import { nonNegativeInt, positiveInt } from "../arguments.js"
+import { byteCount, nonNegativeInt, positiveInt } from "../arguments.js"
 import { addDataOptions, backend, compute, heldPrecision, json } from "./options.js"
 
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"]
@@ -41,6 +41,9 @@ export function addService(program: Command): void {
     .option("--work-dir <folder>", "identity, cache and spool")
     .option("--rank <number>", "largest LoRA rank this machine can afford", positiveInt)
     .addOption(heldPrecision())
+    .option("--memory <bytes>", "memory it may use, such as 4GB (default: what the machine has)", byteCount)
+    .option("--upload-max <bytes>", "largest update to send, such as 10MB", byteCount)
+    .option("--download-max <bytes>", "largest global adapter to take, such as 100MB", byteCount)
     .option("--threads <number>", "CPU threads", positiveInt)
     .addOption(compute("bf16"))
     .addOption(joinToken("if the coordinator asks for one"))

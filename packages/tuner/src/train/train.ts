@@ -18,11 +18,12 @@ import { trainingStep } from "./step.js"
 import type { TrainingState } from "./step.js"
 
 /**
- * Trains the job's LoRA factors on its data and returns them; everything random comes from the settings' seeds, so the
- * same job gives the same bytes on the same kernels, resumed or not. Runs in this thread, which is free between two
+ * Trains the job's LoRA factors on its data and returns them; everything random comes from the settings' seeds, so
+ * the same job gives the same bytes on the same kernels, resumed or not. Runs in this thread, which is free between two
  * steps only; pools run it in workers. An abort rejects with the signal's reason after the current step; a checkpoint
  * is written first where the job has one. Codes: RECIPE_INVALID for settings out of range, ADAPTER_MISMATCH,
- * PLAN_UNSUPPORTED (merging into a quantized base), DATA_*, TOKENIZER_*, CHECKPOINT_MISMATCH, TRAINING_DIVERGED, KERNEL_*.
+ * PLAN_UNSUPPORTED (merging into a quantized base), DATA_*, TOKENIZER_*, CHECKPOINT_MISMATCH,
+ * TRAINING_DIVERGED, KERNEL_*.
  */
 export async function train(job: TrainingJob, options: JobOptions = {}): Promise<TrainingResult> {
   checkSettings(job)
