@@ -5,7 +5,7 @@ import { join } from "node:path"
 import type { Identity } from "@lamina/crypto"
 import { loadOrCreateIdentity } from "@lamina/crypto"
 import { LaminaError, LIMITS } from "@lamina/protocol"
-import type { HeldPrecision } from "@lamina/protocol"
+import type { Capability, HeldPrecision } from "@lamina/protocol"
 import type { DataSource } from "@lamina/tuner"
 import { dataSourceOf } from "@lamina/tuner/data-source"
 
@@ -63,6 +63,8 @@ export interface LaminaClientOptions {
   readonly uploadBytesMax?: number
   /** Largest global adapter to take, in bytes: a coordinator may cut it to that, a larger one fails its round. */
   readonly downloadBytesMax?: number
+  /** What this machine is, where the caller knows better than the system says; for simulations. */
+  readonly machine?: Partial<Capability>
   /** Time for the round's deadline; for simulations. Default: the system's. */
   readonly clock?: Clock
   /** Spreads retries; uniform in [0, 1). */
@@ -87,6 +89,7 @@ export interface ResolvedOptions {
   readonly requestTimeoutMs: number
   readonly adapterBytesMax: number
   readonly limits: ResourceLimits
+  readonly machine: Partial<Capability> | undefined
   readonly clock: Clock | undefined
   readonly random: Random
 }
@@ -199,6 +202,7 @@ async function resolve(options: LaminaClientOptions): Promise<ResolvedOptions> {
       uploadBytesMax: options.uploadBytesMax ?? 0,
       downloadBytesMax: options.downloadBytesMax ?? 0,
     },
+    machine: options.machine,
     clock: options.clock,
     random: options.random ?? Math.random,
   }

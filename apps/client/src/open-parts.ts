@@ -101,14 +101,15 @@ function createSession(
   options: ResolvedOptions,
   { trainer, emit, signal, meter }: Pick<Parts, "trainer" | "emit" | "signal"> & { meter: TransferMeter },
 ): Session {
-  const { url, identity, name, joinToken, requestTimeoutMs, firstConnectMs, random, clock } = options
-  const { rank: rankMax, precision, limits } = options
+  const { url, identity, name, joinToken, requestTimeoutMs, firstConnectMs, random, clock = systemClock } = options
+  const { rank: rankMax, precision, limits, machine } = options
   let calibration: ReturnType<Trainer["calibrate"]> | undefined // measured once; a new session tells the same
   let count: Promise<number> | undefined
   const measure = async (): Promise<Capability> => {
     const examples = await (count ??= trainer.countExamples?.(options.data) ?? Promise.resolve(0))
     const calibrate = (): ReturnType<Trainer["calibrate"]> => (calibration ??= trainer.calibrate())
-    return reportCapability({ calibrate }, { rankMax, precision, examples, ...limits }, meter.rates())
+    const wishes = { rankMax, precision, examples, ...limits }
+    return { ...(await reportCapability({ calibrate }, wishes, meter.rates())), ...machine }
   }
   return new Session({
     coordinator: url.href,
@@ -116,18 +117,15 @@ function createSession(
     random,
     emit,
     signal,
-    connect: async (onHint, until) => {
-      const link = await openLink(
+    connect: (onHint, until) =>
+      openLink(
         {
-          ...{ url, requestTimeoutMs, onHint, identity, name, joinToken },
+          ...{ url, requestTimeoutMs, onHint, identity, name, joinToken, now: () => clock.now() },
           software: `@lamina/client ${version}`,
           capability: measure,
           pin: (met) => pinCoordinator(join(options.workDir, "coordinator.json"), met),
         },
         until,
-      )
-      // the link compares the coordinator's time with the system's
-      return clock ? { ...link, clockAheadMs: link.clockAheadMs + Date.now() - clock.now() } : link
-    },
+      ),
   })
 }

@@ -52,6 +52,7 @@ const ROUND_ONLY = new Set([
   "FRAME_TOO_LARGE",
   "STORAGE_FULL",
   "NOT_FOUND",
+  "ROUND_CLOSED",
 ])
 
 /**

@@ -5,13 +5,13 @@ import { formatTime } from "./statistics.js"
 
 /** Every outcome, the order of tables and bars. */
 export const OUTCOMES: readonly ClientOutcome[] = [
-  ...(["accepted", "late", "stale", "dropped", "crashed", "rejected", "failed", "offline"] as const),
+  ...(["accepted", "late", "stale", "dropped", "crashed", "out-of-memory", "rejected", "failed", "offline"] as const),
 ]
 
 const UPDATES = { accepted: "updates", late: "updates", stale: "updates", rejected: "updates" } as const
 const WHAT: Readonly<Record<ClientOutcome, string>> = {
   ...UPDATES,
-  ...{ dropped: "clients", crashed: "clients", failed: "clients", offline: "clients" },
+  ...{ dropped: "clients", crashed: "clients", failed: "clients", offline: "clients", "out-of-memory": "clients" },
 }
 
 /** Runs side by side, a column each. */

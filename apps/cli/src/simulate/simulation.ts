@@ -4,11 +4,12 @@ import { availableParallelism } from "node:os"
 import { join } from "node:path"
 
 import { LaminaClient } from "@lamina/client"
+import type { LaminaClientOptions } from "@lamina/client"
 import { calibrationRatio } from "@lamina/planner"
 import { decodeAdapter } from "@lamina/protocol"
 import type { Adapter } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
-import type { Recipe } from "@lamina/protocol/recipe"
+import type { Recipe, SimulatedDevice } from "@lamina/protocol/recipe"
 import { startCoordinator } from "@lamina/server"
 import type { RoundView, RunningCoordinator } from "@lamina/server"
 import { writePeftAdapter } from "@lamina/tuner"
@@ -191,8 +192,9 @@ class Simulation {
       cacheDir: join(out, "cache"),
       precision: client.precision,
       rank: client.rank,
-      ...{ downloadBytesMax: client.device.downloadBytesMax, uploadBytesMax: client.device.uploadBytesMax },
-      memoryBytesMax: client.device.memoryBytes,
+      ...limitsOf(client.device),
+      machine: machineOf(client.device),
+      firstConnectMs: Infinity, // a thousand clients take their time
       clock,
       trainer: virtualTrainer(client, { pool, conductor, calibration }),
     })
@@ -227,6 +229,20 @@ class Simulation {
       adapter,
     }
   }
+}
+
+/** What a device does not move, as a client says it. */
+function limitsOf({ uploadBytesMax, downloadBytesMax }: SimulatedDevice): Partial<LaminaClientOptions> {
+  return {
+    ...(uploadBytesMax === undefined ? {} : { uploadBytesMax }),
+    ...(downloadBytesMax === undefined ? {} : { downloadBytesMax }),
+  }
+}
+
+/** What a device reports of itself instead of this machine. */
+function machineOf(device: SimulatedDevice): LaminaClientOptions["machine"] {
+  const { memoryBytes, uploadBytesPerSecond, downloadBytesPerSecond } = device
+  return { memoryBytes, freeMemoryBytes: memoryBytes, uploadBytesPerSecond, downloadBytesPerSecond, cores: 1 }
 }
 
 /** Workers for a federation on this machine: one single-threaded worker per core, small jobs side by side. */

@@ -19,7 +19,7 @@ export function virtualTrainer(
         tokensPerSecond: client.device.tokensPerSecond * calibration,
       }),
     train: (task, context) => {
-      const modules = task.globalAdapter?.modules ?? []
+      const modules = [task.globalAdapter, task.initial].flatMap((adapter) => adapter?.modules ?? [])
       const bytesDown = modules.reduce((sum, { a, b }) => sum + a.byteLength + b.byteLength, 0)
       return conductor.work(client, { ...task, bytesDown }, () => real.train(task, context), context.signal)
     },

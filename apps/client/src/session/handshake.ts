@@ -29,6 +29,8 @@ interface HandshakeOptions extends LinkOptions {
   readonly joinToken: string
   readonly software: string
   readonly capability: () => Promise<Capability>
+  /** ms since 1970, by this client's clock. */
+  readonly now: () => number
   /** Refuses a coordinator that is not the one met before. */
   readonly pin: (met: CoordinatorIdentity) => Promise<void>
 }
@@ -71,7 +73,7 @@ async function open(link: Link, options: HandshakeOptions, capability: Capabilit
     clientId: session.clientId,
     clientIdHex: toHex(session.clientId),
     token: session.token,
-    clockAheadMs: session.serverTimeMs - Date.now(),
+    clockAheadMs: session.serverTimeMs - options.now(),
   }
 }
 

@@ -44,6 +44,7 @@ const plan = (round: number, id: string): PlanRow => ({
   client_name: `n-${id}`,
   plan: bytes(4),
   signature: bytes(5),
+  estimate_ms: 250,
 })
 const logged = (round: number, seq: number, state: LoggedEvent["state"] = "collecting"): LoggedEvent => ({
   runId: "run",
@@ -55,7 +56,7 @@ const logged = (round: number, seq: number, state: LoggedEvent["state"] = "colle
 })
 const update = (id: string, root: string, changes: Partial<NewUpdate> = {}): NewUpdate => ({
   ...{ run_id: "run", round: 1, client_id: id, envelope_root: root, status: "ACCEPTED", code: 0, weight: 1e12 },
-  ...{ metrics: "{}", envelope_bytes: 7, at_ms: 8 },
+  ...{ metrics: "{}", scores: "{}", counted_round: null, envelope_bytes: 7, at_ms: 8 },
   ...changes,
 })
 const record = async (store: Store, row: NewUpdate, event: LoggedEvent) =>
