@@ -58,7 +58,7 @@ export async function openParts(
     const spool = await Spool.open(join(state, "rounds"))
     const trainer = options.trainer ?? createTunerTrainer()
     const { clock = systemClock } = options
-    const transfers = join(state, "transfers.json")
+    const transfers = join(options.workDir, "transfers.json")
     const meter = await TransferMeter.open(transfers, options.clock ? () => clock.now() : () => performance.now())
     const session = createSession(options, { trainer, emit, signal, meter })
     const http = new MeteredHttp({ url: options.url, session, random: options.random, signal }, meter)
