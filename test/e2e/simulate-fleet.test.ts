@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto"
 import { readFileSync, readdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 
@@ -49,13 +50,12 @@ async function finished(recipe: string, out: string): Promise<void> {
   expect([status, status === 0 ? "" : stderr]).toEqual([0, ""])
 }
 
-/** Everything that must not depend on when or how often the process ran. */
+/** SHA-256 of everything that must not depend on when or how often the process ran. */
 function outcome(out: string): Record<string, string> {
-  const files = ["results.jsonl", "adapter/adapter_model.safetensors", "adapter/adapter_config.json"]
+  const files = ["results.jsonl", "report.html", "adapter/adapter_model.safetensors", "adapter/adapter_config.json"]
   const pictures = readdirSync(join(out, "pictures")).map((name) => `pictures/${name}`)
-  return Object.fromEntries(
-    [...files, ...pictures].map((name) => [name, readFileSync(join(out, name)).toString("base64")]),
-  )
+  const hashOf = (name: string) => createHash("sha256").update(readFileSync(join(out, name))).digest("hex")
+  return Object.fromEntries([...files, ...pictures].map((name) => [name, hashOf(name)]))
 }
 
 interface Turn {

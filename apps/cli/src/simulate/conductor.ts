@@ -39,7 +39,8 @@ export class Conductor {
   readonly #gone = new Set<Work>()
   /** Let go and not yet heard of again: `client round`. */
   readonly #underWay = new Map<string, Work>()
-  readonly #ended = new Set<string>()
+  /** What is recorded: `client round`. */
+  readonly #recorded = new Set<string>()
 
   constructor(private readonly setting: ConductorSetting) {}
 
@@ -75,8 +76,7 @@ export class Conductor {
     const key = `${client} ${round}`
     const work = this.#underWay.get(key)
     this.#underWay.delete(key)
-    this.#ended.add(key)
-    if (work?.fate === undefined) {
+    if (work?.fate === undefined && !this.#recorded.has(key)) {
       const staleness = this.setting.buffered ? { staleness: this.setting.rounds.number - round } : {}
       this.#record(client, round, outcomeOf(outcome), staleness)
     }
@@ -86,6 +86,7 @@ export class Conductor {
   /** From the first draw to the end of the run. */
   async conduct(): Promise<void> {
     const { rounds, signal } = this.setting
+    rounds.begin()
     for (;;) {
       signal.throwIfAborted()
       await rounds.until(() => rounds.over || (this.#underWay.size === 0 && rounds.quiet()), signal)
@@ -213,6 +214,7 @@ export class Conductor {
 
   #record(client: string, round: number, outcome: ClientOutcome, staleness: { staleness?: number } = {}): void {
     const atMs = this.setting.clock.now()
+    this.#recorded.add(`${client} ${round}`)
     this.setting.history.add({ kind: "client", round, client, outcome, atMs, ...staleness })
   }
 

@@ -25,6 +25,8 @@ interface WatchSetting {
 /** What the coordinator and its clients are doing, as far as it decides when virtual time may move. */
 export class RoundWatch {
   over = false
+  /** No cohort is drawn before: who is connected by then must not depend on how fast sockets are. */
+  #begun = false
   /** The newest round that was opened; 0 before the first. */
   number = 0
   #cohort: readonly string[] = []
@@ -64,8 +66,14 @@ export class RoundWatch {
       )
   }
 
+  /** Everybody is connected: rounds may draw their cohorts. */
+  begin(): void {
+    this.#begun = true
+  }
+
   /** Whether a device is there when a round looks for its cohort: drawn anew at every look. */
   present(name: string, round: number): boolean {
+    if (!this.#begun) return false
     const likely = this.#availability.get(name) ?? 1
     return likely >= 1 || chance(this.setting.seed, "available", round, this.#attempt, name) < likely
   }
