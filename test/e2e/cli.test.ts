@@ -119,6 +119,13 @@ test("a folder that holds another recipe's run is refused, and nothing is traine
   expect(await copied("export", adapter)).toBe(tiny)
   expect(await copied("export", adapter, "--base", "org/repo")).toBe("org/repo")
   expect(await copied("aggregate", adapter, adapter)).toBe(tiny)
+  // every strategy is there, and says of each module what it made of it and who has it
+  const to = join(temporaryFolder("aggregate"), "adapter")
+  const padded = await lamina("aggregate", adapter, adapter, "--strategy", "zeropad", "--out", to, "--json")
+  const { modules } = lastJson<{ modules: Record<string, unknown>[] }>(padded)
+  expect(modules[0]).toMatchObject({ rank: 2, adapters: 2, share: 1 })
+  // equal adapters: averaging misses nothing but the rounding of f32
+  expect(modules.every(({ relativeError }) => Number(relativeError) < 1e-6)).toBe(true)
   write(2)
   const other = await lamina("simulate", recipe, "--out", out)
   expect([other.status, other.stderr]).toEqual([1, expect.stringContaining("[RUN_STATE]")])

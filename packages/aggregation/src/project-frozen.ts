@@ -19,7 +19,8 @@ interface Piece {
 /**
  * The global adapter with `startRankOf` leading rows per module to train on and the rest frozen. Above `bytesMax`
  * (encodeAdapter bytes; 0: no budget) the frozen rest is truncated: over all modules, the singular values with the
- * least energy per byte go first, until it fits. One row stays even where the budget is below any adapter's size.
+ * least energy per byte go first, until it fits. One row stays even where the budget is below any adapter's size. The
+ * decomposition is made anew at every call: clients of one budget can share a result.
  */
 export function projectFrozen(
   global: Adapter,

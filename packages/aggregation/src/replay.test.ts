@@ -49,7 +49,7 @@ test.each(Object.values(STRATEGIES).filter(({ name }) => !["fedit", "fedex", "ff
     ),
 )
 
-test("without a client, a stack is byte for byte the one it never was in, whether its update is still there or not", () =>
+test("without a client, a stack is byte for byte the one it never was in, its update still there or not", () =>
   fc.assert(
     fc.asyncProperty(unequalCohort, async (updates) => {
       const rounds = [updates, later(updates, 1)]

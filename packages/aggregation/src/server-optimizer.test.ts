@@ -119,6 +119,16 @@ test("moments follow a change of the module's scale", () => {
   const third = runRound(STRATEGIES.zeropad, { updates: [at(4, 2.5)], ...second, settings })
   expect([second.global.modules[0]!.b[0], third.global.modules[0]!.b[0]]).toEqual([3, 3])
   expect(third.state!.modules[0]!.b[0]).toBe(1.5)
+  // the second moment by the square: adam at rate 1 from B = 1 with d = 2, then at half the units
+  const adam = { ...settings, serverOptimizer: { ...plain, name: "adam" as const, beta2: 0.75, tau: 0.25 } }
+  const moved = runRound(STRATEGIES.zeropad, { updates: [at(1, 3)], global: first.global, settings: adam })
+  const v = 0.75 * 0.0625 + 0.25 * 4
+  const start = (1 + 2 / (Math.sqrt(v) + 0.25)) / 2
+  const wider = runRound(STRATEGIES.zeropad, { updates: [at(4, 2.5)], ...moved, settings: adam })
+  expect(wider.state!.modules.find(({ name }) => name === "q#v")!.b[0]).toBeCloseTo(
+    (0.75 * v) / 4 + 0.25 * (2.5 - start) ** 2,
+    6,
+  )
 })
 
 test("fedex carries the residual of the average, so that a step is not undone", () => {

@@ -9,7 +9,7 @@ import { adapterOf, denseError, denseOf, denseTarget, randomModule } from "./tes
 import { runRound, SETTINGS } from "./testing/rounds.js"
 
 /** Fewer than elsewhere: every property runs for nine strategies. */
-const RUNS = { seed: 20260101, numRuns: 25 }
+const RUNS = { seed: 20260101, numRuns: 15 }
 
 /** Cohorts each strategy takes. */
 const COHORTS: Readonly<Record<StrategyName, fc.Arbitrary<Update[]>>> = {
