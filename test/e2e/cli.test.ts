@@ -15,6 +15,7 @@ test("help lists every command and exits 0; an unknown command exits 2", async (
     "serve",
     "join",
     "run",
+    "plan",
     "simulate",
     "eval",
     "generate",

@@ -236,6 +236,18 @@ test("what the smallest plan is said to need is enough, and a byte less is not",
   })
 })
 
+test("limits that no plan keeps to all at once are told together", async () => {
+  // memory in q4: base 84 MB, process 148 MB, working 58 MB and kept 7 MB for the upper module, 40 MB for the lower
+  // with checkpointing; bytes: 4 x 4 x 768 + 2 kB for the lower module, 4 x 4 x 2112 for the upper one
+  const [small, large] = ["model.layers.0.self_attn.k_proj", "model.layers.29.mlp.up_proj"]
+  const scores = new Map([small, large].map((name) => [name, 1]))
+  const profile = { ...UNLIMITED, memoryBytes: 310e6, uploadBytesMax: 20_000 }
+  await expect(planClient(SHAPE_135M, profile, scores, TERMS)).rejects.toMatchObject({
+    code: "PLAN_INFEASIBLE",
+    message: expect.stringMatching(/none to all at once: memory: .*; upload: .*; time: /),
+  })
+})
+
 test.each([
   ["a negative score", new Map([["model.layers.0.mlp.up_proj", -1]]), TERMS, "SCORES_NOT_FINITE"],
   ["no score above 0", new Map(), TERMS, "PLAN_INFEASIBLE"],

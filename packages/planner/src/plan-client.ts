@@ -47,7 +47,7 @@ export async function planWithin(limits: SolverLimits, input: PlanInput): Promis
     accumulate: (terms.batch / batch) * (terms.accumulate ?? 1),
     estimate: estimateOf(problem, { ...setting, lowestLayer }, found.choice.cost),
     binding: await bindingOf(problem, { value: found.value, scores, limits }),
-    value: Math.min(found.value, 1), // rounding
+    value: Math.round(1e9 * found.value) / 1e9, // a sum of many parts may be 0.9999999999999982
     solver: found.proven ? "highs" : "greedy",
   }
 }
