@@ -83,8 +83,11 @@ async function bindingOf(
   for (const [name, limited, ofProfile, ofTerms] of loosened) {
     if (!limited) continue
     const looser = { profile: { ...profile, ...ofProfile }, terms: { ...terms, ...ofTerms } }
-    const relaxed = name === "rank" ? problemOf(base, looser.profile, scores, terms) : { ...problem, ...looser }
-    if (await search(relaxed, { above: value, until: 0, limits })) binding.push(name)
+    const found =
+      name === "rank"
+        ? await search(problemOf(base, looser.profile, scores, terms), { above: value, limits })
+        : await search({ ...problem, ...looser }, { above: value, solved: problem, limits })
+    if (found) binding.push(name)
   }
   return binding
 }
