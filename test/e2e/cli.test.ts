@@ -86,6 +86,14 @@ test("doctor reports the machine as JSON", async () => {
   expect(typeof report.kernels.native).toBe("boolean")
 })
 
+test("doctor measures training of a base that it is given", async () => {
+  const { calibration } = lastJson<{ calibration: { base: string; precision: string; tokensPerSecond: number } }>(
+    await lamina("doctor", "--base", tiny, "--precision", "q4", "--json"),
+  )
+  expect(calibration).toMatchObject({ base: tiny, precision: "q4" })
+  expect(calibration.tokensPerSecond).toBeGreaterThan(1)
+})
+
 test("a folder that holds another recipe's run is refused, and nothing is trained", async () => {
   const out = temporaryFolder("reuse")
   const recipe = join(out, "recipe.yaml")

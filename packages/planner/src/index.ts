@@ -10,6 +10,7 @@ export type {
 } from "./api.js"
 export { averageScores } from "./average-scores.js"
 export type { ScoreReport } from "./average-scores.js"
+export { calibratedSpeed } from "./calibrated-speed.js"
 export { corrected } from "./correction.js"
 export { planClient } from "./plan-client.js"
 export { planCohort } from "./plan-cohort.js"

@@ -1,16 +1,27 @@
 import { statfs } from "node:fs/promises"
-import { availableParallelism, cpus, totalmem } from "node:os"
+import { availableParallelism, cpus, freemem, totalmem } from "node:os"
 import { dirname } from "node:path"
 
 import { describeKernels } from "@lamina/kernels"
+import type { HeldPrecision } from "@lamina/protocol"
+import { calibrate, sharedBase } from "@lamina/tuner"
 
 import { listModels } from "../hub/model-cache.js"
 import { modelsFolder } from "../hub/models-folder.js"
+import { modelPath } from "../model-path.js"
 import { printJson } from "../output/json.js"
 import { formatBytes } from "../output/table.js"
+import { openPool } from "../pool.js"
+
+interface DoctorOptions {
+  /** A model to measure training on. */
+  readonly base?: string
+  readonly precision: HeldPrecision
+  readonly json?: boolean
+}
 
 /** `lamina doctor`: what this machine can do, what is missing and how to get it. Measures, does not guess. */
-export async function doctor(options: { json?: boolean }): Promise<void> {
+export async function doctor(options: DoctorOptions): Promise<void> {
   const disk = await statfs(process.cwd())
   const models = modelsFolder()
   const cached = (await listModels(models)).reduce((sum, { bytes }) => sum + bytes, 0)
@@ -20,25 +31,50 @@ export async function doctor(options: { json?: boolean }): Promise<void> {
     cpu: cpus()[0]?.model ?? "unknown",
     cores: availableParallelism(),
     memoryBytes: totalmem(),
+    freeMemoryBytes: freemem(),
     diskFreeBytes: disk.bavail * disk.bsize,
     models: { folder: models, bytes: cached, diskFreeBytes: await freeBytes(models) },
     kernels: describeKernels(),
+    ...(options.base === undefined ? {} : { calibration: await measure(options.base, options.precision) }),
   }
   if (options.json) return printJson(report)
-  const { kernels } = report
+  const { kernels, calibration } = report
   const lines = [
     `node       ${report.node} on ${report.platform}`,
     `processor  ${report.cpu}, ${report.cores} cores`,
-    `memory     ${formatBytes(report.memoryBytes)}`,
+    `memory     ${formatBytes(report.memoryBytes)}, ${formatBytes(report.freeMemoryBytes)} free`,
     `disk       ${formatBytes(report.diskFreeBytes)} free in this folder`,
     `models     ${formatBytes(cached)} in ${models}, ${formatBytes(report.models.diskFreeBytes)} free there`,
     `kernels    ${describe(kernels)}`,
+    ...(calibration === undefined ? [] : [`training   ${trainingText(calibration)}`]),
   ]
   process.stdout.write(`${lines.join("\n")}\n`)
   if (!kernels.native)
     process.stdout.write(
       "hint       install a C++20 compiler and make (Debian: apt install g++ make), then npm rebuild @lamina/kernels\n",
     )
+}
+
+interface TrainingSpeed {
+  readonly base: string
+  readonly precision: HeldPrecision
+  readonly kernels: string
+  readonly tokensPerSecond: number
+}
+
+/** Trains for about a second and a half on all cores. Codes of modelPath, sharedBase and calibrate. */
+async function measure(model: string, precision: HeldPrecision): Promise<TrainingSpeed> {
+  const base = await sharedBase(await modelPath(model), precision)
+  const pool = await openPool({ backend: "auto" })
+  try {
+    return { base: model, precision, ...(await calibrate(base, pool)) }
+  } finally {
+    await pool.close()
+  }
+}
+
+function trainingText({ base, precision, tokensPerSecond }: TrainingSpeed): string {
+  return `${Math.round(tokensPerSecond)} tokens/s of ${base} in ${precision}, every linear at rank 16`
 }
 
 /** Free bytes where a folder is or would be made. */
