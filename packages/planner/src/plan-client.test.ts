@@ -88,9 +88,9 @@ test("every plan keeps to every limit by its own estimate, and the estimate is t
       const use = { precision, batch, gradientCheckpointing, context: 32, lowestLayer, parameters: parametersOf(plan) }
       expect(estimate.memoryBytes).toBe(memoryBytes(FEW, use))
     }),
-    { seed: 1, numRuns: 100 },
+    { seed: 1, numRuns: 50 },
   )
-  expect(planned).toBeGreaterThan(50)
+  expect(planned).toBeGreaterThan(25)
 })
 
 /** The most a plan can be worth, by looking at every one: 3^6 choices of ranks x steps, saving memory in every way. */
