@@ -15,6 +15,7 @@ test("help lists every command and exits 0; an unknown command exits 2", async (
     "serve",
     "join",
     "run",
+    "plan",
     "simulate",
     "eval",
     "generate",
@@ -88,6 +89,14 @@ test("doctor reports the machine as JSON", async () => {
   expect(typeof report.kernels.native).toBe("boolean")
   expect(report.calibration.tokensPerSecond).toBeGreaterThan(1)
   expect(report.calibration.forwardTokensPerSecond).toBeGreaterThan(1)
+})
+
+test("doctor measures training of a base that it is given", async () => {
+  const { calibration } = lastJson<{ calibration: { base: string; precision: string; tokensPerSecond: number } }>(
+    await lamina("doctor", "--base", tiny, "--precision", "q4", "--json"),
+  )
+  expect(calibration).toMatchObject({ base: tiny, precision: "q4" })
+  expect(calibration.tokensPerSecond).toBeGreaterThan(1)
 })
 
 test("a folder that holds another recipe's run is refused, and nothing is trained", async () => {

@@ -54,7 +54,10 @@ async function finished(recipe: string, out: string): Promise<void> {
 function outcome(out: string): Record<string, string> {
   const files = ["results.jsonl", "report.html", "adapter/adapter_model.safetensors", "adapter/adapter_config.json"]
   const pictures = readdirSync(join(out, "pictures")).map((name) => `pictures/${name}`)
-  const hashOf = (name: string) => createHash("sha256").update(readFileSync(join(out, name))).digest("hex")
+  const hashOf = (name: string) =>
+    createHash("sha256")
+      .update(readFileSync(join(out, name)))
+      .digest("hex")
   return Object.fromEntries([...files, ...pictures].map((name) => [name, hashOf(name)]))
 }
 

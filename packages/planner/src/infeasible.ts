@@ -5,7 +5,7 @@ import { estimateOf, limitsOf, precisionsOf } from "./problem.js"
 import type { Problem } from "./problem.js"
 import { batchesOf } from "./search.js"
 
-/** PLAN_INFEASIBLE with each limit that even the smallest plan passes, what it needs, and what there is. */
+/** PLAN_INFEASIBLE with each limit that even the smallest plan passes, what there is, and what it needs. */
 export function infeasible(problem: Problem): LaminaError {
   const limits = limitsOf(problem)
   const smallest = smallestPlans(problem)
@@ -19,8 +19,14 @@ export function infeasible(problem: Problem): LaminaError {
     [limits.roundMs, Math.min(...(inMemory.length > 0 ? inMemory : smallest).map(roundMs)), "time", "ms"],
   ] as const
   const passed = problems.filter(([limit, needed]) => needed > limit)
-  const said = passed.map(([limit, needed, what, unit]) => `${what}: ${limit} ${unit}, needed ${Math.ceil(needed)}`)
-  return new LaminaError("PLAN_INFEASIBLE", `even the smallest plan is too large for the client's ${said.join("; ")}`, {
+  const said = (passed.length > 0 ? passed : problems)
+    .map(([limit, needed, what, unit]) => `${what}: ${limit} ${unit}, needed ${Math.ceil(needed)}`)
+    .join("; ")
+  const message =
+    passed.length > 0
+      ? `even the smallest plan is too large for the client's ${said}`
+      : `some plan keeps to each of the client's limits, none to all at once: ${said}`
+  return new LaminaError("PLAN_INFEASIBLE", message, {
     hint: "give the client more of it, allow a smaller precision, context or rank, or leave the client out",
   })
 }

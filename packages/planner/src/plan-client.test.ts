@@ -88,9 +88,9 @@ test("every plan keeps to every limit by its own estimate, and the estimate is t
       const use = { precision, batch, gradientCheckpointing, context: 32, lowestLayer, parameters: parametersOf(plan) }
       expect(estimate.memoryBytes).toBe(memoryBytes(FEW, use))
     }),
-    { seed: 1, numRuns: 100 },
+    { seed: 1, numRuns: 50 },
   )
-  expect(planned).toBeGreaterThan(50)
+  expect(planned).toBeGreaterThan(25)
 })
 
 /** The most a plan can be worth, by looking at every one: 3^6 choices of ranks x steps, saving memory in every way. */
@@ -233,6 +233,18 @@ test("what the smallest plan is said to need is enough, and a byte less is not",
   expect(plan.estimate.memoryBytes).toBe(needed)
   await expect(planClient(SHAPE_135M, { ...UNLIMITED, memoryBytes: needed - 1 }, scores, TERMS)).rejects.toMatchObject({
     code: "PLAN_INFEASIBLE",
+  })
+})
+
+test("limits that no plan keeps to all at once are told together", async () => {
+  // memory in q4: base 84 MB, process 148 MB, working 58 MB and kept 7 MB for the upper module, 40 MB for the lower
+  // with checkpointing; bytes: 4 x 4 x 768 + 2 kB for the lower module, 4 x 4 x 2112 for the upper one
+  const [small, large] = ["model.layers.0.self_attn.k_proj", "model.layers.29.mlp.up_proj"]
+  const scores = new Map([small, large].map((name) => [name, 1]))
+  const profile = { ...UNLIMITED, memoryBytes: 310e6, uploadBytesMax: 20_000 }
+  await expect(planClient(SHAPE_135M, profile, scores, TERMS)).rejects.toMatchObject({
+    code: "PLAN_INFEASIBLE",
+    message: expect.stringMatching(/none to all at once: memory: .*; upload: .*; time: /),
   })
 })
 

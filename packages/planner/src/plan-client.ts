@@ -47,7 +47,7 @@ export async function planWithin(limits: SolverLimits, input: PlanInput): Promis
     accumulate: (terms.batch / batch) * (terms.accumulate ?? 1),
     estimate: estimateOf(problem, { ...setting, lowestLayer }, found.choice.cost),
     binding: await bindingOf(problem, { value: found.value, scores, limits }),
-    value: Math.min(found.value, 1), // rounding
+    value: Math.round(1e9 * found.value) / 1e9, // a sum of many parts may be 0.9999999999999982
     solver: found.proven ? "highs" : "greedy",
   }
 }
@@ -83,8 +83,11 @@ async function bindingOf(
   for (const [name, limited, ofProfile, ofTerms] of loosened) {
     if (!limited) continue
     const looser = { profile: { ...profile, ...ofProfile }, terms: { ...terms, ...ofTerms } }
-    const relaxed = name === "rank" ? problemOf(base, looser.profile, scores, terms) : { ...problem, ...looser }
-    if (await search(relaxed, { above: value, until: 0, limits })) binding.push(name)
+    const found =
+      name === "rank"
+        ? await search(problemOf(base, looser.profile, scores, terms), { above: value, limits })
+        : await search({ ...problem, ...looser }, { above: value, solved: problem, limits })
+    if (found) binding.push(name)
   }
   return binding
 }

@@ -35,13 +35,14 @@ export interface Found extends Pick<Branch, "steps" | "gradientCheckpointing"> {
  * are worth something; holding the base in fewer bytes, smaller micro-batches and gradient checkpointing only make
  * room. So the search is over lowest blocks, steps and gradient checkpointing in the smallest precision and batch,
  * best bound first, and stops where no bound is above what it has (branch and bound). In each branch HiGHS improves on
- * the greedy choice. `until`: one that is worth this much is enough.
+ * the greedy choice. With `solved`, a tighter problem with the same modules and ranks whose best is worth `above`, the
+ * first that is worth more is enough, and branches without more room than they had there hold none.
  */
 export async function search(
   problem: Problem,
-  { above, until = Infinity, limits }: { above: number; until?: number; limits: SolverLimits },
+  { above, solved, limits }: { above: number; solved?: Problem; limits: SolverLimits },
 ): Promise<Found | undefined> {
-  const branches = branchesOf(problem)
+  const branches = branchesOf(problem, solved)
   let best: Found | undefined
   let late = false
   const floor = (): number => Math.max(above, best?.value ?? 0) + SAME_VALUE
@@ -55,7 +56,7 @@ export async function search(
     const start = greedyChoice(branch.ladder, branch.capacity)
     starts.set(branch, start)
     take(branch, start)
-    if (best && best.value >= until) return best
+    if (best && solved) return best
   }
   for (const [branch, start] of starts) {
     if (branch.bound <= floor()) break
@@ -65,14 +66,17 @@ export async function search(
     const from = start.value >= needed ? start : { ...start, value: needed }
     const same = (SAME_VALUE * problem.fullValue * problem.terms.steps) / branch.steps
     const result = await improve(problem, ladder, { capacity, start: from, same, limits })
-    if (result === "late") late = true
-    else if (result !== "start") take(branch, result)
-    if (best && best.value >= until) return best
+    if (result === "late") {
+      late = true
+      break // one hard branch is all the time a client gets
+    }
+    if (result !== "start") take(branch, result)
+    if (best && solved) return best
   }
   return best && { ...best, proven: !late }
 }
 
-function branchesOf(problem: Problem): Branch[] {
+function branchesOf(problem: Problem, solved: Problem | undefined): Branch[] {
   const { base, terms, profile, fullValue, ladders } = problem
   const precision = [...precisionsOf(profile, terms)].sort((left, right) => base.bytes[left] - base.bytes[right])[0]
   if (precision === undefined) return []
@@ -80,13 +84,14 @@ function branchesOf(problem: Problem): Branch[] {
   const branches: Branch[] = []
   for (const [lowestLayer, ladder] of ladders.entries())
     for (const gradientCheckpointing of [false, true]) {
-      const capacity = (steps: number): number =>
+      const capacityIn = (problem: Problem, steps: number): number =>
         capacityOf(problem, { precision, batch, gradientCheckpointing, steps, lowestLayer })
-      const most = capacity(1)
+      const most = capacityIn(problem, 1)
       for (const steps of stepChoices(terms.steps)) {
-        const branch = { lowestLayer, steps, gradientCheckpointing, ladder, capacity: capacity(steps) }
+        const branch = { lowestLayer, steps, gradientCheckpointing, ladder, capacity: capacityIn(problem, steps) }
         const value = branch.capacity < 0 ? 0 : boundOf(ladder, branch.capacity).value
-        if (value > 0) branches.push({ ...branch, bound: (value / fullValue) * (steps / terms.steps) })
+        const known = solved !== undefined && capacityIn(solved, steps) === branch.capacity
+        if (value > 0 && !known) branches.push({ ...branch, bound: (value / fullValue) * (steps / terms.steps) })
         if (branch.capacity === most) break // fewer steps make no more room
       }
     }

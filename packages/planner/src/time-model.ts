@@ -1,8 +1,5 @@
 import type { BaseShape } from "./api.js"
 
-/** The sizes of a base that FLOPs depend on. */
-export type Widths = Omit<BaseShape, "modules" | "bytes">
-
 /** What decides how long one token takes, beside the base's shape. */
 interface TokenWork {
   readonly context: number
@@ -32,7 +29,7 @@ const ATTENTION_BACKWARD = 2.5
  * the input, the base is frozen) through the head and every block from the lowest with an adapter up, and 6 per number
  * of A and B: forward, dA and dB, and the gradient of the input. Attention is causal: half the context on average.
  */
-export function tokenCost(base: Widths, work: TokenWork): number {
+export function tokenCost(base: Omit<BaseShape, "modules" | "bytes">, work: TokenWork): number {
   const { layers, hidden, vocabulary } = base
   const head = 2 * vocabulary * hidden
   const linears = 2 * hidden * (2 * base.heads * base.headDim + 2 * base.kvHeads * base.headDim + 3 * base.ffn)
@@ -45,10 +42,14 @@ export function tokenCost(base: Widths, work: TokenWork): number {
 
 /** tokenCost over that of the reference plan: every linear at rank 16, nothing computed twice. */
 export function relativeCost(base: BaseShape, work: TokenWork): number {
+  return tokenCost(base, work) / referenceCost(base, work.context)
+}
+
+/** tokenCost of the reference plan. */
+export function referenceCost(base: Omit<BaseShape, "modules" | "bytes">, context: number): number {
   // out + in features of q and o, k and v, gate, up and down
   const { hidden, heads, kvHeads, headDim, ffn } = base
   const perBlock = 2 * (heads * headDim + hidden) + 2 * (kvHeads * headDim + hidden) + 3 * (ffn + hidden)
   const parameters = REFERENCE_RANK * base.layers * perBlock
-  const reference = { context: work.context, lowestLayer: 0, parameters, gradientCheckpointing: false }
-  return tokenCost(base, work) / tokenCost(base, reference)
+  return tokenCost(base, { context, lowestLayer: 0, parameters, gradientCheckpointing: false })
 }

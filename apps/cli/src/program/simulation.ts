@@ -3,8 +3,14 @@ import type { Command } from "commander"
 import { positiveInt } from "../arguments.js"
 import { backend, json } from "./options.js"
 
-/** simulate, demo. */
+/** plan, simulate, demo. */
 export function addSimulation(program: Command): void {
+  program
+    .command("plan <recipe>")
+    .description("what each kind of client of a recipe would train, and what limits it; trains nothing")
+    .option("--scores <file>", "importance of every module: JSON, module -> number (default: all alike)")
+    .addOption(json())
+    .action(async (recipe, options) => (await import("../commands/plan.js")).planCommand(recipe, options))
   program
     .command("simulate <recipes...>")
     .description("run whole federations here, on a virtual clock; several recipes are compared in one report")

@@ -5,7 +5,7 @@ import { join } from "node:path"
 
 import { LaminaClient } from "@lamina/client"
 import type { LaminaClientOptions } from "@lamina/client"
-import { calibrationRatio } from "@lamina/planner"
+import { calibratedSpeed } from "@lamina/planner"
 import { decodeAdapter } from "@lamina/protocol"
 import type { Adapter } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
@@ -168,7 +168,7 @@ class Simulation {
     let everybody!: () => void
     const allConnected = new Promise<void>((resolve) => (everybody = resolve))
     const onConnected = (name: string) => connected.add(name).size === clients.length && everybody()
-    const calibration = calibrationRatio(shape, recipe.training.context)
+    const calibration = 1 / calibratedSpeed(shape, { tokensPerSecond: 1, context: recipe.training.context })
     const parties = clients.map((client) => this.#participate(client, { conductor, calibration, all, onConnected }))
     const first = Promise.race([
       ...parties.map((party) => party.then(() => new Promise<never>(() => undefined))),

@@ -1,6 +1,5 @@
-import { planCohort, referenceSpeed } from "@lamina/planner"
+import { calibratedSpeed, planCohort, termsOf } from "@lamina/planner"
 import type { BaseShape, DeviceProfile, PlanningTerms } from "@lamina/planner"
-import type { HeldPrecision } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
 import type { Recipe } from "@lamina/protocol/recipe"
 
@@ -9,11 +8,6 @@ import type { CoordinatorContext } from "./context.js"
 import type { ChosenPlan, PlannedClient } from "./plan.js"
 import { planningHistory } from "./planning-history.js"
 import type { PlanningHistory } from "./planning-history.js"
-
-/** Ranks a plan may give a module (FedPipe). */
-const RANKS = [4, 8, 16, 32, 64] as const
-/** Storages of the base a plan may choose from where a client has no wish. */
-const PRECISIONS: readonly HeldPrecision[] = ["bf16", "q8", "q4"]
 
 interface Cohort {
   readonly run: RunRow
@@ -61,32 +55,20 @@ async function planningTerms(
   { store }: CoordinatorContext,
   { run, recipe, history }: { run: RunRow; recipe: Recipe; history: PlanningHistory },
 ): Promise<PlanningTerms> {
-  const { training, cohort, lora, strategyOptions } = recipe
   const adapters = await store.adapters()
   const global = adapters.findLast(({ run_id, hash }) => run_id === run.id && hash === run.global_adapter_hash)
-  const probe = history.scores.size === 0
-  return {
-    precisions: PRECISIONS,
-    ranks: probe ? [1] : RANKS.filter((rank) => rank <= Math.max(lora.rank, RANKS[0])),
-    steps: probe ? strategyOptions.probeSteps : training.steps,
-    batch: training.batch,
-    context: training.context,
-    deadlineMs: cohort.softDeadlineMs,
-    downloadBytes: global?.bytes ?? 0,
-  }
+  const terms = termsOf(recipe, { downloadBytes: global?.bytes ?? 0 })
+  return history.scores.size > 0 ? terms : { ...terms, ranks: [1], steps: recipe.strategyOptions.probeSteps }
 }
 
 function profileOf(
   { id, capability }: PlannedClient,
   { shape, recipe, history }: { shape: BaseShape; recipe: Recipe; history: PlanningHistory },
 ): DeviceProfile {
-  const { memoryBytes, freeMemoryBytes, precision, uploadBytesMax, rankMax } = capability
+  const { memoryBytes, freeMemoryBytes, precision, uploadBytesMax, rankMax, tokensPerSecond } = capability
   return {
     memoryBytes: freeMemoryBytes > 0 ? Math.min(freeMemoryBytes, memoryBytes) : memoryBytes,
-    tokensPerSecond: referenceSpeed(shape, {
-      calibrated: capability.tokensPerSecond,
-      context: recipe.training.context,
-    }),
+    tokensPerSecond: calibratedSpeed(shape, { tokensPerSecond, context: recipe.training.context }),
     uploadBytesPerSecond: capability.uploadBytesPerSecond,
     downloadBytesPerSecond: capability.downloadBytesPerSecond,
     ...{ uploadBytesMax, rankMax, precision },

@@ -11,7 +11,7 @@ const TEXT = "A machine that trains is measured with the work it will get: the s
 export interface Calibration {
   /** As the pool names them. */
   readonly kernels: string
-  /** Tokens per second of training with rank 8 on every linear layer: the median step. */
+  /** Tokens per second of training with rank 16 on every linear layer, the reference of planning: the median step. */
   readonly tokensPerSecond: number
   /** Tokens per second of evaluation: the median forward pass. */
   readonly forwardTokensPerSecond: number
@@ -87,7 +87,7 @@ async function enough(
 function burst(base: Base): TrainingJob {
   const modules = Object.entries(base.linears)
     .filter(([name]) => moduleSlot(base.config, name))
-    .map(([name, { rows, cols }]) => ({ name, outFeatures: rows, inFeatures: cols, rank: 8, alpha: 16 }))
+    .map(([name, { rows, cols }]) => ({ name, outFeatures: rows, inFeatures: cols, rank: 16, alpha: 32 }))
   return {
     ...{ base, modules, scaling: "lora", data: { kind: "documents", documents: [TEXT.repeat(40)] } },
     settings: {

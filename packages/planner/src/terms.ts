@@ -1,0 +1,30 @@
+import type { HeldPrecision } from "@lamina/protocol"
+import type { Recipe } from "@lamina/protocol/recipe"
+
+import type { PlanningTerms } from "./api.js"
+
+/** Ranks FedPipe chooses from, as far as the recipe's `lora.rank` allows. */
+const RANKS = [4, 8, 16, 32, 64]
+
+/**
+ * q8 is what clients hold unless told otherwise: its losses are those of training without it (bench, precision-drift).
+ * What is smaller comes next; the wider ones are for clients that name one.
+ */
+const PRECISIONS: readonly HeldPrecision[] = ["q8", "q4", "nf4", "bf16", "f32"]
+
+/**
+ * What a recipe fixes for every plan of a round: ranks up to `lora.rank`, itself among them, rows and steps of
+ * `training`, and `cohort.softDeadlineMs`, by which everybody is to be in. `downloadBytes` is what every client fetches
+ * first.
+ */
+export function termsOf(
+  { lora, training, cohort }: Pick<Recipe, "lora" | "training" | "cohort">,
+  { downloadBytes }: { downloadBytes: number },
+): PlanningTerms {
+  const { steps, batch, accumulate, context } = training
+  return {
+    ...{ steps, batch, accumulate, context, downloadBytes, deadlineMs: cohort.softDeadlineMs },
+    precisions: PRECISIONS,
+    ranks: [...RANKS.filter((rank) => rank < lora.rank), lora.rank],
+  }
+}
