@@ -3,8 +3,15 @@ import { Recipe } from "@lamina/protocol/recipe"
 
 import { afterRound } from "../round/campaign.js"
 import type { Outcome } from "../round/campaign.js"
-import type { AnswerStatus, CarriedUpdate, CohortMember, Round, RoundEffect, RoundEvent } from "../round/round.js"
-import type { Selecting } from "../round/round.js"
+import type {
+  AnswerStatus,
+  CarriedUpdate,
+  CohortMember,
+  Round,
+  RoundEffect,
+  RoundEvent,
+  Selecting,
+} from "../round/round.js"
 import { isOver } from "../round/round.js"
 import { quorumOf, step } from "../round/step.js"
 import type { RoundRow, RoundState, RunRow } from "../store/schema.js"
