@@ -85,8 +85,8 @@ function denseFactors(module: AdapterModule): AdapterModule {
  * new factors Q_B·(C·V_k / sqrt(S_k)) and sqrt(S_k)·V_kᵀ·Q_Aᵀ share the singular values S evenly, as FLoRIST does
  * (arXiv:2506.09199). Dropped values are measured as norms of C·v, not as eigenvalues, whose last digits are lost:
  * with V orthonormal to a few R·2^-53, the energies kept and dropped add up to the total to as many digits, whatever V
- * is. Singular values below some 2^-26 of the largest are not told apart, so with tau under 1e-8 the rank may exceed the
- * smallest; f32 factors carry 2^-24. Where C is wide the two sides change places, so that CᵀC is the smaller product.
+ * is. Singular values below some 2^-26 of the largest are not told apart, so with tau under 1e-8 the rank may exceed
+ * the smallest; f32 factors carry 2^-24. Where C is wide the two sides change places, so that CᵀC is the smaller one.
  */
 function truncate(
   module: AdapterModule,
