@@ -1,3 +1,4 @@
+import { chooseLinalgBackend } from "@lamina/kernels/linalg"
 import fc from "fast-check"
 
 import { compress } from "./compress.js"
@@ -120,6 +121,64 @@ test("a zero module becomes rank 1 and stays zero", () => {
   expect(adapter.modules[0]!.rank).toBe(1)
   expect(denseOf(adapter.modules[0]!)).toEqual(new Float64Array(30))
   expect(errors[0]!.relativeError).toBe(0)
+})
+
+test("wide modules follow the sign rule too", () => {
+  // the largest entry of each row of A (3 x 4) of the transpose of `known`, whose -2 would lie in A
+  const wide = { ...known, outFeatures: 4, inFeatures: 5, a: transposed(known.b, 5, 4), b: transposed(known.a, 4, 4) }
+  const [module] = compress(adapterOf(wide), { tau: 3e-4 }).adapter.modules
+  expect(module).toMatchObject({ rank: 3, outFeatures: 4, inFeatures: 5 })
+  expect([0, 1, 2].map((k) => module!.a[k * 5 + k]! > 0)).toEqual([true, true, true])
+  expect(denseError(denseOf(module!), denseOf(wide))).toBeCloseTo(1e-3 / Math.sqrt(21), 6)
+})
+
+function transposed(values: Float32Array, rows: number, cols: number): Float32Array {
+  return Float32Array.from(values, (_, at) => values[(at % rows) * cols + Math.floor(at / rows)]!)
+}
+
+test("reference and native kernels drop the same energy at the same rank", () => {
+  try {
+    fc.assert(
+      fc.property(anyModule, fc.integer({ min: 1, max: 12 }), (module, maxRank) => {
+        const [native, reference] = (["native", "reference"] as const).map((backend) => {
+          chooseLinalgBackend(backend)
+          return compress(adapterOf(module), { tau: 0, maxRank })
+        })
+        // errors² are dropped energies over the total, of up to 40 x 24 terms rounded some times each
+        const errors = [native!, reference!].map(({ errors: [error] }) => error!.relativeError ** 2)
+        expect(Math.abs(errors[0]! - errors[1]!)).toBeLessThan(40 * 40 * 2 ** -53)
+        const [left, right] = [native!, reference!].map(({ adapter }) => adapter.modules[0]!)
+        expect(left!.rank).toBe(right!.rank)
+      }),
+      RUNS,
+    )
+  } finally {
+    chooseLinalgBackend("native")
+  }
+})
+
+test("a stack far larger than a register tile: the error is what is reported, and a lost rank is found", () => {
+  // rank 20 in 60 columns of B: the rest repeats them
+  const module = randomModule({ outFeatures: 300, inFeatures: 200, rank: 60 }, 5)
+  const repeated = { ...module, b: module.b.map((_, at) => module.b[at - (at % 60) + ((at % 60) % 20)]!) }
+  const lossless = compress(adapterOf(repeated), { tau: 1e-7 })
+  expect(lossless.adapter.modules[0]!.rank).toBe(20)
+  expect(denseError(denseOf(lossless.adapter.modules[0]!), denseOf(repeated))).toBeLessThan(F32)
+  const capped = compress(adapterOf(module), { tau: 0, maxRank: 16 })
+  const direct = denseError(denseOf(capped.adapter.modules[0]!), denseOf(module))
+  expect(Math.abs(direct - capped.errors[0]!.relativeError)).toBeLessThan(F32)
+  expect(direct).toBeGreaterThan(0.1)
+})
+
+test("one adapter's modules of different sizes do not disturb one another", () => {
+  const modules = [
+    randomModule({ name: "a", outFeatures: 30, inFeatures: 50, rank: 20 }, 1),
+    randomModule({ name: "b", outFeatures: 60, inFeatures: 9, rank: 12 }, 2),
+    randomModule({ name: "c", outFeatures: 8, inFeatures: 10, rank: 6 }, 3),
+  ]
+  const together = compress(adapterOf(...modules), { tau: 0, maxRank: 5 })
+  for (const [i, module] of modules.entries())
+    expect(together.adapter.modules[i]).toEqual(compress(adapterOf(module), { tau: 0, maxRank: 5 }).adapter.modules[0])
 })
 
 test("options out of range are refused", () => {

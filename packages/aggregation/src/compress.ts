@@ -5,14 +5,14 @@ import {
   gram,
   matrixOf,
   multiply,
-  qrOfRows,
+  qrOfEach,
   Scratch,
   symmetricEigen,
   transpose,
   transposedOf,
   zeros,
 } from "@lamina/kernels/linalg"
-import type { Matrix, Qr } from "@lamina/kernels/linalg"
+import type { Matrix, Qr, VectorSet } from "@lamina/kernels/linalg"
 import { LaminaError, scaleOf } from "@lamina/protocol"
 import type { Adapter, AdapterModule } from "@lamina/protocol"
 
@@ -85,7 +85,8 @@ function denseFactors(module: AdapterModule): AdapterModule {
  * new factors Q_B·(C·V_k / sqrt(S_k)) and sqrt(S_k)·V_kᵀ·Q_Aᵀ share the singular values S evenly, as FLoRIST does
  * (arXiv:2506.09199). Dropped values are measured as norms of C·v, not as eigenvalues, whose last digits are lost:
  * with V orthonormal to a few R·2^-53, the energies kept and dropped add up to the total to as many digits, whatever V
- * is. Where C is wide the two sides change places, so that CᵀC is the smaller product.
+ * is. Singular values below some 2^-26 of the largest are not told apart, so with tau under 1e-8 the rank may exceed
+ * the smallest; f32 factors carry 2^-24. Where C is wide the two sides change places, so that CᵀC is the smaller one.
  */
 function truncate(
   module: AdapterModule,
@@ -95,7 +96,7 @@ function truncate(
   const { rank: before, outFeatures, inFeatures } = module
   const columns = transposedOf(module.b, { rows: outFeatures, cols: before, scale: scaleOf(module) }, memory.b)
   const rows = matrixOf(module.a, { rows: before, cols: inFeatures, scale: 1 }, memory.a)
-  const [ofB, ofA] = [orthonormal(columns, memory.qrOfB), orthonormal(rows, memory.qrOfA)]
+  const [ofB, ofA] = orthonormal({ vectors: columns, scratch: memory.qrOfB }, { vectors: rows, scratch: memory.qrOfA })
   const tall = ofB.triangle.rows >= ofA.triangle.rows
   const [long, short] = tall ? [ofB.triangle, ofA.triangle] : [ofA.triangle, ofB.triangle]
   const core = multiply(long, transpose(short))
@@ -118,10 +119,13 @@ function truncate(
   return { module: withFactors(module, { a: floatsOf(a), b: floatsOfTransposed(b) }), relativeError }
 }
 
-/** V = Q·T of the columns of V, given as rows (R,L): Q with orthonormal columns, the identity where R > L. */
-function orthonormal(vectors: Matrix, scratch: Scratch): Qr {
-  if (vectors.rows <= vectors.cols) return qrOfRows(vectors, scratch)
-  return { triangle: transpose(vectors), applyQ: (coordinates) => coordinates }
+/** V = Q·T of the columns of each V, given as rows (R,L): Q with orthonormal columns, the identity where R > L. */
+function orthonormal(b: VectorSet, a: VectorSet): [Qr, Qr] {
+  const isLong = ({ vectors }: VectorSet): boolean => vectors.rows <= vectors.cols
+  const factored = qrOfEach([b, a].filter(isLong))
+  const of = (set: VectorSet): Qr =>
+    isLong(set) ? factored.shift()! : { triangle: transpose(set.vectors), applyQ: (coordinates) => coordinates }
+  return [of(b), of(a)]
 }
 
 function rowEnergies({ rows, cols, data }: Matrix): Float64Array {

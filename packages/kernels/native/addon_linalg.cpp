@@ -8,6 +8,7 @@
 #include "convert_f64.hpp"
 #include "eigen.hpp"
 #include "householder.hpp"
+#include "pool.hpp"
 #include "product_f64.hpp"
 
 namespace lamina {
@@ -26,19 +27,49 @@ napi_value matrix_product(napi_env env, napi_callback_info info) {
   return args.answer(add_product(p) ? Status::ok : Status::out_of_memory);
 }
 
-// count, length, then vectors (count, length), v (count, rowSpread(length)), triangle (core, count), t (core, core)
+namespace {
+
+constexpr long kProblems = 6;  // as many as Arguments::kMax has room for
+
+// While it lives, calls from this thread run inline.
+struct Inline {
+  const int before = threads();
+  Inline() { set_threads(1); }
+  ~Inline() { set_threads(before); }
+};
+
+}  // namespace
+
+// problems, and for each of them: count, length, then vectors (count, length), v (count, rowSpread(length)), triangle
+// (core, count), t (core, core). As many problems as threads or more are solved side by side, each by one thread, which
+// waits for nobody; fewer, one after another.
 napi_value row_qr(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
-  QrF64 qr;
-  qr.count = args.size();
-  qr.length = args.size();
-  qr.ld = spread(qr.length);
-  const long core = std::min(qr.count, qr.length);
-  qr.vectors = args.doubles(product(qr.count, qr.length));
-  qr.v = args.doubles(product(qr.count, qr.ld));
-  qr.triangle = args.doubles(product(core, qr.count));
-  qr.t = args.doubles(product(core, core));
-  return args.ok() ? args.answer(qr_of_rows(qr)) : args.answer();
+  const long problems = args.integer(0, kProblems);
+  QrF64 list[kProblems];
+  Status status[kProblems] = {};
+  for (long i = 0; i < problems; i++) {
+    QrF64& qr = list[i];
+    qr.count = args.size();
+    qr.length = args.size();
+    qr.ld = spread(qr.length);
+    const long core = std::min(qr.count, qr.length);
+    qr.vectors = args.doubles(product(qr.count, qr.length));
+    qr.v = args.doubles(product(qr.count, qr.ld));
+    qr.triangle = args.doubles(product(core, qr.count));
+    qr.t = args.doubles(product(core, core));
+  }
+  if (!args.ok()) return args.answer();
+  if (problems >= threads() && problems > 1)
+    parallel(problems, [&](long i, int) {
+      const Inline one_thread;
+      status[i] = qr_of_rows(list[i]);
+    });
+  else
+    for (long i = 0; i < problems; i++) status[i] = qr_of_rows(list[i]);
+  for (long i = 0; i < problems; i++)
+    if (status[i] != Status::ok) return args.answer(status[i]);
+  return args.answer();
 }
 
 // rows, count, length, then v and t as row_qr left them, coordinates (rows, core), out (rows, length)

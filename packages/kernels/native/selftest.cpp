@@ -3,13 +3,17 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "attention.hpp"
+#include "eigen.hpp"
+#include "householder.hpp"
 #include "isa.hpp"
 #include "linear.hpp"
 #include "lm_head.hpp"
 #include "pool.hpp"
+#include "product_f64.hpp"
 
 using namespace lamina;
 
@@ -219,6 +223,40 @@ void check_everything(const char* name) {
     }
 }
 
+// f64: vectors (count, length) come back from their QR, and A v = lambda v for their Gram matrix, to 8 roundings for
+// each of count * length terms.
+void check_f64(const char* name, long count, long length) {
+  set_isa(name);
+  const long core = count < length ? count : length, ld = spread(length);
+  std::vector<double> vectors(static_cast<size_t>(count * length)), v(static_cast<size_t>(count * ld)),
+      triangle(static_cast<size_t>(core * count)), t(static_cast<size_t>(core * core)), back(vectors.size()),
+      coordinates(triangle.size()), gram(static_cast<size_t>(count * count)), values(static_cast<size_t>(count)),
+      rows(gram.size());
+  double energy = 0;
+  for (double& value : vectors) value = random_float(), energy += value * value;
+  expect(qr_of_rows({count, length, ld, vectors.data(), v.data(), triangle.data(), t.data()}) == Status::ok, name,
+         "qr_of_rows");
+  for (long i = 0; i < count; i++)
+    for (long j = 0; j < core; j++) coordinates[i * core + j] = triangle[j * count + i];
+  expect(apply_q({v.data(), ld, core, length, t.data()}, coordinates.data(), count, back.data()) == Status::ok, name,
+         "apply_q");
+  const double unit = 8.0 * static_cast<double>(count * length) * std::ldexp(1.0, -53);
+  double error = 0;
+  for (size_t i = 0; i < back.size(); i++) error += (back[i] - vectors[i]) * (back[i] - vectors[i]);
+  expect(std::sqrt(error) <= unit * std::sqrt(energy), name, "QR of doubles", count, length);
+  expect(row_dots({vectors.data(), length, count, vectors.data(), length, count, length, gram.data(), count}), name,
+         "row_dots");
+  expect(symmetric_eigen(count, gram.data(), values.data(), rows.data()) == Status::ok, name, "symmetric_eigen");
+  double worst = 0;
+  for (long k = 0; k < count; k++)
+    for (long i = 0; i < count; i++) {
+      double sum = -values[k] * rows[k * count + i];
+      for (long j = 0; j < count; j++) sum += gram[i * count + j] * rows[k * count + j];
+      worst = std::fmax(worst, std::fabs(sum));
+    }
+  expect(worst <= unit * energy, name, "eigenvectors", count, length);
+}
+
 }  // namespace
 
 int main() {
@@ -229,6 +267,8 @@ int main() {
     for (const Format format : kFormats)
       for (const auto& shape : shapes) check_linear(names[i], format, shape[0], shape[1], shape[2]);
     check_everything(names[i]);
+    for (const auto& shape : {std::pair<long, long>{1, 1}, {3, 50}, {37, 600}, {40, 9}})
+      check_f64(names[i], shape.first, shape.second);
     std::printf("%s: checked\n", names[i]);
   }
   std::printf(failures ? "%d failures\n" : "all equal\n", failures);

@@ -7,6 +7,7 @@ export {
   linalgBackend,
   matrixOf,
   multiply,
+  qrOfEach,
   qrOfRows,
   symmetricEigen,
   transpose,
@@ -16,5 +17,5 @@ export type { LinalgBackend } from "./linalg.js"
 export { energy, Scratch, stackColumns, stackRows, zeros } from "./matrix.js"
 export type { Matrix } from "./matrix.js"
 export { productNorms } from "./product-norm.js"
-export type { Qr } from "./reference/householder-qr.js"
+export type { Qr, VectorSet } from "./reference/householder-qr.js"
 export type { Eigen } from "./reference/symmetric-eigen.js"

@@ -1,4 +1,4 @@
-import { expectShape } from "../errors.js"
+import { expectShape, KernelError } from "../errors.js"
 import { addon, nativeAvailable } from "../native/addon.js"
 import { Scratch, zeros } from "./matrix.js"
 import type { Matrix } from "./matrix.js"
@@ -7,7 +7,7 @@ import {
   nativeMultiply,
   nativeNarrow,
   nativeNarrowTransposed,
-  nativeQrOfRows,
+  nativeQrOfEach,
   nativeSymmetricEigen,
   nativeTranspose,
   nativeWiden,
@@ -22,7 +22,7 @@ import {
 } from "./reference/convert.js"
 import type { ScaledValues } from "./reference/convert.js"
 import { referenceQrOfRows } from "./reference/householder-qr.js"
-import type { Qr } from "./reference/householder-qr.js"
+import type { Qr, VectorSet } from "./reference/householder-qr.js"
 import { referenceGram, referenceMultiply } from "./reference/multiply.js"
 import { referenceSymmetricEigen } from "./reference/symmetric-eigen.js"
 import type { Eigen } from "./reference/symmetric-eigen.js"
@@ -33,7 +33,7 @@ export type LinalgBackend = "native" | "reference"
 interface LinearAlgebra {
   readonly multiply: (left: Matrix, right: Matrix) => Matrix
   readonly gram: (matrix: Matrix) => Matrix
-  readonly qrOfRows: (vectors: Matrix, scratch: Scratch) => Qr
+  readonly qrOfEach: (sets: readonly VectorSet[]) => Qr[]
   readonly symmetricEigen: (matrix: Matrix) => Eigen
   readonly widen: (values: ScaledValues, out: Float64Array) => void
   readonly widenTransposed: (values: ScaledValues, out: Float64Array) => void
@@ -46,7 +46,7 @@ const BACKENDS: Readonly<Record<LinalgBackend, LinearAlgebra>> = {
   native: {
     multiply: nativeMultiply,
     gram: nativeGram,
-    qrOfRows: nativeQrOfRows,
+    qrOfEach: nativeQrOfEach,
     symmetricEigen: nativeSymmetricEigen,
     widen: nativeWiden,
     widenTransposed: nativeWidenTransposed,
@@ -57,7 +57,7 @@ const BACKENDS: Readonly<Record<LinalgBackend, LinearAlgebra>> = {
   reference: {
     multiply: referenceMultiply,
     gram: referenceGram,
-    qrOfRows: referenceQrOfRows,
+    qrOfEach: (sets) => sets.map(referenceQrOfRows),
     symmetricEigen: referenceSymmetricEigen,
     widen: referenceWiden,
     widenTransposed: referenceWidenTransposed,
@@ -66,6 +66,9 @@ const BACKENDS: Readonly<Record<LinalgBackend, LinearAlgebra>> = {
     transpose: referenceTranspose,
   },
 }
+
+/** As many as a call of the addon takes (native/addon_linalg.cpp). */
+const SETS_MAX = 6
 
 let chosen: LinalgBackend | undefined
 
@@ -143,7 +146,17 @@ export function gram(matrix: Matrix): Matrix {
  * `applyQ` reads from `scratch`, so it is valid until that is taken again.
  */
 export function qrOfRows(vectors: Matrix, scratch = new Scratch()): Qr {
-  return BACKENDS[linalgBackend()].qrOfRows(vectors, scratch)
+  return qrOfEach([{ vectors, scratch }])[0]!
+}
+
+/**
+ * qrOfRows of up to 6 sets of vectors, side by side where there are as many as threads; the same bits either way.
+ * Throws KERNEL_SHAPE for more.
+ */
+export function qrOfEach(sets: readonly VectorSet[]): Qr[] {
+  if (sets.length > SETS_MAX)
+    throw new KernelError("KERNEL_SHAPE", `qrOfEach: expected at most ${SETS_MAX} sets, got ${sets.length}`)
+  return BACKENDS[linalgBackend()].qrOfEach(sets)
 }
 
 /**

@@ -11,6 +11,7 @@ import { chooseLinalgBackend, linalgBackend } from "./linalg.js"
 import * as linalg from "./linalg.js"
 import { energy, Scratch, zeros } from "./matrix.js"
 import type { Matrix } from "./matrix.js"
+import type { Qr } from "./reference/householder-qr.js"
 import { referenceMultiply } from "./reference/multiply.js"
 import { referenceSymmetricEigen } from "./reference/symmetric-eigen.js"
 
@@ -174,9 +175,13 @@ test("results are the same bits on 1, 2 and 5 threads", () => {
   eachNativeLinalg(() => {
     const results = [1, 2, 5].map((threads) => {
       addon().setThreads(threads)
-      const { triangle, applyQ } = linalg.qrOfRows(vectors)
+      const [{ triangle, applyQ }, other] = linalg.qrOfEach([
+        { vectors, scratch: new Scratch() },
+        { vectors: right, scratch: new Scratch() },
+      ]) as [Qr, Qr]
       const { values, vectors: rows } = linalg.symmetricEigen(symmetric)
       const all = [linalg.multiply(left, right).data, triangle.data, applyQ(random(30, 70, 5)).data, values, rows.data]
+      all.push(other.triangle.data, other.applyQ(random(4, 300, 6)).data)
       return all.map((array) => Buffer.from(array.buffer, array.byteOffset, array.byteLength))
     })
     for (const [i, bytes] of results[0]!.entries())
@@ -205,6 +210,7 @@ test("shapes that do not fit are refused", () => {
     () => linalg.symmetricEigen(zeros(2, 3)),
     () => linalg.matrixOf(new Float32Array(5), { rows: 2, cols: 3, scale: 1 }),
     () => linalg.qrOfRows(zeros(2, 9)).applyQ(zeros(3, 3)),
+    () => linalg.qrOfEach(new Array(7).fill({ vectors: zeros(2, 2), scratch: new Scratch() })),
   ])
     expect(refused).toThrow(expect.objectContaining({ code }))
 })

@@ -3,7 +3,7 @@ import { checkStatus } from "../native/status.js"
 import { Scratch, zeros } from "./matrix.js"
 import type { Matrix } from "./matrix.js"
 import type { ScaledValues } from "./reference/convert.js"
-import type { Qr } from "./reference/householder-qr.js"
+import type { Qr, VectorSet } from "./reference/householder-qr.js"
 import type { Eigen } from "./reference/symmetric-eigen.js"
 
 /** left (M,K) · right (K,N) by register tiles (native/product_f64.cpp). */
@@ -23,21 +23,23 @@ export function nativeGram({ rows, cols, data }: Matrix): Matrix {
   return product
 }
 
-/** Householder's QR by halves (native/householder.cpp): Q = I - V·T·Vᵀ, kept as V and T. */
-export function nativeQrOfRows({ rows: count, cols: length, data }: Matrix, scratch: Scratch): Qr {
-  const core = Math.min(count, length)
-  const triangle = zeros(core, count)
-  const v = scratch.take(count * addon().rowSpread(length))
-  const t = new Float64Array(core * core)
-  checkStatus("qrOfRows", addon().rowQr(count, length, data, v, triangle.data, t))
-  return {
+/** Householder's QR by halves (native/householder.cpp) of up to 6 sets: Q = I - V·T·Vᵀ, kept as V and T. */
+export function nativeQrOfEach(sets: readonly VectorSet[]): Qr[] {
+  const problems = sets.map(({ vectors: { rows: count, cols: length, data }, scratch }) => {
+    const core = Math.min(count, length)
+    const v = scratch.take(count * addon().rowSpread(length))
+    return { count, length, data, v, triangle: zeros(core, count), t: new Float64Array(core * core) }
+  })
+  const args = problems.flatMap(({ count, length, data, v, triangle, t }) => [count, length, data, v, triangle.data, t])
+  checkStatus("qrOfRows", addon().rowQr(problems.length, ...args))
+  return problems.map(({ count, length, v, triangle, t }) => ({
     triangle,
     applyQ: ({ rows, data: coordinates }, into = new Scratch()) => {
       const result = { rows, cols: length, data: into.take(rows * length) }
       checkStatus("applyQ", addon().rowApplyQ(rows, count, length, v, t, coordinates, result.data))
       return result
     },
-  }
+  }))
 }
 
 /** Tridiagonal form, then implicit QL, whose rotations reach the eigenvectors in batches (native/eigen.cpp). */

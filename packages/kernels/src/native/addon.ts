@@ -93,8 +93,11 @@ export interface Addon {
   adamw(...args: [Array32, Array32, Array32, Array32, number, number, number, number, number, number, number]): number
   /** m, n, k, whether a is (k, m) and not (m, k), a, b (k, n), c (m, n); all of linear algebra is in f64. */
   matrixProduct(...args: [number, number, number, boolean, Array64, Array64, Array64]): number
-  /** count, length, vectors (count, length), v (count, rowSpread), triangle (core, count), t (core, core). */
-  rowQr(...args: [number, number, Array64, Array64, Array64, Array64]): number
+  /**
+   * How many problems (6 at most), and of each: count, length, vectors (count, length), v (count, rowSpread), triangle
+   * (core, count), t (core, core).
+   */
+  rowQr(problems: number, ...args: (number | Array64)[]): number
   /** rows, count, length, v, t, coordinates (rows, core), out (rows, length). */
   rowApplyQ(...args: [number, number, number, Array64, Array64, Array64, Array64]): number
   /** Elements from one row of v to the next. */

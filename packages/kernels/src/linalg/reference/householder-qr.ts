@@ -12,8 +12,14 @@ export interface Qr {
   applyQ(coordinates: Matrix, into?: Scratch): Matrix
 }
 
+/** Vectors to factor, and the memory that the reflections take; sets factored together need one each. */
+export interface VectorSet {
+  readonly vectors: Matrix
+  readonly scratch: Scratch
+}
+
 /** Householder's QR; vectors come as rows because rows are contiguous. Golub & Van Loan, Matrix Computations, 5.2.2. */
-export function referenceQrOfRows(vectors: Matrix, scratch: Scratch): Qr {
+export function referenceQrOfRows({ vectors, scratch }: VectorSet): Qr {
   const { rows: count, cols: length } = vectors
   const data = scratch.take(vectors.data.length)
   data.set(vectors.data)
