@@ -129,7 +129,7 @@ async function prepare(
   )
   const content = { weight: weightOf(task, trained), adapter: trained.adapter, metrics: metricsOf(trained), scores: [] }
   checkUpdate(content, task.plan) // a trainer's mistake is found here, not by the coordinator
-  const update = encodeUpdate(content)
+  const update = (): Uint8Array => encodeUpdate(content)
   const spooled = await withRoom(parts, signal, "seal", () =>
     parts.spool.seal(name, { identity: parts.identity, task, federationId: parties.federationId, update }),
   )

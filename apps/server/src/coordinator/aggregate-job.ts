@@ -6,6 +6,7 @@ import type { RoundRow } from "../store/schema.js"
 import type { AggregateJob, RoundSecret, SealedUpdate } from "../worker/jobs.js"
 import type { CoordinatorContext } from "./context.js"
 import { bytesOf } from "./hex.js"
+import { sourceOf } from "./envelope-source.js"
 import { uploadIdOf } from "./upload-id.js"
 
 /**
@@ -37,7 +38,7 @@ export async function aggregateJob(
 }
 
 async function sealedUpdates(context: CoordinatorContext, row: RoundRow): Promise<Map<ClientId, SealedUpdate>> {
-  const { store, spool } = context
+  const { store } = context
   const plans = new Map((await store.plans(row.run_id, row.round)).map((plan) => [plan.client_id, plan]))
   const sealed = new Map<ClientId, SealedUpdate>()
   for (const update of await store.updates(row.run_id, row.round)) {
@@ -45,7 +46,7 @@ async function sealedUpdates(context: CoordinatorContext, row: RoundRow): Promis
     const upload = await store.upload(uploadIdOf(update.client_id, update.envelope_root))
     if (!plan || !upload || update.status !== "ACCEPTED") continue
     sealed.set(update.client_id, {
-      path: spool.pathOf(upload.id),
+      source: sourceOf(context, upload),
       header: upload.header,
       envelopeBytes: upload.envelope_bytes,
       envelopeRoot: bytesOf(update.envelope_root),

@@ -9,6 +9,7 @@ import type { RoundRow, UploadRow } from "../store/schema.js"
 import type { Inspection } from "../worker/jobs.js"
 import { secretOf } from "./aggregate-job.js"
 import type { CoordinatorContext } from "./context.js"
+import { sourceOf } from "./envelope-source.js"
 import { bytesOf } from "./hex.js"
 import { restoreRound } from "./round-log.js"
 import type { RunDriver } from "./run-driver.js"
@@ -89,12 +90,12 @@ export class Commits {
   }
 
   async #inspect(row: UploadRow, round: RoundRow): Promise<Inspection> {
-    const { store, spool, worker } = this.context
+    const { store, worker } = this.context
     const plan = await store.plan(row.run_id, row.round, row.client_id)
     if (!plan)
       throw new LaminaError("NOT_SELECTED", `expected a client of the cohort of round ${row.round}, got another`)
     const update = {
-      path: spool.pathOf(row.id),
+      source: sourceOf(this.context, row),
       header: row.header,
       envelopeBytes: row.envelope_bytes,
       envelopeRoot: bytesOf(row.envelope_root),

@@ -191,9 +191,9 @@ export class Coordinator {
 
   /** The next round need not wait for the files to go: a start removes what nobody owns. */
   async #forgetUploads(): Promise<void> {
-    const ids = await this.#context.store.forgetUploads()
+    const gone = await this.#context.store.forgetUploads()
     this.#removing = this.#removing.then(async () => {
-      for (const id of ids) await this.#uploads.forget(id)
+      for (const upload of gone) await this.#uploads.forget(upload)
     })
     this.#removing.catch((error: unknown) => {
       this.#context.logger.error({ err: error }, "uploads of a round that is over could not be removed")

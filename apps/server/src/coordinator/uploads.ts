@@ -5,6 +5,7 @@ import { LaminaError } from "@lamina/protocol/errors"
 
 import type { PlanRow, UploadRow } from "../store/schema.js"
 import type { CoordinatorContext } from "./context.js"
+import { isSmall } from "./envelope-source.js"
 import { bytesOf } from "./hex.js"
 import type { RunDriver } from "./run-driver.js"
 import { uploadIdOf } from "./upload-id.js"
@@ -58,9 +59,9 @@ export class Uploads {
         envelope_bytes: request.envelopeBytes,
         opened_ms: this.context.now(),
       }
-      const isNew = await spool.create(id, request.envelopeBytes)
+      const isNew = isSmall(row) || (await spool.create(id, request.envelopeBytes))
       const replaced = await store.openUpload(row)
-      if (replaced !== undefined) await this.forget(replaced)
+      if (replaced !== undefined) await this.forget({ id: replaced, envelope_bytes: Infinity })
       if (isNew && !this.#open.has(id)) this.#open.set(id, Promise.resolve(withoutChunks(row)))
     }
     const { have } = await this.load(id, clientId)
@@ -84,7 +85,8 @@ export class Uploads {
     if (!equalBytes(leafHash(bytes), leafOf(row, index)))
       throw new LaminaError("CHUNK_MISMATCH", `chunk ${index}: expected the bytes of its leaf, got others`)
     if (bit(have, index)) return
-    await this.context.spool.write(uploadId, offset, bytes)
+    if (isSmall(row)) await this.context.store.putEnvelope(uploadId, bytes)
+    else await this.context.spool.write(uploadId, offset, bytes)
     setBit(have, index)
     this.context.metrics.uploadBytes.inc(bytes.length)
   }
@@ -108,9 +110,9 @@ export class Uploads {
   }
 
   /** Removes the bytes: the round is over, or the client sealed another envelope before this one was committed. */
-  async forget(uploadId: string): Promise<void> {
-    this.#open.delete(uploadId)
-    await this.context.spool.remove(uploadId)
+  async forget(upload: Pick<UploadRow, "id" | "envelope_bytes">): Promise<void> {
+    this.#open.delete(upload.id)
+    if (!isSmall(upload)) await this.context.spool.remove(upload.id)
   }
 
   /**
@@ -166,8 +168,10 @@ export class Uploads {
       throw new LaminaError("ROUND_CLOSED", `round ${row.round} of run ${row.run_id} is over`)
     const upload = withoutChunks(row)
     for (let i = 0; i < upload.chunks; i++) {
-      const bytes = await this.context.spool.read(uploadId, i * LIMITS.chunkBytes, LIMITS.chunkBytes)
-      if (equalBytes(leafHash(bytes), leafOf(row, i))) setBit(upload.have, i)
+      const bytes = isSmall(row)
+        ? await this.context.store.envelope(uploadId)
+        : await this.context.spool.read(uploadId, i * LIMITS.chunkBytes, LIMITS.chunkBytes)
+      if (bytes && equalBytes(leafHash(bytes), leafOf(row, i))) setBit(upload.have, i)
     }
     return upload
   }

@@ -4,7 +4,7 @@ import { decodeAdapter, encodeAdapter } from "@lamina/protocol"
 import type { Adapter, Update } from "@lamina/protocol"
 
 import type { AggregateJob, Aggregation } from "./jobs.js"
-import { openUpdate } from "./open-update.js"
+import { takeUpdate } from "./open-update.js"
 
 /**
  * The new global adapter: the strategy's aggregate of the sealed updates, stacked onto the adapter so far, compressed
@@ -33,7 +33,7 @@ export async function aggregate(job: AggregateJob): Promise<Aggregation> {
 async function openAll({ updates, secret, weightBy }: AggregateJob): Promise<Update[]> {
   const opened: Update[] = []
   for (const update of updates) {
-    const { weight, adapter } = await openUpdate(update, secret)
+    const { weight, adapter } = takeUpdate(update, secret)
     opened.push({ clientId: update.clientId, weight: weightBy === "equal" ? 1 : weight, adapter })
   }
   return opened
