@@ -1,6 +1,6 @@
 import { Slots } from "./slots.js"
 
-test("no more than so many run at once, in the order in which they came, and a failure gives its place back", async () => {
+test("no more than so many run at once, in order, and a failure gives its place back", async () => {
   const slots = new Slots(2)
   const begun: number[] = []
   let running = 0

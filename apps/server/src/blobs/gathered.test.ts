@@ -1,6 +1,6 @@
 import { Gathered } from "./gathered.js"
 
-test("the first is taken up at once, those that come meanwhile are answered together, each with its own answer", async () => {
+test("the first is taken up at once, those that come meanwhile are answered together", async () => {
   const batches: number[][] = []
   const gathered = new Gathered<number, number>(async (questions) => {
     batches.push([...questions])

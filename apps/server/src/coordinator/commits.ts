@@ -59,7 +59,9 @@ export class Commits {
   }
 
   async #decide(row: UploadRow, driver: RunDriver | undefined): Promise<Receipt> {
-    const round = await this.context.store.round(row.run_id, row.round)
+    // the row of a large cohort is long: the one that is open is in memory
+    const open = driver?.number === row.round ? driver.open?.row : undefined
+    const round = open ?? (await this.context.store.round(row.run_id, row.round))
     if (!round) throw new LaminaError("NOT_FOUND", `expected a round of run ${row.run_id}, got ${row.round}`)
     const answer = (await this.#settled(row)) ?? (await this.#judge(row, { round, driver }))
     this.context.metrics.updates.inc({ status: answer.status })

@@ -152,7 +152,7 @@ export class Coordinator {
 
   /** Throws what Uploads.open throws, and NOT_FOUND for an unknown run. */
   openUpload(clientId: string, request: UploadOpen): Promise<UploadTicket> {
-    this.#context.book.run(request.runId)
+    if (!this.#drivers.has(request.runId)) this.#context.book.run(request.runId)
     return this.#uploads.open(clientId, request, this.#drivers.get(request.runId))
   }
 

@@ -2,7 +2,7 @@ import type { UploadRow } from "../store/schema.js"
 import type { EnvelopeSource } from "../worker/jobs.js"
 import type { CoordinatorContext } from "./context.js"
 
-/** A file costs its name, its blocks and two syncs: what is smaller than this is cheaper as a row. One chunk at most. */
+/** A file costs its name, its blocks and two syncs: what is smaller is cheaper as a row. One chunk at most. */
 const ROW_BYTES_MAX = 64 * 1024
 
 /** True for an envelope that is kept in the database. */

@@ -43,8 +43,8 @@ export class Uploads {
     const { store, spool } = this.context
     const known = await this.#answered(clientId, request)
     if (known) return known
-    const plan = await this.#requireOpenRound(clientId, request, driver)
-    const envelopeRoot = await this.#check(clientId, request, plan)
+    const { plan, headerHash } = await this.#requireOpenRound(clientId, request, driver)
+    const envelopeRoot = await this.#check(clientId, request, { plan, headerHash })
     const id = uploadIdOf(clientId, envelopeRoot)
     if (!(await store.upload(id))) {
       const row: UploadRow = {
@@ -128,7 +128,11 @@ export class Uploads {
     return { uploadId, have, window: LIMITS.uploadWindow }
   }
 
-  async #requireOpenRound(clientId: string, request: UploadOpen, driver: RunDriver | undefined): Promise<PlanRow> {
+  async #requireOpenRound(
+    clientId: string,
+    request: UploadOpen,
+    driver: RunDriver | undefined,
+  ): Promise<{ plan: PlanRow; headerHash: string }> {
     const { runId, round } = request
     if (!driver || round < driver.number)
       throw new LaminaError("ROUND_CLOSED", `round ${round} of run ${runId} is over`)
@@ -136,19 +140,24 @@ export class Uploads {
       throw new LaminaError("ROUND_MISMATCH", `round ${round} of run ${runId} is not open`)
     if (driver.open.round.phase !== "collecting")
       throw new LaminaError("ROUND_CLOSED", `round ${round} of run ${runId} is sealed`)
+    const headerHash = driver.open.row.header_hash
     const plan = await this.context.store.plan(runId, round, clientId)
     if (!plan) throw new LaminaError("NOT_SELECTED", `expected a client of the cohort of round ${round}, got another`)
-    return plan
+    return { plan, headerHash }
   }
 
   /** Header, sizes and signature, before anything is allocated. Returns the envelope's root. */
-  async #check(clientId: string, request: UploadOpen, plan: PlanRow): Promise<string> {
+  async #check(
+    clientId: string,
+    request: UploadOpen,
+    { plan, headerHash }: { plan: PlanRow; headerHash: string },
+  ): Promise<string> {
     const { store, identity } = this.context
-    const [client, round] = await Promise.all([store.client(clientId), store.round(plan.run_id, plan.round)])
-    if (!client || !round) throw new LaminaError("NOT_SELECTED", "expected a registered client")
+    const client = await store.client(clientId)
+    if (!client) throw new LaminaError("NOT_SELECTED", "expected a registered client")
     const expected = {
       federationId: identity.federationId,
-      roundHeaderHash: bytesOf(round.header_hash),
+      roundHeaderHash: bytesOf(headerHash),
       clientId: bytesOf(clientId),
     }
     const { root, header } = checkOpen(request, client.public_key, expected)

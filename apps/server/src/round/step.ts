@@ -98,9 +98,10 @@ function stepCollecting(round: Collecting, event: RoundEvent, nowMs: number): St
 /** Sealed or abandoned when nothing more is to be waited for; undefined while the round goes on collecting. */
 function closeIfDue(round: Collecting, nowMs: number): StepResult | undefined {
   const { terms, answers } = round
+  const allIn = answers.size === terms.cohort.length
+  if (!allIn && nowMs < terms.softDeadlineMs && nowMs < terms.hardDeadlineMs) return undefined
   const accepted = terms.cohort.filter((member) => answers.get(member.id)?.verdict === "accepted")
   const enough = accepted.length >= terms.quorum
-  const allIn = answers.size === terms.cohort.length
   if (!allIn && nowMs < terms.hardDeadlineMs && !(enough && nowMs >= terms.softDeadlineMs)) return undefined
   if (!enough) return abandoned(round, "quorum-missed")
   const order = accepted.sort(byNameThenId).map((member) => member.id)
