@@ -2,13 +2,14 @@
 //
 // What a round costs beside training: the production coordinator and N production clients over loopback sockets in
 // this one process, with a trainer that returns at once. Every update is sealed, signed, spooled, uploaded, opened,
-// checked and aggregated, and everything is as durable as in service. Without --clients every size takes its turn, each
-// in a process of its own. Checked at the end: every update of every round was accepted, and the global adapter is the
-// weighted sum of all of them.
+// checked and aggregated, and everything is as durable as in service. Without --clients every size (of --bytes) takes
+// its turn, each in a process of its own. Checked at the end: every update of every round was accepted, and the global
+// adapter is the weighted sum of all of them.
 // Strategy `flora`. 1 KiB: one module of 16 x 16, rank 8; 4 MiB: 128 modules of 4 x 4, rank 1024: little arithmetic per
-// byte, so that the round is measured and not the algebra. The global adapter keeps the rank of the whole module, 16 and
-// 4, and so stays small and exact. Figures: time from the start to the opening of the first round and to its end, ms
-// per client and round after the first (median), processor time per client and round, peak memory of the process.
+// byte, so that the round is measured and not the algebra. The global adapter keeps the rank of the whole module, 16
+// and 4, and so stays small and exact.
+// Figures: time from the start to the opening of the first round and to its end, ms per client and round after the
+// first (median), processor time per client and round, peak memory of the process.
 // --peers: Flower's simulation beside it, same sizes (bench/peers/flower_rounds.py; PEERS_FLOWER_PYTHON names a Python
 // with flwr[simulation]).
 import { execFileSync } from "node:child_process"
@@ -25,7 +26,7 @@ import { startCoordinator } from "@lamina/server"
 const { values: options } = parseArgs({
   options: {
     clients: { type: "string" },
-    bytes: { type: "string", default: "1024" },
+    bytes: { type: "string" },
     rounds: { type: "string" },
     peers: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
@@ -160,6 +161,7 @@ async function measure({ clients, rounds, size }, folder) {
         ...{ coordinator: coordinator.url, name, workDir: join(folder, name), cacheDir },
         data: { kind: "documents", documents: [name] },
         trainer: trainerOf(adapters[k % 7], k),
+        firstConnectMs: 120_000,
       })
       client.on("retrying", ({ what, error }) => process.stderr.write(`${name} ${what}: ${error.message}\n`))
       return client.participate()
@@ -199,15 +201,19 @@ async function one(clients, bytes, rounds) {
     report(`${name}/peak-memory`, process.resourceUsage().maxRSS / 1024, "MiB")
     report(`${name}/global-adapter-error`, measured.error, "1")
   } finally {
-    await rm(folder, { recursive: true, force: true })
+    // after a failure the other clients are still at work in there
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 }).catch((error) =>
+      process.stderr.write(`${error}\n`),
+    )
   }
 }
 
 if (options.clients !== undefined) {
-  await one(Number(options.clients), Number(options.bytes), Number(options.rounds ?? 5))
+  await one(Number(options.clients), Number(options.bytes ?? 1024), Number(options.rounds ?? 5))
   process.exit()
 }
-for (const [clients, bytes, rounds] of TABLE) {
+const table = TABLE.filter(([, bytes]) => options.bytes === undefined || bytes === Number(options.bytes))
+for (const [clients, bytes, rounds] of table) {
   const sizes = ["--clients", String(clients), "--bytes", String(bytes), "--rounds", String(rounds)]
   execFileSync(process.execPath, [fileURLToPath(import.meta.url), ...sizes, ...(options.json ? ["--json"] : [])], {
     stdio: "inherit",
@@ -215,5 +221,5 @@ for (const [clients, bytes, rounds] of TABLE) {
 }
 if (options.peers) {
   const { compareRounds } = await import("./peers/flower.mjs")
-  compareRounds(TABLE, report)
+  compareRounds(table, report)
 }

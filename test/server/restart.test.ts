@@ -179,10 +179,16 @@ async function takePart(client: ProtocolClient, run: string, told: Map<string, n
   }
 }
 
+/** Rank 10 of 1000 x 1000, 80 kB: more than the 64 KiB up to which an envelope is a row of the database, one chunk. */
+const wideRequest = () => ({
+  ...runRequest({ lora: { rank: 10 } }),
+  modules: [{ name: "wide", outFeatures: 1_000, inFeatures: 1_000 }],
+})
+
 test("files that no upload owns are removed at the start, and a chunk changed on disk is asked for again", async () => {
   const dataDir = emptyFolder()
   const first = await coordinatorOn(dataDir)
-  const { id: run } = await first.createRun(runRequest())
+  const { id: run } = await first.createRun(wideRequest())
   const [north] = await joinAll(first, "north", "south")
   const task = await north!.task(run)
   const sealed = north!.seal(task)
@@ -206,7 +212,7 @@ test("files that no upload owns are removed at the start, and a chunk changed on
 test("an envelope changed on disk after its last chunk is found at the commit and asked for again", async () => {
   const dataDir = emptyFolder()
   const coordinator = await coordinatorOn(dataDir)
-  const { id: run } = await coordinator.createRun(runRequest())
+  const { id: run } = await coordinator.createRun(wideRequest())
   const [north] = await joinAll(coordinator, "north", "south")
   const task = await north!.task(run)
   const sealed = north!.seal(task)

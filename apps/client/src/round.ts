@@ -135,7 +135,7 @@ async function prepare(
     scores: task.plan.reportScores ? (trained.scores ?? []) : [],
   }
   checkUpdate(content, task.plan) // a trainer's mistake is found here, not by the coordinator
-  const update = encodeUpdate(content)
+  const update = (): Uint8Array => encodeUpdate(content)
   const spooled = await withRoom(parts, signal, "seal", () =>
     parts.spool.seal(name, { identity: parts.identity, task, federationId: parties.federationId, update }),
   )

@@ -1,3 +1,5 @@
+import { randomBytes } from "node:crypto"
+
 import { LaminaError } from "@lamina/protocol/errors"
 
 import { TAG_BYTES, decryptInto, encryptInto } from "./aead.js"
@@ -14,6 +16,7 @@ export interface RecipientKey {
 
 export const RECIPIENT_KEY_BYTES = 1_216
 const KEM_BYTES = 1_120
+const KEM_SEED_BYTES = 64
 const CEK_BYTES = 32
 /** X-Wing ciphertext ‖ sealed content key. */
 export const STANZA_BYTES = KEM_BYTES + CEK_BYTES + TAG_BYTES
@@ -49,9 +52,8 @@ function encapsulate(
   seed: Uint8Array | undefined,
 ): { ciphertext: Uint8Array; sharedSecret: Uint8Array } {
   try {
-    return seed
-      ? sodium.crypto_kem_xwing_enc_deterministic(recipientKey, seed)
-      : sodium.crypto_kem_xwing_enc(recipientKey)
+    // OpenSSL's random bytes in one call: libsodium in wasm asks for them four at a time
+    return sodium.crypto_kem_xwing_enc_deterministic(recipientKey, seed ?? randomBytes(KEM_SEED_BYTES))
   } catch (cause) {
     const expected = `an X-Wing public key of ${RECIPIENT_KEY_BYTES} bytes`
     throw new LaminaError(

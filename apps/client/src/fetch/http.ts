@@ -34,7 +34,7 @@ const IDLE_MS = 60_000
 const ERROR_BYTES_MAX = 64 * 1024
 
 /** Connections to one coordinator, of all clients of a process: the token goes with each request. */
-const CONNECTIONS_MAX = 64
+export const CONNECTIONS_MAX = 32
 const pools = new Map<string, { readonly pool: Pool; users: number }>()
 
 function poolOf(origin: string): Pool {

@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, readFile, rm } from "node:fs/promises"
+import { appendFile, mkdtemp, open, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
@@ -41,4 +41,24 @@ test("a line that a crash cut off was never written, and the next one takes its 
       .filter(Boolean)
       .map((line) => JSON.parse(line).round),
   ).toEqual([1, 2])
+})
+
+test("an entry of which a power cut left the beginning or the end alone was never written", async () => {
+  const path = join(folder, "journal.jsonl")
+  await (await Journal.open(path)).append(entry("run-a", 1))
+  const bytes = (await readFile(path, "utf8")).trimEnd().length + 1
+  for (const [text, at] of [
+    ['{"runId":"run-a","round":2,"sta', bytes],
+    ['ACCEPTED","sequence":12}', bytes + 40],
+  ] as const) {
+    const file = await open(path, "r+")
+    await file.write(text, at)
+    await file.close()
+    const journal = await Journal.open(path)
+    expect([journal.lastRound("run-a"), journal.find("run-a", 1)]).toEqual([1, entry("run-a", 1)])
+    await journal.append(entry("run-a", 2))
+    expect((await Journal.open(path)).find("run-a", 2)).toEqual(entry("run-a", 2))
+    await rm(path)
+    await (await Journal.open(path)).append(entry("run-a", 1))
+  }
 })

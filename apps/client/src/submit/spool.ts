@@ -9,6 +9,7 @@ import { LaminaError, LIMITS, messages } from "@lamina/protocol"
 import { exists, makeFolder } from "../durable.js"
 import type { RoundName } from "../events.js"
 import type { VerifiedTask } from "../verify.js"
+import { Slots } from "../slots.js"
 import { Slot } from "./slot.js"
 
 /** A sealed update on this disk: what is sent, and sent again, as it is. */
@@ -30,9 +31,12 @@ interface SealInputs {
   readonly identity: Identity
   readonly task: VerifiedTask
   readonly federationId: Uint8Array
-  /** Encoded update. */
-  readonly update: Uint8Array
+  /** Encoded update, or how to encode it once it is its turn. */
+  readonly update: Uint8Array | (() => Uint8Array)
 }
+
+/** An update is in memory twice while it is sealed; more at once would not be faster. */
+const sealing = new Slots(8)
 
 /**
  * One folder per round: `work/` while it trains, `envelope` once it is sealed; a small envelope takes the slot that all
@@ -75,12 +79,17 @@ export class Spool {
   }
 
   /** Durable when it returns. Throws STORAGE_FULL and leaves nothing half-written. */
-  async seal(name: RoundName, { identity, task, federationId, update }: SealInputs): Promise<SpooledUpdate> {
+  seal(name: RoundName, inputs: SealInputs): Promise<SpooledUpdate> {
+    return sealing.run(() => this.#seal(name, inputs))
+  }
+
+  async #seal(name: RoundName, { identity, task, federationId, update }: SealInputs): Promise<SpooledUpdate> {
     const slotted = this.slot.name
     if ((slotted?.runId === name.runId && slotted.round === name.round) || (await exists(this.#envelope(name))))
       throw new Error(`round ${name.round} of run ${name.runId} is sealed already`)
     const { headerHash: roundHeaderHash, header } = task
-    const input = { identity, federationId, roundHeaderHash, recipientKey: header.recipientKey, plaintext: update }
+    const plaintext = typeof update === "function" ? update() : update
+    const input = { identity, federationId, roundHeaderHash, recipientKey: header.recipientKey, plaintext }
     const sealed = sealToBytes(input)
     const path = this.#envelope(name)
     const { envelope, ...parts } = sealed

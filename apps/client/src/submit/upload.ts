@@ -3,8 +3,10 @@ import type { Receipt, UploadTicket } from "@lamina/protocol"
 import { LaminaError, LIMITS } from "@lamina/protocol"
 
 import type { Emit, RoundName } from "../events.js"
+import { CONNECTIONS_MAX } from "../fetch/http.js"
 import type { Http } from "../fetch/http.js"
 import type { Session } from "../session/session.js"
+import { Slots } from "../slots.js"
 import type { Random } from "../timing.js"
 import { backoffMs } from "../timing.js"
 import type { SpooledUpdate } from "./spool.js"
@@ -16,6 +18,9 @@ export interface UploadOptions {
   readonly emit: Emit
   readonly signal: AbortSignal
 }
+
+/** Chunks that all clients of the process have in memory at once: as many as there are connections. */
+const sending = new Slots(CONNECTIONS_MAX)
 
 /** Refusals after which the upload is opened again: it lacks chunks, was evicted, or has no room at this moment. */
 const OPEN_AGAIN = new Set(["UPLOAD_INCOMPLETE", "CHUNK_MISMATCH", "NOT_FOUND"])
@@ -65,12 +70,8 @@ async function sendMissing(options: UploadOptions, name: RoundName, { spooled, t
   let bytesSent = 0
   const sender = async (): Promise<void> => {
     for (let i = missing.shift(); i !== undefined; i = missing.shift()) {
-      const start = i * LIMITS.chunkBytes
-      const body = spooled.held?.subarray(start, start + LIMITS.chunkBytes) ?? (await spooled.chunk(i))
-      const path = `/v1/uploads/${encodeURIComponent(ticket.uploadId)}/chunks/${i}`
-      await options.http.request({ method: "PUT", path, body }, (answer) => answer.body.dump())
+      bytesSent += await sending.run(() => sendChunk(options, { spooled, ticket }, i))
       chunks += 1
-      bytesSent += body.byteLength
       options.emit("uploading", { ...name, chunks, chunksTotal })
     }
   }
@@ -82,6 +83,14 @@ async function sendMissing(options: UploadOptions, name: RoundName, { spooled, t
     await Promise.allSettled(senders)
   }
   return bytesSent
+}
+
+async function sendChunk(options: UploadOptions, { spooled, ticket }: Sending, i: number): Promise<number> {
+  const start = i * LIMITS.chunkBytes
+  const body = spooled.held?.subarray(start, start + LIMITS.chunkBytes) ?? (await spooled.chunk(i))
+  const path = `/v1/uploads/${encodeURIComponent(ticket.uploadId)}/chunks/${i}`
+  await options.http.request({ method: "PUT", path, body }, (answer) => answer.body.dump())
+  return body.byteLength
 }
 
 /**

@@ -1,6 +1,7 @@
-import { closeSync, ftruncateSync, openSync } from "node:fs"
+import { closeSync, fdatasync, ftruncateSync, openSync, write } from "node:fs"
 import { open, readdir, rm } from "node:fs/promises"
 import { join } from "node:path"
+import { promisify } from "node:util"
 
 import { onDisk } from "../store/disk-errors.js"
 import type { OnDiskFailure } from "../store/disk-errors.js"
@@ -35,12 +36,24 @@ export function openSpool(folder: string, onFailure: OnDiskFailure): Spool {
     await syncFolder(folder)
     return asked
   })
+  /** Files that are being written to: pieces that come together share the file and its sync. */
+  const files = new Map<string, Writing>()
+  const writeAt = async (id: string, offset: number, bytes: Uint8Array): Promise<void> => {
+    let writing = files.get(id)
+    if (!writing) files.set(id, (writing = new Writing(openSync(pathOf(id), "r+"))))
+    writing.users += 1
+    try {
+      await writing.write(offset, bytes)
+    } finally {
+      if (--writing.users === 0 && files.delete(id)) closeSync(writing.file)
+    }
+  }
   return {
     pathOf,
     create: (id, bytes) => onDisk(async () => createSync(pathOf(id), bytes), onFailure),
     write: (id, offset, bytes) =>
       onDisk(async () => {
-        await writeAt(pathOf(id), offset, bytes)
+        await writeAt(id, offset, bytes)
         if (named.has(id)) return
         await names.ask(undefined)
         named.add(id)
@@ -54,6 +67,26 @@ export function openSpool(folder: string, onFailure: OnDiskFailure): Spool {
       const names = await readdir(folder)
       return names.filter((name) => name.endsWith(".part")).map((name) => name.slice(0, -".part".length))
     },
+  }
+}
+
+const written = promisify(write)
+const synced = promisify(fdatasync)
+
+class Writing {
+  users = 0
+  readonly #syncs = new Gathered<undefined, undefined>(async (asked) => {
+    await synced(this.file)
+    return asked
+  })
+
+  constructor(readonly file: number) {}
+
+  /** Durable when it resolves: the sync that is waited for begins after the bytes were written. */
+  async write(offset: number, bytes: Uint8Array): Promise<void> {
+    for (let done = 0; done < bytes.length;)
+      done += (await written(this.file, bytes, done, bytes.length - done, offset + done)).bytesWritten
+    await this.#syncs.ask(undefined)
   }
 }
 
@@ -72,18 +105,6 @@ function createSync(path: string, bytes: number): boolean {
     closeSync(file)
   }
   return true
-}
-
-async function writeAt(path: string, offset: number, bytes: Uint8Array): Promise<void> {
-  const file = await open(path, "r+")
-  try {
-    let written = 0
-    while (written < bytes.length)
-      written += (await file.write(bytes, written, bytes.length - written, offset + written)).bytesWritten
-    await file.datasync()
-  } finally {
-    await file.close()
-  }
 }
 
 async function readAt(path: string, offset: number, length: number): Promise<Uint8Array> {

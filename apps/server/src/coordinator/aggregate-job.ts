@@ -7,6 +7,7 @@ import type { AggregateJob, CountedUpdate, RoundSecret } from "../worker/jobs.js
 import { strategySettings } from "../worker/strategy-settings.js"
 import type { CoordinatorContext } from "./context.js"
 import { bytesOf } from "./hex.js"
+import { sourceOf } from "./envelope-source.js"
 import { lastReport } from "./round-report.js"
 import { uploadIdOf } from "./upload-id.js"
 
@@ -72,7 +73,7 @@ async function sealedUpdates(
   runId: string,
   round: number,
 ): Promise<Map<ClientId, NamedUpdate>> {
-  const { store, spool } = context
+  const { store } = context
   const trainedFor = await store.round(runId, round)
   if (!trainedFor) throw new LaminaError("NOT_FOUND", `expected round ${round} of run ${runId}, got none`)
   const secret = secretOf(context, trainedFor)
@@ -83,7 +84,7 @@ async function sealedUpdates(
     const upload = await store.upload(uploadIdOf(update.client_id, update.envelope_root))
     if (!plan || !upload || update.status !== "ACCEPTED") continue
     sealed.set(update.client_id, {
-      path: spool.pathOf(upload.id),
+      source: sourceOf(context, upload),
       header: upload.header,
       envelopeBytes: upload.envelope_bytes,
       envelopeRoot: bytesOf(update.envelope_root),

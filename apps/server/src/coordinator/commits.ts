@@ -9,6 +9,7 @@ import type { RoundRow, UploadRow } from "../store/schema.js"
 import type { Inspection } from "../worker/jobs.js"
 import { secretOf } from "./aggregate-job.js"
 import type { CoordinatorContext } from "./context.js"
+import { sourceOf } from "./envelope-source.js"
 import { bytesOf } from "./hex.js"
 import { restoreRound } from "./round-log.js"
 import type { RunDriver } from "./run-driver.js"
@@ -58,7 +59,9 @@ export class Commits {
   }
 
   async #decide(row: UploadRow, driver: RunDriver | undefined): Promise<Receipt> {
-    const round = await this.context.store.round(row.run_id, row.round)
+    // the row of a large cohort is long: the one that is open is in memory
+    const open = driver?.number === row.round ? driver.open?.row : undefined
+    const round = open ?? (await this.context.store.round(row.run_id, row.round))
     if (!round) throw new LaminaError("NOT_FOUND", `expected a round of run ${row.run_id}, got ${row.round}`)
     const answer = (await this.#settled(row)) ?? (await this.#judge(row, { round, driver }))
     this.context.metrics.updates.inc({ status: answer.status })
@@ -103,12 +106,12 @@ export class Commits {
   }
 
   async #inspect(row: UploadRow, round: RoundRow): Promise<Inspection> {
-    const { store, spool, worker } = this.context
+    const { store, worker } = this.context
     const plan = await store.plan(row.run_id, row.round, row.client_id)
     if (!plan)
       throw new LaminaError("NOT_SELECTED", `expected a client of the cohort of round ${row.round}, got another`)
     const update = {
-      path: spool.pathOf(row.id),
+      source: sourceOf(this.context, row),
       header: row.header,
       envelopeBytes: row.envelope_bytes,
       envelopeRoot: bytesOf(row.envelope_root),

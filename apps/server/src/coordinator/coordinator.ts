@@ -153,7 +153,7 @@ export class Coordinator {
 
   /** Throws what Uploads.open throws, and NOT_FOUND for an unknown run. */
   openUpload(clientId: string, request: UploadOpen): Promise<UploadTicket> {
-    this.#context.book.run(request.runId)
+    if (!this.#drivers.has(request.runId)) this.#context.book.run(request.runId)
     return this.#uploads.open(clientId, request, this.#drivers.get(request.runId))
   }
 
@@ -192,9 +192,9 @@ export class Coordinator {
 
   /** The next round need not wait for the files to go: a start removes what nobody owns. */
   async #forgetUploads(): Promise<void> {
-    const ids = await this.#context.store.forgetUploads()
+    const gone = await this.#context.store.forgetUploads()
     this.#removing = this.#removing.then(async () => {
-      for (const id of ids) await this.#uploads.forget(id)
+      for (const upload of gone) await this.#uploads.forget(upload)
     })
     this.#removing.catch((error: unknown) => {
       this.#context.logger.error({ err: error }, "uploads of a round that is over could not be removed")

@@ -5,6 +5,7 @@ import { LaminaError } from "@lamina/protocol/errors"
 
 import type { PlanRow, UploadRow } from "../store/schema.js"
 import type { CoordinatorContext } from "./context.js"
+import { isSmall } from "./envelope-source.js"
 import { bytesOf } from "./hex.js"
 import type { RunDriver } from "./run-driver.js"
 import { uploadIdOf } from "./upload-id.js"
@@ -42,8 +43,8 @@ export class Uploads {
     const { store, spool } = this.context
     const known = await this.#answered(clientId, request)
     if (known) return known
-    const plan = await this.#requireOpenRound(clientId, request, driver)
-    const envelopeRoot = await this.#check(clientId, request, plan)
+    const { plan, headerHash } = await this.#requireOpenRound(clientId, request, driver)
+    const envelopeRoot = await this.#check(clientId, request, { plan, headerHash })
     const id = uploadIdOf(clientId, envelopeRoot)
     if (!(await store.upload(id))) {
       const row: UploadRow = {
@@ -58,9 +59,9 @@ export class Uploads {
         envelope_bytes: request.envelopeBytes,
         opened_ms: this.context.now(),
       }
-      const isNew = await spool.create(id, request.envelopeBytes)
+      const isNew = isSmall(row) || (await spool.create(id, request.envelopeBytes))
       const replaced = await store.openUpload(row)
-      if (replaced !== undefined) await this.forget(replaced)
+      if (replaced !== undefined) await this.forget({ id: replaced, envelope_bytes: Infinity })
       if (isNew && !this.#open.has(id)) this.#open.set(id, Promise.resolve(withoutChunks(row)))
     }
     const { have } = await this.load(id, clientId)
@@ -84,7 +85,8 @@ export class Uploads {
     if (!equalBytes(leafHash(bytes), leafOf(row, index)))
       throw new LaminaError("CHUNK_MISMATCH", `chunk ${index}: expected the bytes of its leaf, got others`)
     if (bit(have, index)) return
-    await this.context.spool.write(uploadId, offset, bytes)
+    if (isSmall(row)) await this.context.store.putEnvelope(uploadId, bytes)
+    else await this.context.spool.write(uploadId, offset, bytes)
     setBit(have, index)
     this.context.metrics.uploadBytes.inc(bytes.length)
   }
@@ -108,9 +110,9 @@ export class Uploads {
   }
 
   /** Removes the bytes: the round is over, or the client sealed another envelope before this one was committed. */
-  async forget(uploadId: string): Promise<void> {
-    this.#open.delete(uploadId)
-    await this.context.spool.remove(uploadId)
+  async forget(upload: Pick<UploadRow, "id" | "envelope_bytes">): Promise<void> {
+    this.#open.delete(upload.id)
+    if (!isSmall(upload)) await this.context.spool.remove(upload.id)
   }
 
   /**
@@ -126,28 +128,40 @@ export class Uploads {
     return { uploadId, have, window: LIMITS.uploadWindow }
   }
 
-  async #requireOpenRound(clientId: string, request: UploadOpen, driver: RunDriver | undefined): Promise<PlanRow> {
+  async #requireOpenRound(
+    clientId: string,
+    request: UploadOpen,
+    driver: RunDriver | undefined,
+  ): Promise<{ plan: PlanRow; headerHash: string }> {
     const { runId, round } = request
     const plan = await this.context.store.plan(runId, round, clientId)
-    if (plan && driver?.carries(round)) return plan
+    if (plan && driver?.carries(round)) {
+      const trainedFor = await this.context.store.round(runId, round)
+      if (trainedFor) return { plan, headerHash: trainedFor.header_hash }
+    }
     if (!driver || round < driver.number)
       throw new LaminaError("ROUND_CLOSED", `round ${round} of run ${runId} is over`)
     if (round > driver.number || !driver.open)
       throw new LaminaError("ROUND_MISMATCH", `round ${round} of run ${runId} is not open`)
     if (driver.open.round.phase !== "collecting")
       throw new LaminaError("ROUND_CLOSED", `round ${round} of run ${runId} is sealed`)
+    const headerHash = driver.open.row.header_hash
     if (!plan) throw new LaminaError("NOT_SELECTED", `expected a client of the cohort of round ${round}, got another`)
-    return plan
+    return { plan, headerHash }
   }
 
   /** Header, sizes and signature, before anything is allocated. Returns the envelope's root. */
-  async #check(clientId: string, request: UploadOpen, plan: PlanRow): Promise<string> {
+  async #check(
+    clientId: string,
+    request: UploadOpen,
+    { plan, headerHash }: { plan: PlanRow; headerHash: string },
+  ): Promise<string> {
     const { store, identity } = this.context
-    const [client, round] = await Promise.all([store.client(clientId), store.round(plan.run_id, plan.round)])
-    if (!client || !round) throw new LaminaError("NOT_SELECTED", "expected a registered client")
+    const client = await store.client(clientId)
+    if (!client) throw new LaminaError("NOT_SELECTED", "expected a registered client")
     const expected = {
       federationId: identity.federationId,
-      roundHeaderHash: bytesOf(round.header_hash),
+      roundHeaderHash: bytesOf(headerHash),
       clientId: bytesOf(clientId),
     }
     const { root, header } = checkOpen(request, client.public_key, expected)
@@ -167,8 +181,10 @@ export class Uploads {
       throw new LaminaError("ROUND_CLOSED", `round ${row.round} of run ${row.run_id} is over`)
     const upload = withoutChunks(row)
     for (let i = 0; i < upload.chunks; i++) {
-      const bytes = await this.context.spool.read(uploadId, i * LIMITS.chunkBytes, LIMITS.chunkBytes)
-      if (equalBytes(leafHash(bytes), leafOf(row, i))) setBit(upload.have, i)
+      const bytes = isSmall(row)
+        ? await this.context.store.envelope(uploadId)
+        : await this.context.spool.read(uploadId, i * LIMITS.chunkBytes, LIMITS.chunkBytes)
+      if (bytes && equalBytes(leafHash(bytes), leafOf(row, i))) setBit(upload.have, i)
     }
     return upload
   }

@@ -121,11 +121,13 @@ function saidThenClosed(round: Collecting, said: StepResult, nowMs: number): Ste
 function closeIfDue(round: Collecting, nowMs: number): StepResult | undefined {
   const { terms, answers, carried = [] } = round
   const { wanted = terms.cohort.length, busy = 0 } = terms
+  const nobodyLeft = answers.size === terms.cohort.length && carried.length >= busy
+  const early = nowMs < terms.softDeadlineMs && nowMs < terms.hardDeadlineMs
+  if (early && !nobodyLeft && answers.size + carried.length < wanted) return undefined
   const accepted = terms.cohort.filter((member) => answers.get(member.id)?.verdict === "accepted")
   const counted = carried.filter(({ verdict }) => verdict === "accepted")
   const count = accepted.length + counted.length
   const enough = count >= terms.quorum
-  const nobodyLeft = answers.size === terms.cohort.length && carried.length >= busy
   const allIn = nobodyLeft || count >= wanted
   if (!allIn && nowMs < terms.hardDeadlineMs && !(enough && nowMs >= terms.softDeadlineMs)) return undefined
   if (!enough) return abandoned(round, "quorum-missed")

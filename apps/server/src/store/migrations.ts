@@ -4,7 +4,8 @@ import type { Kysely, Migration } from "kysely"
 /** In the order of their names; a released migration is never edited. */
 export const migrations: Readonly<Record<string, Migration>> = {
   "0001-first": { up: first },
-  "0002-planning": { up: planning },
+  "0002-small-envelopes": { up: smallEnvelopes },
+  "0003-planning": { up: planning },
 }
 
 /** What planning and buffered rounds need beside the first tables. */
@@ -72,4 +73,9 @@ async function first(db: Kysely<unknown>): Promise<void> {
     sql`create index adapters_hash on adapters (hash)`,
   ]
   for (const statement of statements) await statement.execute(db)
+}
+
+/** Envelopes too small for a file of their own, while their round needs them. */
+async function smallEnvelopes(db: Kysely<unknown>): Promise<void> {
+  await sql`create table envelopes (upload_id text primary key, bytes blob not null) strict, without rowid`.execute(db)
 }

@@ -12,6 +12,7 @@ import { uploadRows } from "./upload-rows.js"
 export async function openSqliteStore(file: string, onFailure: OnDiskFailure): Promise<Store> {
   const connection = await onDisk(() => connect(file), onFailure)
   const methods: Store = {
+    file,
     ...clientRows(connection),
     ...runRows(connection.db),
     ...roundRows(connection),
@@ -21,7 +22,7 @@ export async function openSqliteStore(file: string, onFailure: OnDiskFailure): P
   }
   return new Proxy(methods, {
     get(target, name: keyof Store) {
-      const method = target[name] as (...args: unknown[]) => Promise<unknown>
+      const method = target[name] as string | ((...args: unknown[]) => Promise<unknown>)
       return typeof method === "function" ? (...args: unknown[]) => onDisk(() => method(...args), onFailure) : method
     },
   })

@@ -41,6 +41,8 @@ export interface RecordedAnswer {
  * failure of the disk is fatal.
  */
 export interface Store {
+  /** The SQLite file. */
+  readonly file: string
   federation(): Promise<FederationRow | undefined>
   createFederation(row: FederationRow): Promise<void>
 
@@ -78,7 +80,10 @@ export interface Store {
    * Empties the uploads of rounds that are over and take no late updates; their rows stay, so that a late commit can be told what became of
    * its round.
    */
-  forgetUploads(): Promise<string[]>
+  forgetUploads(): Promise<Pick<UploadRow, "id" | "envelope_bytes">[]>
+  /** Keeps a small envelope as long as its upload is needed; again: a no-op. */
+  putEnvelope(uploadId: string, bytes: Uint8Array): Promise<void>
+  envelope(uploadId: string): Promise<Uint8Array | undefined>
 
   /**
    * Answers to commits in the order given, all in one transaction: their events, and the rows of those that have one.

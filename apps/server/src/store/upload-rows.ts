@@ -17,17 +17,26 @@ export function uploadRows({
   sqlite,
   writes,
   reader,
-}: Connection): Pick<Store, "upload" | "openUpload" | "uploadIds" | "forgetUploads"> {
+}: Connection): Pick<Store, "upload" | "openUpload" | "uploadIds" | "forgetUploads" | "putEnvelope" | "envelope"> {
   const remove = sqlite.prepare(
     "delete from uploads where run_id = @run_id and round = @round and client_id = @client_id returning id",
   )
   const insert = insertStatement(sqlite, "uploads", COLUMNS)
+  const empty = sqlite.prepare(
+    `update uploads set header = x'', signature = x'', leaves = x'' where leaves != x'' and exists (
+      select 1 from rounds where rounds.run_id = uploads.run_id and rounds.round = uploads.round
+      and rounds.ended_ms is not null and rounds.recipient_secret is null) returning id, envelope_bytes`,
+  )
+  const putEnvelope = sqlite.prepare("insert or replace into envelopes (upload_id, bytes) values (?, ?)")
+  const removeEnvelope = sqlite.prepare("delete from envelopes where upload_id = ?")
+  const envelope = oneRow<{ bytes: Uint8Array }>(reader, "select bytes from envelopes where upload_id = ?")
   return {
     upload: oneRow<UploadRow>(reader, "select * from uploads where id = ?"),
     openUpload: (row) =>
       writes.write(() => {
         const { run_id, round, client_id } = row
         const older = remove.get({ run_id, round, client_id }) as { id: string } | undefined
+        if (older) removeEnvelope.run(older.id)
         insert.run(row)
         return older?.id
       }),
@@ -35,24 +44,13 @@ export function uploadRows({
       const rows = await db.selectFrom("uploads").select("id").where("leaves", "!=", EMPTY).execute()
       return rows.map(({ id }) => id)
     },
-    forgetUploads: async () => {
-      const gone = await db
-        .updateTable("uploads")
-        .set({ header: EMPTY, signature: EMPTY, leaves: EMPTY })
-        .where("leaves", "!=", EMPTY)
-        .where(({ exists, selectFrom }) =>
-          exists(
-            selectFrom("rounds")
-              .select("rounds.round")
-              .whereRef("rounds.run_id", "=", "uploads.run_id")
-              .whereRef("rounds.round", "=", "uploads.round")
-              .where("rounds.ended_ms", "is not", null)
-              .where("rounds.recipient_secret", "is", null),
-          ),
-        )
-        .returning("id")
-        .execute()
-      return gone.map(({ id }) => id)
-    },
+    forgetUploads: () =>
+      writes.write(() => {
+        const gone = empty.all() as Pick<UploadRow, "id" | "envelope_bytes">[]
+        for (const { id } of gone) removeEnvelope.run(id)
+        return gone
+      }),
+    putEnvelope: (uploadId, bytes) => writes.write(() => void putEnvelope.run(uploadId, bytes)),
+    envelope: async (uploadId) => (await envelope(uploadId))?.bytes,
   }
 }

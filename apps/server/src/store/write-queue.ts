@@ -6,15 +6,19 @@ interface Waiting {
   readonly reject: (error: unknown) => void
 }
 
-/** How long the first write of a transaction waits for others: an fsync costs as much. */
-const GATHER_MS = 1
+/** How long the first write of a transaction waits for others, at least and at most: an fsync costs as much. */
+const GATHER_MS_MIN = 1
+const GATHER_MS_MAX = 10
+/** Transactions hold up everything else while they last: between two of them passes so many times what one takes. */
+const PAUSE = 4
 
 /**
- * Group commit: writes that come within a millisecond share one transaction and its one fsync. Each is undone by
+ * Group commit: writes that come within some milliseconds share one transaction and its one fsync. Each is undone by
  * itself when it fails, and none is answered before the transaction is durable.
  */
 export class WriteQueue {
   #waiting: Waiting[] = []
+  #gatherMs = GATHER_MS_MIN
 
   /** `exclusively` runs work while nobody else has a transaction open on the connection. */
   constructor(
@@ -26,7 +30,7 @@ export class WriteQueue {
   write<T>(work: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ work, resolve, reject })
-      if (this.#waiting.length === 1) setTimeout(() => void this.#flush(), GATHER_MS)
+      if (this.#waiting.length === 1) setTimeout(() => void this.#flush(), this.#gatherMs)
     })
   }
 
@@ -37,9 +41,12 @@ export class WriteQueue {
       await this.exclusively(() => {
         batch = this.#waiting // what came while the connection was busy goes along
         this.#waiting = []
+        const startedMs = performance.now()
         this.sqlite.transaction(() => {
           for (const waiting of batch) answers.push(this.#answerOf(waiting))
         })()
+        const tookMs = performance.now() - startedMs
+        this.#gatherMs = Math.min(GATHER_MS_MAX, Math.max(GATHER_MS_MIN, PAUSE * tookMs))
       })
       for (const answer of answers) answer()
     } catch (error) {

@@ -2,13 +2,14 @@ import { checkUpdate, messages } from "@lamina/protocol"
 import { hasErrorCode } from "@lamina/protocol/errors"
 
 import type { InspectJob, Inspection } from "./jobs.js"
-import { openUpdate } from "./open-update.js"
+import { keep, openUpdate } from "./open-update.js"
 
 /** Opens an update and judges it against its plan. A bad update is a verdict; a disk that fails is an error. */
 export async function inspect({ update, secret }: InspectJob): Promise<Inspection> {
   try {
-    const content = await openUpdate(update, secret)
+    const content = openUpdate(update, secret)
     checkUpdate(content, messages.Plan.decode(update.plan))
+    keep(update, content)
     const metrics = Object.fromEntries(content.metrics.map(({ name, value }) => [name, value]))
     return { verdict: "accepted", weight: content.weight, metrics, scores: content.scores }
   } catch (error) {

@@ -2,12 +2,15 @@ import type { ClientTerms, ModuleCoverage, ModuleError, StrategySettings } from 
 import type { ModuleScore, StrategyName } from "@lamina/protocol"
 import type { ErrorCode } from "@lamina/protocol/errors"
 
+/** Where an envelope lies: a file of its own, or a row of the database for a small one. */
+export type EnvelopeSource = { readonly path: string } | { readonly database: string; readonly uploadId: string }
+
 /**
  * One sealed update on the coordinator's disk, with what is needed to open and judge it. Plain data: it crosses a
  * thread border.
  */
 export interface SealedUpdate {
-  readonly path: string
+  readonly source: EnvelopeSource
   /** EnvelopeHeader bytes as the upload was opened with. */
   readonly header: Uint8Array
   readonly envelopeBytes: number

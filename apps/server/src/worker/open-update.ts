@@ -1,26 +1,84 @@
-import { readFile } from "node:fs/promises"
+import { readFileSync } from "node:fs"
 
-import { equalBytes, headerOf, leavesOf, openEnvelope, rootOf } from "@lamina/crypto"
+import Database from "better-sqlite3"
+
+import { equalBytes, headerOf, leavesOf, openEnvelope, rootOf, toHex } from "@lamina/crypto"
 import { decodeUpdate, messages } from "@lamina/protocol"
 import type { UpdateContent } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
 
-import type { RoundSecret, SealedUpdate } from "./jobs.js"
+import type { EnvelopeSource, RoundSecret, SealedUpdate } from "./jobs.js"
+
+/** Updates this thread has opened and that are still to be aggregated, while they are small together. */
+const KEPT_BYTES_MAX = 64 * 1024 * 1024
+const kept = new Map<string, { readonly content: UpdateContent; readonly bytes: number }>()
+let keptBytes = 0
 
 /**
  * Reads, verifies, opens and decodes one sealed update. Throws BLOB_CORRUPT where the disk no longer holds what was
  * made durable, ENVELOPE_REJECTED, or what decodeUpdate throws. Its values are not judged here.
  */
-export async function openUpdate(update: SealedUpdate, secret: RoundSecret): Promise<UpdateContent> {
-  const envelope = await readFile(update.path)
-  if (envelope.byteLength !== update.envelopeBytes || !equalBytes(rootOf(leavesOf(envelope)), update.envelopeRoot))
-    throw new LaminaError(
-      "BLOB_CORRUPT",
-      `the envelope of client ${update.clientId}: expected the bytes that were uploaded, got others`,
-    )
+export function openUpdate(update: SealedUpdate, secret: RoundSecret): UpdateContent {
+  const envelope = read(update.source)
+  if (envelope?.byteLength !== update.envelopeBytes) throw corrupt(update)
+  try {
+    return open(envelope, update, secret)
+  } catch (error) {
+    // every byte is under the header's signature or authenticated with its key; only what failed that is hashed, to
+    // tell a disk that lost bytes from a client that sealed wrong ones
+    if (!equalBytes(rootOf(leavesOf(envelope)), update.envelopeRoot)) throw corrupt(update)
+    throw error
+  }
+}
+
+/** Keeps what was opened for the aggregation of its round; the oldest makes room. */
+export function keep({ envelopeRoot, envelopeBytes: bytes }: SealedUpdate, content: UpdateContent): void {
+  forget(envelopeRoot)
+  for (const [name, oldest] of kept) {
+    if (keptBytes + bytes <= KEPT_BYTES_MAX) break
+    kept.delete(name)
+    keptBytes -= oldest.bytes
+  }
+  kept.set(toHex(envelopeRoot), { content, bytes })
+  keptBytes += bytes
+}
+
+/** What was kept of an update, for the last time, or the update opened again. */
+export function takeUpdate(update: SealedUpdate, secret: RoundSecret): UpdateContent {
+  return forget(update.envelopeRoot) ?? openUpdate(update, secret)
+}
+
+function forget(envelopeRoot: Uint8Array): UpdateContent | undefined {
+  const name = toHex(envelopeRoot)
+  const known = kept.get(name)
+  if (known && kept.delete(name)) keptBytes -= known.bytes
+  return known?.content
+}
+
+function open(envelope: Uint8Array, update: SealedUpdate, secret: RoundSecret): UpdateContent {
   if (!equalBytes(headerOf(envelope), update.header))
     throw new LaminaError("ENVELOPE_REJECTED", "expected the header that was signed, got another inside the envelope")
   const { clientId } = messages.EnvelopeHeader.decode(update.header)
   const expected = { federationId: secret.federationId, roundHeaderHash: secret.headerHash, clientId }
   return decodeUpdate(openEnvelope(envelope, { recipientSecretKey: secret.recipientSecret, expected }))
+}
+
+const readers = new Map<string, Database.Statement>()
+
+/** This thread has nothing else to do while the disk reads. */
+function read(source: EnvelopeSource): Uint8Array | undefined {
+  if ("path" in source) return readFileSync(source.path)
+  let reader = readers.get(source.database)
+  if (!reader) {
+    const database = new Database(source.database, { readonly: true })
+    readers.set(source.database, (reader = database.prepare("select bytes from envelopes where upload_id = ?")))
+  }
+  return (reader.get(source.uploadId) as { bytes: Uint8Array } | undefined)?.bytes
+}
+
+function corrupt({ clientId }: SealedUpdate): LaminaError {
+  return new LaminaError(
+    "BLOB_CORRUPT",
+    `the envelope of client ${clientId}: expected the bytes that were uploaded, got others`,
+  )
 }
