@@ -42,7 +42,9 @@ export class Conductor {
   /** What is recorded: `client round`. */
   readonly #recorded = new Set<string>()
 
-  constructor(private readonly setting: ConductorSetting) {}
+  constructor(private readonly setting: ConductorSetting) {
+    for (const { row } of setting.history.clients()) this.#recorded.add(`${row.client} ${row.round}`)
+  }
 
   /** What a virtual client's trainer does: waits its virtual time, and trains for real where that is needed. */
   async work(
@@ -53,8 +55,10 @@ export class Conductor {
   ): Promise<TrainedUpdate> {
     const { rounds, history } = this.setting
     const schedule = await this.#scheduleOf(client, task)
-    if (!history.begun(client.name).some(({ round }) => round === task.round))
+    if (!history.begun(client.name).some(({ round }) => round === task.round)) {
+      if (schedule.startMs > this.setting.clock.now()) await this.#busyUntil(schedule, client, task)
       history.add({ kind: "begin", round: task.round, client: client.name, schedule })
+    }
     const work = new Work({ client: client.name, round: task.round, schedule, train })
     this.#works.add(work)
     const abort = () => {
@@ -69,6 +73,22 @@ export class Conductor {
     } finally {
       signal.removeEventListener("abort", abort)
     }
+  }
+
+  /**
+   * A simulation that was stopped gives a device its next round at once, while by the virtual clock it is still at an
+   * earlier one: it comes to an end with that first. Rejects where the round it was given is over by then.
+   */
+  async #busyUntil({ startMs }: Schedule, client: VirtualClient, { round: next }: TrainingTask): Promise<void> {
+    const { history, rounds } = this.setting
+    const before = history.begun(client.name).findLast(({ round }) => round < next)
+    if (!before) return
+    const schedule: Schedule = { ...before.schedule, endMs: startMs, fate: "arrives" }
+    const train = () => Promise.reject(new TypeError("a device that is busy trains nothing new"))
+    const work = new Work({ client: client.name, round: before.round, next, schedule, train })
+    this.#works.add(work)
+    rounds.begun(client.name, before.round)
+    await work.free
   }
 
   /** A client heard how a round ended for it. */
@@ -116,6 +136,7 @@ export class Conductor {
     const { client, round, schedule } = work
     this.#moveTo(schedule.endMs)
     this.#works.delete(work)
+    if (work.next !== undefined) return this.#free(work, work.next, open)
     const current = round === open.round
     if (schedule.fate !== "arrives") {
       this.#record(client, round, schedule.fate === "drops" ? "dropped" : "out-of-memory")
@@ -129,6 +150,17 @@ export class Conductor {
       this.#let(work, "late")
       work.refuse(roundIsOver(work))
     }
+  }
+
+  /** A device that was busy takes up what it was given, if that still collects. */
+  #free(work: Work, next: number, open: OpenRound): void {
+    const { client, round } = work
+    if (!this.#recorded.has(`${client} ${round}`)) this.#record(client, round, "late")
+    work.fate = "late"
+    if (next !== open.round) this.#underWay.set(`${client} ${next}`, work)
+    this.setting.rounds.ended(client, round)
+    if (next === open.round) work.takeUp()
+    else work.refuse(roundIsOver(work))
   }
 
   /** Devices that left a round are there again once it is over. */
@@ -155,8 +187,10 @@ export class Conductor {
   #trainAhead(open: OpenRound): void {
     const { buffered, workers } = this.setting
     const needed = this.#inOrder().filter(
-      ({ round, schedule }) =>
-        schedule.fate === "arrives" && (buffered || (round === open.round && schedule.endMs < open.hardDeadlineMs)),
+      ({ round, next, schedule }) =>
+        schedule.fate === "arrives" &&
+        next === undefined &&
+        (buffered || (round === open.round && schedule.endMs < open.hardDeadlineMs)),
     )
     const missing = Math.max(1, open.wanted - open.accepted())
     let busy = [...this.#works].filter(({ state }) => state === "training").length
@@ -221,7 +255,8 @@ export class Conductor {
   /** The run is over: who is still training hears it. */
   #letAllGo(): void {
     for (const work of [...this.#works, ...this.#gone]) {
-      if (work.fate === undefined) this.#record(work.client, work.round, "late")
+      if (work.fate === undefined && !this.#recorded.has(`${work.client} ${work.round}`))
+        this.#record(work.client, work.round, "late")
       work.fate ??= "late"
       work.refuse(roundIsOver(work))
     }

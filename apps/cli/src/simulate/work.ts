@@ -5,6 +5,8 @@ import type { Schedule } from "./device-time.js"
 interface Assigned {
   readonly client: string
   readonly round: number
+  /** Of a device that is still at an earlier round when it is given this one: what it is given. */
+  readonly next?: number
   readonly schedule: Schedule
   readonly train: () => Promise<TrainedUpdate>
 }
@@ -13,6 +15,7 @@ interface Assigned {
 export class Work {
   readonly client: string
   readonly round: number
+  readonly next: number | undefined
   readonly schedule: Schedule
   /** Settled when the conductor says so, with the training's result. */
   readonly result: Promise<TrainedUpdate>
@@ -21,18 +24,27 @@ export class Work {
   readonly #train: () => Promise<TrainedUpdate>
   #trained: Promise<TrainedUpdate> | undefined
   #state: "waiting" | "training" | "trained" = "waiting"
+  /** Settled when a device that was busy may take up its next round. */
+  readonly free: Promise<void>
+  #takeUp!: () => void
   #resolve!: (update: Promise<TrainedUpdate>) => void
   #reject!: (reason: unknown) => void
 
-  constructor({ client, round, schedule, train }: Assigned) {
+  constructor({ client, round, next, schedule, train }: Assigned) {
     this.client = client
     this.round = round
+    this.next = next
     this.schedule = schedule
     this.#train = train
     this.result = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
     })
+    this.free = new Promise((resolve, reject) => {
+      this.#takeUp = resolve
+      this.result.catch(reject)
+    })
+    this.free.catch(() => undefined)
   }
 
   get state(): "waiting" | "training" | "trained" {
@@ -51,6 +63,10 @@ export class Work {
   release(): void {
     this.start()
     this.#resolve(this.#trained!)
+  }
+
+  takeUp(): void {
+    this.#takeUp()
   }
 
   refuse(reason: unknown): void {
