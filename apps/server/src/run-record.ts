@@ -2,13 +2,13 @@ import { existsSync } from "node:fs"
 import { join, resolve } from "node:path"
 
 import type { StrategySettings } from "@lamina/aggregation"
-import { hash, toHex, verify } from "@lamina/crypto"
-import { decodeAdapter, messages } from "@lamina/protocol"
+import { decodeAdapter } from "@lamina/protocol"
 import type { Adapter, StrategyName } from "@lamina/protocol"
 import { hasErrorCode, LaminaError } from "@lamina/protocol/errors"
 import { Recipe } from "@lamina/protocol/recipe"
 
 import { openDiskBlobs } from "./blobs/disk-blobs.js"
+import { checkHeaders } from "./header-chain.js"
 import { lockDataDir } from "./lock.js"
 import type { RoundRow, RunRow } from "./store/schema.js"
 import { openSqliteStore } from "./store/sqlite-store.js"
@@ -84,7 +84,7 @@ const leaveToCaller = (): void => undefined
 async function readRun(store: Store, folder: string, runId: string | undefined): Promise<RunRecord> {
   const run = pickRun(await store.runs(), folder, runId)
   const rows = await store.rounds(run.id)
-  await checkHeaders(store, rows)
+  checkHeaders((await store.federation())?.coordinator_key, rows)
   const published = rows.filter((row): row is RoundRow & { adapter_hash: string } => row.adapter_hash !== null)
   const rounds = await Promise.all(
     published.map(async ({ round, adapter_hash: adapterHash }) => {
@@ -131,29 +131,4 @@ async function keptUpdates(store: Store, runId: string, round: number): Promise<
     ...{ clientId: row.client_id, clientName: row.client_name },
     ...{ trainedRound: row.trained_round, weight: row.weight, hash: row.hash },
   }))
-}
-
-/** The signed headers against the rounds' rows: all but the last adapter's hash stand in the header of a later round. */
-async function checkHeaders(store: Store, rows: readonly RoundRow[]): Promise<void> {
-  const federation = await store.federation()
-  let published = ""
-  for (const { round, header, header_hash, header_signature, adapter_hash } of rows) {
-    const isSigned =
-      federation !== undefined &&
-      toHex(hash(header)) === header_hash &&
-      verify(federation.coordinator_key, header_signature, "lamina/v1/header", header)
-    if (!isSigned)
-      throw new LaminaError(
-        "BLOB_CORRUPT",
-        `round ${round}: expected a header that the coordinator signed, got another`,
-      )
-    const named = toHex(messages.RoundHeader.decode(header).globalAdapterHash)
-    if (named !== published)
-      throw new LaminaError(
-        "BLOB_CORRUPT",
-        `round ${round}: expected global adapter ${published || "none"}, as published before it, ` +
-          `got ${named || "none"} in its signed header`,
-      )
-    published = adapter_hash ?? published
-  }
 }
