@@ -36,7 +36,7 @@ test("the example federation learns, repeats byte for byte, and its adapter eval
   expect(first.clients.every(({ tokens }) => tokens > 3_000)).toBe(true)
 
   const page = readFileSync(first.report, "utf8")
-  expect(page.match(/<svg/g)?.length).toBe(2)
+  expect(page.match(/<svg/g)?.length).toBe(8)
   expect(page).not.toContain("<script")
   expect(existsSync(join(first.adapter, "adapter_model.safetensors"))).toBe(true)
 

@@ -44,15 +44,7 @@ export async function openParts(
   setMaxListeners(0, signal) // every transfer and wait listens
   // the state of another identity in the same folder is left alone: its envelopes cannot be sent by this one
   const state = join(options.workDir, toHex(options.identity.clientId))
-  const lock = await tryLock(join(state, "lock"))
-  if (!lock)
-    throw new LaminaError(
-      "USAGE",
-      `expected a work folder of its own, got ${options.workDir}, which another client uses`,
-      {
-        hint: "give each client its own name or workDir",
-      },
-    )
+  const lock = await lockState(state, options.workDir)
   try {
     const journal = await Journal.open(join(state, "journal.jsonl"))
     const spool = await Spool.open(join(state, "rounds"))
@@ -95,6 +87,14 @@ export async function openParts(
     await lock.release()
     throw error
   }
+}
+
+async function lockState(state: string, workDir: string) {
+  const lock = await tryLock(join(state, "lock"))
+  if (lock) return lock
+  throw new LaminaError("USAGE", `expected a work folder of its own, got ${workDir}, which another client uses`, {
+    hint: "give each client its own name or workDir",
+  })
 }
 
 function createSession(

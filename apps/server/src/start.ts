@@ -60,7 +60,7 @@ export interface RunningCoordinator {
   cancelRun(id: string): Promise<void>
   /** encodeAdapter bytes of a global adapter. Throws NOT_FOUND or BLOB_CORRUPT. */
   adapter(hash: string): Promise<Uint8Array>
-  /** Looks at the clock for every run: deadlines, cohorts to be drawn. Only where `runtime` says that nobody else does. */
+  /** Looks at the clock for every run: deadlines, cohorts to be drawn. For whoever gave the coordinator its clock. */
   tick(): Promise<void>
   on<K extends keyof CoordinatorEventMap>(name: K, listener: (event: CoordinatorEventMap[K]) => void): void
   /**

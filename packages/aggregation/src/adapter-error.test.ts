@@ -1,4 +1,4 @@
-import { adapterError } from "./adapter-error.js"
+import { adapterDistance, adapterError } from "./adapter-error.js"
 import { adapterOf, denseError, denseOf, randomModule } from "./testing/cohorts.js"
 
 test("adapterError equals the dense difference, with different ranks and scales", () => {
@@ -22,4 +22,22 @@ test("shapes that differ are refused", () => {
   const left = adapterOf(randomModule({ outFeatures: 3, inFeatures: 2, rank: 2 }, 1))
   const right = adapterOf(randomModule({ outFeatures: 2, inFeatures: 2, rank: 2 }, 1))
   expect(() => adapterError(left, right)).toThrow(expect.objectContaining({ code: "ADAPTER_MISMATCH" }))
+})
+
+test("adapterDistance is the root of summed squares over all modules, one of which is missing", () => {
+  const shape = { outFeatures: 30, inFeatures: 20, rank: 3, alpha: 5 }
+  const [q, k] = [
+    { ...randomModule(shape, 1), name: "q" },
+    { ...randomModule({ ...shape, rank: 4 }, 2), name: "k" },
+  ]
+  const other = { ...randomModule(shape, 3), name: "q" }
+  const squares = (values: Iterable<number>): number => [...values].reduce((sum, value) => sum + value * value, 0)
+  const [denseQ, denseK, denseOther] = [denseOf(q), denseOf(k), denseOf(other)]
+  // ||q - other||² + ||k||² against ||q||² + ||k||²
+  const moved = squares(denseQ.map((value, i) => value - denseOther[i]!)) + squares(denseK)
+  const expected = Math.sqrt(moved / (squares(denseQ) + squares(denseK)))
+  expect(adapterDistance(adapterOf(other), adapterOf(k, q))).toBeCloseTo(expected, 12)
+  expect(adapterDistance(adapterOf(), adapterOf(k, q))).toBe(1)
+  expect(adapterDistance(adapterOf(), adapterOf())).toBe(0)
+  expect(adapterDistance(adapterOf(q), adapterOf())).toBe(Infinity)
 })

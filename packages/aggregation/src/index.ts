@@ -1,4 +1,4 @@
-export { adapterError } from "./adapter-error.js"
+export { adapterDistance, adapterError } from "./adapter-error.js"
 export { aggregateAdapters } from "./aggregate-adapters.js"
 export type { NamedAdapter } from "./aggregate-adapters.js"
 export { compress } from "./compress.js"

@@ -34,19 +34,20 @@ export async function* replay(
 const SUMS: readonly StrategyName[] = ["flora", "florist", "fedpipe"]
 
 /**
- * The global adapter of stored rounds without one client's contributions, to the byte what it were if they had never
- * been stacked; undefined where nothing is left. The shares p_k of the others (with `fedpipe` those among a module's
- * contributors) stay what they were: the client's terms are taken out of each sum, and nothing is weighed anew. What is
- * not undone: the others trained beside a global adapter that held those terms. The client's own updates may be missing
- * from `updates`, except with `fedpipe`, where they say which modules it trained. Throws STRATEGY_UNSUITABLE for
- * strategies that replace the global adapter, and what the strategy throws.
+ * The global adapters of stored rounds, round by round, without one client's contributions, to the byte what they were
+ * if they had never been stacked; undefined where nothing is left. The shares p_k of the others (with `fedpipe` those
+ * among a module's contributors) stay what they were: the client's terms are taken out of each sum, and nothing is
+ * weighed anew. What is not undone: the others trained beside a global adapter that held those terms. The client's own
+ * updates may be missing from `updates`, except with `fedpipe`, where they say which modules it trained. Throws
+ * STRATEGY_UNSUITABLE at once, before a round is read, for strategies that replace the global adapter; the rounds throw
+ * what the strategy throws.
  */
-export async function withoutClient(
+export function withoutClient(
   rounds: Rounds,
   clientId: string,
   settings: StrategySettings,
   strategy: Strategy,
-): Promise<Adapter | undefined> {
+): AsyncGenerator<Adapter | undefined> {
   if (!SUMS.includes(strategy.name))
     throw new LaminaError(
       "STRATEGY_UNSUITABLE",
@@ -54,9 +55,11 @@ export async function withoutClient(
         `its clients train on from what client ${clientId} gave, which cannot be taken out again`,
       { hint: "start the run again without the client" },
     )
-  let global: Adapter | undefined
-  for await (const result of replay(cleared(rounds, clientId, strategy.name), settings, strategy)) ({ global } = result)
-  return global && global.modules.length > 0 ? global : undefined
+  return remaining(replay(cleared(rounds, clientId, strategy.name), settings, strategy))
+}
+
+async function* remaining(results: AsyncGenerator<RoundResult>): AsyncGenerator<Adapter | undefined> {
+  for await (const { global } of results) yield global.modules.length > 0 ? global : undefined
 }
 
 async function* cleared(rounds: Rounds, clientId: string, strategy: StrategyName): AsyncGenerator<StoredRound> {

@@ -5,7 +5,7 @@ import type { Command } from "commander"
 import { appendedText, numberList, positiveInt } from "../arguments.js"
 import { addDataOptions, addModelOptions, json, lossOn } from "./options.js"
 
-/** eval, aggregate, export. */
+/** eval, aggregate, export, forget. */
 export function addModelTools(program: Command): void {
   addEval(program)
   program
@@ -36,6 +36,28 @@ export function addModelTools(program: Command): void {
     .option("--token-file <file>", "the coordinator's admin.token, with a URL")
     .addOption(json())
     .action(async (source, options) => (await import("../commands/export.js")).exportCommand(source, options))
+  addForget(program)
+}
+
+function addForget(program: Command): void {
+  program
+    .command("forget <client>")
+    .description("build a run's global adapter again without one client, by its name or id")
+    .addOption(
+      new Option("--data-dir <folder>", "of a coordinator that is not running, or a simulation's folder")
+        .env("LAMINA_DATA_DIR")
+        .default("lamina-data"),
+    )
+    .option("--run <id>", "which run (default: the newest)")
+    .option("--out <folder>", "PEFT adapter folder to write", "runs/forget")
+    .addOption(json())
+    .addHelpText(
+      "after",
+      `
+Needs a run whose recipe said globalAdapter.keepUpdates: true. Every round is first aggregated
+again from the kept updates and must come to the recorded hash. Nothing in the data folder changes.`,
+    )
+    .action(async (client, options) => (await import("../commands/forget.js")).forgetCommand(client, options))
 }
 
 function addEval(program: Command): void {

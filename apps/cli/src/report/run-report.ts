@@ -1,20 +1,12 @@
-import { writeText } from "../output/files.js"
 import { perplexity } from "../simulate/held-out.js"
 import type { HistoryRow } from "../simulate/journal.js"
 import type { SimulationResult } from "../simulate/simulation.js"
 import { averaged, lineChart } from "./chart.js"
 import type { Series } from "./chart.js"
-import { escapeHtml, htmlPage, htmlTable } from "./html.js"
+import { escapeHtml, htmlTable } from "./html.js"
 import type { ReportSection } from "./html.js"
 
-/** Writes the report of one run: held-out curves, training curves, clients. Returns its path. */
-export async function writeRunReport(path: string, name: string, result: SimulationResult): Promise<string> {
-  const intro = `Run ${result.run}: ${result.clients.length} clients, ${result.rounds} rounds.`
-  await writeText(path, htmlPage(`Lamina: ${name}`, intro, runSections(result)))
-  return path
-}
-
-/** Curves and tables of one run, to stand alone or beside others. */
+/** Curves and tables of one run of the demo. */
 export function runSections(result: SimulationResult): ReportSection[] {
   const sections: ReportSection[] = []
   if (result.scores.length > 0) sections.push({ title: "Held-out perplexity by round", html: heldOutChart(result) })

@@ -6,7 +6,7 @@ interface Timer {
   readonly work: () => void
 }
 
-/** Time that moves only when the simulation says so. Coordinator and clients read it as they read the system's clock. */
+/** Time that moves only when the simulation says so. Coordinator and clients read it as if it were the system's. */
 export class VirtualClock {
   readonly #timers = new Set<Timer>()
   #nowMs: number

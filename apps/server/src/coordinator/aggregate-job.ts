@@ -12,7 +12,7 @@ import { lastReport } from "./round-report.js"
 import { uploadIdOf } from "./upload-id.js"
 
 /** The accepted updates of a sealed round, and those carried into it from earlier rounds. */
-export interface SealedSet {
+interface SealedSet {
   readonly row: RoundRow
   readonly recipe: Recipe
   readonly accepted: readonly ClientId[]

@@ -193,6 +193,7 @@ export class Coordinator {
   /** The next round need not wait for the files to go: a start removes what nobody owns. */
   async #forgetUploads(): Promise<void> {
     const gone = await this.#context.store.forgetUploads()
+    for (const { id } of gone) this.#uploads.recheck(id) // from here on no chunk is taken for them
     this.#removing = this.#removing.then(async () => {
       for (const upload of gone) await this.#uploads.forget(upload)
     })

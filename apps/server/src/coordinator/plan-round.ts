@@ -14,7 +14,7 @@ import { lastReport } from "./round-report.js"
 import type { TrainedModule } from "./run-request.js"
 
 /** A client's plan, and how long the planner thinks it takes (ms; 0: no estimate). */
-export interface ClientTask {
+interface ClientTask {
   readonly plan: Plan
   readonly estimateMs: number
 }

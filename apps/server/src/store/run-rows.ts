@@ -1,6 +1,6 @@
 import type { Kysely } from "kysely"
 
-import { eraseSecrets } from "./round-rows.js"
+import { eraseSecrets } from "./round-ends.js"
 import type { Schema } from "./schema.js"
 import type { Store } from "./store.js"
 

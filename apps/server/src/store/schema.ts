@@ -155,7 +155,7 @@ export interface AdapterRow {
   bytes: number
 }
 
-/** One update that a global adapter holds, kept so that it can be taken out again (recipe: globalAdapter.keepUpdates). */
+/** One update that a global adapter holds, kept so that it can be taken out (recipe: globalAdapter.keepUpdates). */
 export interface ContributionRow {
   run_id: string
   /** The round that counted it. */

@@ -2,6 +2,7 @@ import { clientRows } from "./client-rows.js"
 import { connect } from "./connection.js"
 import { onDisk } from "./disk-errors.js"
 import type { OnDiskFailure } from "./disk-errors.js"
+import { roundEnds } from "./round-ends.js"
 import { roundRows } from "./round-rows.js"
 import { runRows } from "./run-rows.js"
 import type { Store } from "./store.js"
@@ -16,6 +17,7 @@ export async function openSqliteStore(file: string, onFailure: OnDiskFailure): P
     ...clientRows(connection),
     ...runRows(connection.db),
     ...roundRows(connection),
+    ...roundEnds(connection.db),
     ...uploadRows(connection),
     ...updateRows(connection),
     close: connection.close,

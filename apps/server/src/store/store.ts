@@ -77,8 +77,8 @@ export interface Store {
   /** Ids of the uploads whose bytes are still needed. */
   uploadIds(): Promise<string[]>
   /**
-   * Empties the uploads of rounds that are over and take no late updates; their rows stay, so that a late commit can be told what became of
-   * its round.
+   * Empties the uploads of rounds that are over and take no late updates; their rows stay, so that a late commit can
+   * be told what became of its round.
    */
   forgetUploads(): Promise<Pick<UploadRow, "id" | "envelope_bytes">[]>
   /** Keeps a small envelope as long as its upload is needed; again: a no-op. */
