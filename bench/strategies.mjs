@@ -21,7 +21,7 @@ const option = (name, fallback) => {
   const at = process.argv.indexOf(`--${name}`)
   return at < 0 ? fallback : process.argv[at + 1]
 }
-const rounds = Number(option("rounds", 4))
+const rounds = Number(option("rounds", 3))
 const steps = Number(option("steps", 16))
 const seeds = Number(option("seeds", 3))
 const only = option("only", STRATEGY_NAMES.join(",")).split(",")
@@ -59,13 +59,13 @@ function recipeOf({ strategy, partition, ranks, seed }) {
     seed,
     strategy,
     lora: { rank: Math.max(...own) },
-    training: { steps, batch: 2, context: 256, learningRate: 0.004, schedule: "linear" },
+    training: { steps, batch: 2, context: 128, learningRate: 0.004, schedule: "linear" },
     simulation: {
       population: {
         count: 10,
         data: { path: join(folder, "addresses.jsonl"), textField: "text" },
         partition: PARTITIONS[partition],
-        rowsMax: 120,
+        rowsMax: 60,
         ranks: own,
       },
       scoreEvery: rounds,

@@ -41,7 +41,7 @@ export async function openRound(
     softDeadlineMs: atMs + softDeadlineMs,
     hardDeadlineMs: atMs + hardDeadlineMs,
   }
-  const encoded = await encodePlans(context, { run, ...work, round, cohort })
+  const encoded = await encodePlans(context, { run, recipe, modules: work.modules, round, cohort })
   const recipient = generateRecipientKey()
   const previous = (await context.store.round(run.id, round - 1))?.header_hash
   const header = messages.RoundHeader.encode({

@@ -318,9 +318,9 @@ export class RunDriver {
     }
     book.putRound(this.#row)
     metrics.rounds.inc({ outcome: this.#round.phase })
+    await this.context.forgetUploads() // before anybody hears of it: from here on no chunk is taken for the round
     this.#news?.()
     this.#news = undefined
-    await this.context.forgetUploads()
     await this.#continue()
   }
 
