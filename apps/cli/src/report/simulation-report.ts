@@ -36,6 +36,8 @@ export interface ReportedTurn {
   readonly endMs: number
   readonly bytesUp: number
   readonly bytesDown: number
+  /** What its plan needs. */
+  readonly memoryBytes: number
   /** Rounds between the global adapter it started from and this one. */
   readonly staleness?: number
   /** Training loss of its last step, nats per token. */

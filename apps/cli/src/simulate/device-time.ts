@@ -22,6 +22,8 @@ export interface Schedule {
   readonly crashed: boolean
   readonly bytesDown: number
   readonly bytesUp: number
+  /** What the plan needs. */
+  readonly memoryBytes: number
 }
 
 interface Assignment {
@@ -49,9 +51,10 @@ export function scheduleOf(assignment: Assignment, device: SimulatedDevice, sett
   const lostMs = crashed ? RESTART_MS + draw("lost") * 0.2 * working : 0
   const trainedMs = downloadedMs + working + lostMs
   const arrivesMs = trainedMs + (1_000 * bytesUp) / device.uploadBytesPerSecond
+  const memoryBytes = Math.round(setting.cost.memoryBytes(plan))
   const rounded = { startMs, downloadedMs: Math.round(downloadedMs), trainedMs: Math.round(trainedMs), crashed }
-  const whole: Schedule = { ...rounded, endMs: Math.round(arrivesMs), fate: "arrives", bytesDown, bytesUp }
-  if (setting.cost.memoryBytes(plan) > device.memoryBytes)
+  const whole: Schedule = { ...rounded, endMs: Math.round(arrivesMs), fate: "arrives", bytesDown, bytesUp, memoryBytes }
+  if (memoryBytes > device.memoryBytes)
     return { ...whole, trainedMs: whole.downloadedMs, endMs: whole.downloadedMs, fate: "out-of-memory" as const }
   if (draw("dropout") >= device.dropout) return whole
   const goneMs = Math.round(startMs + draw("gone") * (arrivesMs - startMs))

@@ -86,6 +86,7 @@ function turnsByRound({ history, clients, views }: SimulationResult): Map<number
       endMs: schedule.endMs - VIRTUAL_START_MS,
       bytesUp: sent ? schedule.bytesUp : 0,
       bytesDown: schedule.bytesDown,
+      memoryBytes: schedule.memoryBytes,
       ...(row.staleness === undefined ? {} : { staleness: row.staleness }),
       ...(loss === undefined || !sent ? {} : { loss }),
     }

@@ -15,6 +15,9 @@ export interface OpenRound {
   accepted(): number
 }
 
+/** How often the coordinator looks whether a failed aggregation is to be tried again; real time. */
+const LOOK_MS = 1_000
+
 interface WatchSetting {
   readonly coordinator: RunningCoordinator
   readonly run: string
@@ -103,11 +106,14 @@ export class RoundWatch {
     return !this.#aggregating && this.#expected.size === 0
   }
 
+  /** Resolves once the condition holds; an aggregation that failed is tried again meanwhile. */
   async until(condition: () => boolean, signal: AbortSignal): Promise<void> {
     while (!condition()) {
       signal.throwIfAborted()
       await new Promise<void>((resolve) => {
+        const look = setInterval(() => this.#aggregating && void this.tick(), LOOK_MS)
         const wake = () => {
+          clearInterval(look)
           signal.removeEventListener("abort", wake)
           this.#waiting.delete(wake)
           resolve()

@@ -49,7 +49,8 @@ export class RunDriver {
   #queue: Promise<unknown> = Promise.resolve()
   readonly #commits = new Gathered((asked: readonly AskedCommit[]) => this.#serially(() => this.#answerAll(asked)))
   #aggregating = false
-  #aggregateAfterMs = 0
+  /** By the system's clock, whatever the rounds go by: room on a disk comes back in real time. */
+  #aggregateAfter = 0
   #ended = false
   /** Buffered runs only. */
   #busy = new BusyClients()
@@ -104,7 +105,7 @@ export class RunDriver {
       if (this.#round.phase === "selecting") return this.#lookForClients(this.#round)
       await this.#apply({ kind: "tick" })
       const sealed = this.#round.phase === "sealed" || this.#round.phase === "aggregating"
-      if (sealed && this.context.now() >= this.#aggregateAfterMs) void this.#aggregate()
+      if (sealed && performance.now() >= this.#aggregateAfter) void this.#aggregate()
     })
   }
 
@@ -290,10 +291,10 @@ export class RunDriver {
 
   async #aggregationFailed(error: unknown): Promise<void> {
     if (this.context.closing()) return
-    this.#aggregateAfterMs = this.context.now() + STORAGE_RETRY_MS
+    this.#aggregateAfter = performance.now() + STORAGE_RETRY_MS
     this.context.logger.error({ err: error, run: this.id, round: this.#number }, "an aggregation failed")
     if (hasErrorCode(error) && error.code === "STORAGE_FULL") return // room may come back: tick tries again
-    this.#aggregateAfterMs = 0
+    this.#aggregateAfter = 0
     await this.#serially(() => this.#apply({ kind: "aggregation-failed" })).catch((cause: unknown) => {
       this.context.logger.error(
         { err: cause, run: this.id },

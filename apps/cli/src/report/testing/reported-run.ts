@@ -4,7 +4,7 @@ import type { ReportedRound, ReportedRun, ReportedTurn } from "../simulation-rep
 export function turnOf(name: string, values: Partial<ReportedTurn> = {}): ReportedTurn {
   return {
     ...{ name, device: "laptop", rank: 8, outcome: "accepted", startMs: 0, downloadedMs: 1_000, trainedMs: 9_000 },
-    ...{ endMs: 10_000, bytesUp: 1e6, bytesDown: 2e6, loss: 1.5 },
+    ...{ endMs: 10_000, bytesUp: 1e6, bytesDown: 2e6, memoryBytes: 3e8, loss: 1.5 },
     ...values,
   }
 }
