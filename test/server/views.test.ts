@@ -29,7 +29,7 @@ async function viewOf(coordinator: RunningCoordinator, hash: Uint8Array) {
   return decodeAdapter(await coordinator.adapter(toHex(hash)))
 }
 
-test("a strategy that goes on with the global adapter gives each client the rows it trains, and nothing more", async () => {
+test("a strategy that goes on with the global adapter gives each client the rows it trains, no more", async () => {
   const { coordinator, plans, global } = await secondPlans("zeropad", [{ rankMax: 2 }, { rankMax: 1 }])
   for (const [i, rank] of [2, 1].entries()) {
     const plan = plans[i]!

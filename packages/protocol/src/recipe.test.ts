@@ -57,6 +57,48 @@ test.each([
   )
 })
 
+test.each([
+  [
+    "a server optimizer where nothing is averaged",
+    { strategy: "flora", serverOptimizer: { name: "adam" } },
+    /^serverOptimizer.name: .*averages nothing/,
+  ],
+  [
+    "compression of factors that clients train",
+    { strategy: "fedit", globalAdapter: { maxRank: 8 } },
+    /^globalAdapter: .*neither tau nor maxRank/,
+  ],
+  [
+    "a merge of factors that clients go on training",
+    { strategy: "zeropad", globalAdapter: { merge: true } },
+    /^globalAdapter.merge: /,
+  ],
+  [
+    "a buffer where late factors fit nowhere",
+    { strategy: "fedit", cohort: { buffer: {} } },
+    /^cohort.buffer: .*flora, florist, fedpipe/,
+  ],
+  [
+    "unequal ranks of a population",
+    { strategy: "fedex", simulation: { population: { count: 4, data: "d.csv", ranks: [8, 4] } } },
+    /^strategy: .*equal ranks, got 8, 4/,
+  ],
+  [
+    "clients and a population",
+    { simulation: { clients: [{ name: "a", data: "d" }], population: { count: 1, data: "d" } } },
+    /^simulation.clients: expected either/,
+  ],
+  [
+    "a device nobody described",
+    { simulation: { clients: [{ name: "a", data: "d", device: "phone" }] } },
+    /^simulation.clients.0.device: .*got "phone"/,
+  ],
+])("%s is refused, not ignored", (_, changes, message) => {
+  expect(() => parseRecipe({ name: "r", base: ".", ...changes })).toThrow(
+    expect.objectContaining({ code: "RECIPE_INVALID", message: expect.stringMatching(message) }),
+  )
+})
+
 test("docs/recipes.md has a row for every key with its default", () => {
   const page = readFileSync(new URL("../../../docs/recipes.md", import.meta.url), "utf8")
   for (const { path, fallback } of recipeKeys()) {

@@ -9,24 +9,27 @@ interface StrategyRule {
   readonly averages: boolean
   /** The global adapter is a sum of products that may be compressed; false: clients train its very factors. */
   readonly compresses: boolean
+  /** Clients train new factors beside a frozen global adapter; false: they go on training the global adapter itself. */
+  readonly stacks: boolean
 }
 
 export const STRATEGY_RULES: Readonly<Record<StrategyName, StrategyRule>> = {
-  flora: { unequalRanks: true, averages: false, compresses: true },
-  florist: { unequalRanks: true, averages: false, compresses: true },
-  flexlora: { unequalRanks: true, averages: false, compresses: true },
-  fedit: { unequalRanks: false, averages: true, compresses: false },
-  zeropad: { unequalRanks: true, averages: true, compresses: false },
-  hetlora: { unequalRanks: true, averages: true, compresses: false },
-  ffa: { unequalRanks: true, averages: true, compresses: false },
-  fedex: { unequalRanks: false, averages: true, compresses: true },
-  fedpipe: { unequalRanks: true, averages: false, compresses: true },
+  flora: { unequalRanks: true, averages: false, compresses: true, stacks: true },
+  florist: { unequalRanks: true, averages: false, compresses: true, stacks: true },
+  flexlora: { unequalRanks: true, averages: false, compresses: true, stacks: false },
+  fedit: { unequalRanks: false, averages: true, compresses: false, stacks: false },
+  zeropad: { unequalRanks: true, averages: true, compresses: false, stacks: false },
+  hetlora: { unequalRanks: true, averages: true, compresses: false, stacks: false },
+  ffa: { unequalRanks: true, averages: true, compresses: false, stacks: false },
+  fedex: { unequalRanks: false, averages: true, compresses: true, stacks: false },
+  fedpipe: { unequalRanks: true, averages: false, compresses: true, stacks: true },
 }
 
 interface Asked {
   readonly strategy: StrategyName
   readonly serverOptimizer: { readonly name: string }
   readonly globalAdapter: { readonly tau: number; readonly maxRank?: number | undefined; readonly merge: boolean }
+  readonly cohort: { readonly buffer?: object | undefined }
   readonly lora: { readonly rank: number }
   readonly simulation?: SimulationRecipe | undefined
 }
@@ -50,7 +53,12 @@ export function strategyIssues(recipe: Asked): { path: string[]; message: string
       path: ["globalAdapter"],
       message: `expected neither tau nor maxRank for strategy "${strategy}": clients train the factors themselves`,
     })
-  if (globalAdapter.merge && (rule.averages || strategy === "flexlora"))
+  if (recipe.cohort.buffer && !rule.stacks)
+    issues.push({
+      path: ["cohort", "buffer"],
+      message: `expected none for "${strategy}": late factors had another start (${others("stacks")} stack them)`,
+    })
+  if (globalAdapter.merge && !rule.stacks)
     issues.push({
       path: ["globalAdapter", "merge"],
       message: `expected false for strategy "${strategy}": clients go on training the global adapter's factors`,

@@ -79,8 +79,7 @@ async function views(
 
 /** Where clients only stack onto the global adapter, all of it is what they download unless they set a budget. */
 function needsCut({ strategy }: Recipe, { capability }: PlannedClient): boolean {
-  const { averages } = STRATEGY_RULES[strategy]
-  return averages || strategy === "flexlora" || capability.downloadBytesMax > 0
+  return !STRATEGY_RULES[strategy].stacks || capability.downloadBytesMax > 0
 }
 
 function keyOf({ rank }: ClientTerms, { capability }: PlannedClient): string {
