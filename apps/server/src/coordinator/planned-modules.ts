@@ -9,6 +9,9 @@ import type { ChosenPlan, PlannedClient } from "./plan.js"
 import { planningHistory } from "./planning-history.js"
 import type { PlanningHistory } from "./planning-history.js"
 
+/** Share of the deadline that is planned for: devices are not equally fast every time, and late is worth nothing. */
+const PLANNED_SHARE = 0.85
+
 interface Cohort {
   readonly run: RunRow
   readonly recipe: Recipe
@@ -57,7 +60,8 @@ async function planningTerms(
 ): Promise<PlanningTerms> {
   const adapters = await store.adapters()
   const global = adapters.findLast(({ run_id, hash }) => run_id === run.id && hash === run.global_adapter_hash)
-  const terms = termsOf(recipe, { downloadBytes: global?.bytes ?? 0 })
+  const whole = termsOf(recipe, { downloadBytes: global?.bytes ?? 0 })
+  const terms = { ...whole, deadlineMs: PLANNED_SHARE * whole.deadlineMs }
   return history.scores.size > 0 ? terms : { ...terms, ranks: [1], steps: recipe.strategyOptions.probeSteps }
 }
 
