@@ -156,7 +156,7 @@ export class Coordinator {
    * Uploads.open and Commits.commit throw, and NOT_FOUND for an unknown run.
    */
   async openUpload(clientId: string, request: UploadOpen): Promise<UploadTicket> {
-    if (!this.#drivers.has(request.runId)) this.#context.book.run(request.runId)
+    if (!this.#drivers.has(request.runId)) this.#context.book.standing(request.runId)
     const ticket = await this.#uploads.open(clientId, request, this.#drivers.get(request.runId))
     if (!request.envelope) return ticket
     const { uploadId } = ticket
@@ -193,7 +193,7 @@ export class Coordinator {
   }
 
   #ended(runId: string): { runId: string; state: string; globalAdapterHash: Uint8Array } {
-    const { state, globalAdapterHash } = this.#context.book.run(runId)
+    const { state, globalAdapterHash } = this.#context.book.standing(runId)
     return { runId, state, globalAdapterHash: bytesOf(globalAdapterHash ?? "") }
   }
 

@@ -318,9 +318,9 @@ export class RunDriver {
     }
     book.putRound(this.#row)
     metrics.rounds.inc({ outcome: this.#round.phase })
+    await this.context.forgetUploads() // who hears of the end finds no chunk of the round taken any more
     this.#news?.()
     this.#news = undefined
-    await this.context.forgetUploads()
     await this.#continue()
   }
 

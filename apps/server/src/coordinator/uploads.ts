@@ -106,6 +106,13 @@ export class Uploads {
     return upload
   }
 
+  /** The row of an upload, from memory while it is open. */
+  async row(uploadId: string): Promise<UploadRow | undefined> {
+    const opening = this.#open.get(uploadId)
+    const open = opening && (await opening.catch(() => undefined))
+    return open?.row ?? this.context.store.upload(uploadId)
+  }
+
   /** Drops what is known of an upload's chunks: they are read and hashed again when next needed. */
   recheck(uploadId: string): void {
     this.#open.delete(uploadId)
