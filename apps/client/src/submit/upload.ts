@@ -29,9 +29,10 @@ const OPENED_MAX = 20
 
 /**
  * Brings a spooled envelope to the coordinator: asks what it has, sends the rest, commits; a small one goes along with
- * the question, and a coordinator that takes it so answers with the receipt. Each step may be repeated from any point: after lost connections, a restart of either side, an evicted upload. Returns the receipt as it
- * came. Throws the coordinator's refusal (ROUND_CLOSED, UPLOAD_CONFLICT, ENVELOPE_REJECTED, ...) and BLOB_CORRUPT
- * when the spool on this disk is damaged.
+ * the question, and a coordinator that takes it so answers with the receipt. Each step may be repeated from any point:
+ * after lost connections, a restart of either side, an evicted upload. Returns the receipt as it came. Throws the
+ * coordinator's refusal (ROUND_CLOSED, UPLOAD_CONFLICT, ENVELOPE_REJECTED, ...) and BLOB_CORRUPT when the spool on this
+ * disk is damaged.
  */
 export async function upload(options: UploadOptions, name: RoundName, spooled: SpooledUpdate): Promise<Receipt> {
   const { session, emit, random } = options
