@@ -9,7 +9,7 @@
 // byte, so that the round is measured and not the algebra. The global adapter keeps the rank of the whole module, 16
 // and 4, and so stays small and exact.
 // Figures: time from the start to the opening of the first round and to its end, ms per client and round after the
-// first (median), processor time per client and round, peak memory of the process.
+// first (median), processor time of both, peak memory of the process.
 // --peers: Flower's simulation beside it, same sizes (bench/peers/flower_rounds.py; PEERS_FLOWER_PYTHON names a Python
 // with flwr[simulation]).
 import { execFileSync } from "node:child_process"
@@ -54,6 +54,11 @@ function report(name, value, unit) {
   const figure = { name, value: Number(value.toPrecision(4)), unit, machine, commit }
   const line = options.json ? JSON.stringify(figure) : `${name.padEnd(48)} ${figure.value} ${unit}`
   process.stdout.write(`${line}\n`)
+}
+
+function cpuMs() {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
 }
 
 const median = (values) => [...values].sort((left, right) => left - right)[Math.floor(values.length / 2)]
@@ -144,13 +149,16 @@ async function startRun(coordinator, folder, { clients, rounds, size }) {
 async function measure({ clients, rounds, size }, folder) {
   const adapters = adaptersOf(size, 2)
   const startedMs = performance.now()
-  const marks = { opened: [], published: [], cpu: [] }
+  const marks = { opened: [], cpuOpened: [], published: [], cpu: [] }
   const coordinator = await startCoordinator({ dataDir: join(folder, "coordinator"), port: 0, logLevel: "error" })
-  coordinator.on("roundOpened", () => marks.opened.push(performance.now() - startedMs))
+  const startedCpuMs = cpuMs()
+  coordinator.on("roundOpened", () => {
+    marks.opened.push(performance.now() - startedMs)
+    marks.cpuOpened.push(cpuMs() - startedCpuMs)
+  })
   coordinator.on("roundPublished", () => {
     marks.published.push(performance.now() - startedMs)
-    const { user, system } = process.cpuUsage()
-    marks.cpu.push((user + system) / 1000)
+    marks.cpu.push(cpuMs())
   })
   const { id } = await startRun(coordinator, folder, { clients, rounds, size })
   const cacheDir = join(folder, "cache")
@@ -191,10 +199,11 @@ async function one(clients, bytes, rounds) {
   try {
     const measured = await measure({ clients, rounds, size }, folder)
     check(measured, { clients, rounds })
-    const { opened, published, cpu } = measured.marks
+    const { opened, cpuOpened, published, cpu } = measured.marks
     const name = `rounds/${clients}x${bytes >= 1 << 20 ? `${bytes >> 20}MiB` : `${bytes >> 10}KiB`}`
     const steps = (values) => values.slice(1).map((value, i) => (value - values[i]) / clients)
     report(`${name}/start-to-first-round`, opened[0] / 1000, "s")
+    report(`${name}/start-to-first-round-processor`, cpuOpened[0] / 1000, "s")
     report(`${name}/start-to-first-round-done`, published[0] / 1000, "s")
     if (rounds > 1) report(`${name}/per-client`, median(steps(published)), "ms")
     if (rounds > 1) report(`${name}/processor-per-client`, median(steps(cpu)), "ms")

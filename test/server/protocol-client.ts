@@ -122,7 +122,8 @@ export class ProtocolClient {
     })
   }
 
-  async openUpload({ header }: Pick<Task, "header">, sealed: ReturnType<ProtocolClient["seal"]>) {
+  /** `whole`: the envelope that goes along, for a receipt in the ticket. */
+  async openUpload({ header }: Pick<Task, "header">, sealed: ReturnType<ProtocolClient["seal"]>, whole?: Uint8Array) {
     const request = messages.UploadOpen.encode({
       runId: header.runId,
       round: header.round,
@@ -130,6 +131,7 @@ export class ProtocolClient {
       leaves: sealed.leaves,
       signature: sealed.signature,
       envelopeBytes: sealed.bytes,
+      ...(whole ? { envelope: whole } : {}),
     })
     return messages.UploadTicket.decode(await this.request("upload.open", request))
   }

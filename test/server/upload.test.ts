@@ -131,6 +131,26 @@ test("the same envelope again is a duplicate with the same sequence, another one
   expect(coordinator.runs()[0]?.rounds[0]).toMatchObject({ accepted: 1 })
 })
 
+test("a small envelope comes along with upload.open, and its ticket carries the receipt", async () => {
+  const { coordinator, north, task } = await openRound()
+  const sealed = north.seal(task)
+  const statusOf = async (whole: Uint8Array) => {
+    const { receipt } = await north.openUpload(task, sealed, whole)
+    return receipt && messages.ReceiptBody.decode(receipt.body)
+  }
+  const other = sealed.envelope.map((byte, i) => (i === sealed.bytes - 1 ? byte ^ 1 : byte))
+  expect(await refusal(statusOf(other))).toBe("CHUNK_MISMATCH")
+  expect(await refusal(statusOf(sealed.envelope.subarray(1)))).toBe("CHUNK_MISMATCH")
+  // opened without it first: what is refused above was not stored, and the same upload takes the whole now
+  expect([...(await north.openUpload(task, sealed)).have]).toEqual([0])
+  expect(await refusal(statusOf(other))).toBe("CHUNK_MISMATCH")
+  const first = await statusOf(sealed.envelope)
+  expect(first).toMatchObject({ status: "ACCEPTED", envelopeRoot: sealed.root })
+  expect(await statusOf(sealed.envelope)).toMatchObject({ status: "DUPLICATE", sequence: first?.sequence })
+  expect(await north.submit(task, sealed)).toMatchObject({ status: "DUPLICATE", sequence: first?.sequence })
+  expect(coordinator.runs()[0]?.rounds[0]).toMatchObject({ accepted: 1 })
+})
+
 test("a hundred commits at once give one update and one sequence", async () => {
   const { coordinator, north, task } = await openRound()
   const sealed = north.seal(task)

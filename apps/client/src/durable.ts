@@ -1,4 +1,14 @@
-import { closeSync, fsync, mkdirSync, openSync, renameSync, statSync, writeFileSync } from "node:fs"
+import {
+  closeSync,
+  fstatSync,
+  fsync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs"
 import { readFile, rm } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { promisify } from "node:util"
@@ -45,9 +55,18 @@ export async function exists(path: string): Promise<boolean> {
   }
 }
 
+/** Larger files are read by a thread of the pool. */
+const AT_ONCE_BYTES_MAX = 64 * 1024
+
 /** undefined when there is no such file. */
 export async function readIfThere(path: string): Promise<Uint8Array | undefined> {
   try {
+    const file = openSync(path, "r")
+    try {
+      if (fstatSync(file).size <= AT_ONCE_BYTES_MAX) return new Uint8Array(readFileSync(file))
+    } finally {
+      closeSync(file)
+    }
     return new Uint8Array(await readFile(path))
   } catch (error) {
     if (systemCode(error) === "ENOENT") return undefined

@@ -1,4 +1,4 @@
-import { link, readFile, rename, rm, writeFile } from "node:fs/promises"
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { randomUUID } from "node:crypto"
 import { dirname } from "node:path"
 
@@ -16,6 +16,9 @@ interface Lock {
 /** Paths locked by this very process: a process id cannot tell two clients in one process apart. */
 const held = new Set<string>()
 
+/** What `describe` says of this process: it stays the same. */
+let self: string | undefined
+
 /** The lock, or undefined while another lives who holds it. */
 export async function tryLock(path: string): Promise<Lock | undefined> {
   if (held.has(path)) return undefined
@@ -31,7 +34,7 @@ export async function tryLock(path: string): Promise<Lock | undefined> {
   }
   return {
     release: async () => {
-      await rm(path, { force: true })
+      rmSync(path, { force: true })
       held.delete(path)
     },
   }
@@ -49,34 +52,34 @@ export async function waitForLock(path: string, signal: AbortSignal): Promise<Lo
 async function claim(path: string): Promise<boolean> {
   await makeFolder(dirname(path))
   const mine = `${path}.${randomUUID()}`
-  await writeFile(mine, await describe(process.pid), { mode: 0o600 })
+  writeFileSync(mine, (self ??= describe(process.pid)), { mode: 0o600 })
   try {
-    if (await linked(mine, path)) return true
-    if (await ownerLives(path)) return false
+    if (linked(mine, path)) return true
+    if (ownerLives(path)) return false
     // moved away first: of two who find it stale only one moves it, and neither removes a lock taken since
     const stale = `${mine}.stale`
     try {
-      await rename(path, stale)
+      renameSync(path, stale)
     } catch (error) {
       if (systemCode(error) !== "ENOENT") throw error
-      return await linked(mine, path)
+      return linked(mine, path)
     }
-    if (await ownerLives(stale)) {
-      await linked(stale, path)
-      await rm(stale, { force: true })
+    if (ownerLives(stale)) {
+      linked(stale, path)
+      rmSync(stale, { force: true })
       return false
     }
-    await rm(stale, { force: true })
-    return await linked(mine, path)
+    rmSync(stale, { force: true })
+    return linked(mine, path)
   } finally {
-    await rm(mine, { force: true })
+    rmSync(mine, { force: true })
   }
 }
 
 /** `link` fails when the name is taken: the file appears with its content or not at all. */
-async function linked(from: string, to: string): Promise<boolean> {
+function linked(from: string, to: string): boolean {
   try {
-    await link(from, to)
+    linkSync(from, to)
     return true
   } catch (error) {
     if (systemCode(error) === "EEXIST") return false
@@ -84,10 +87,10 @@ async function linked(from: string, to: string): Promise<boolean> {
   }
 }
 
-async function ownerLives(path: string): Promise<boolean> {
+function ownerLives(path: string): boolean {
   let text: string
   try {
-    text = await readFile(path, "utf8")
+    text = readFileSync(path, "utf8")
   } catch (error) {
     if (systemCode(error) === "ENOENT") return false
     throw error
@@ -100,13 +103,13 @@ async function ownerLives(path: string): Promise<boolean> {
     if (systemCode(error) === "ESRCH") return false
   }
   // a process of ours that lives holds its locks in `held`; in the file it is a lock from before this process
-  return pid !== process.pid && (await describe(pid)) === text
+  return pid !== process.pid && describe(pid) === text
 }
 
 /** Process id and, where the system tells, its start time: an id is used again after a reboot. */
-async function describe(pid: number): Promise<string> {
+function describe(pid: number): string {
   try {
-    const fields = (await readFile(`/proc/${pid}/stat`, "utf8")).split(") ").at(-1)?.split(" ")
+    const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ")
     return `${pid} ${fields?.[19] ?? ""}`
   } catch {
     return `${pid} `

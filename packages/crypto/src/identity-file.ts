@@ -1,6 +1,17 @@
 import { randomUUID } from "node:crypto"
-import { link, mkdir, open, rm } from "node:fs/promises"
+import {
+  closeSync,
+  fstatSync,
+  fsync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs"
 import { dirname } from "node:path"
+import { promisify } from "node:util"
 
 import { LaminaError } from "@lamina/protocol/errors"
 
@@ -8,6 +19,8 @@ import { fromHex, toHex } from "./hash.js"
 import { SEED_BYTES, generateIdentity, identityFromSeed } from "./identity.js"
 import type { Identity } from "./identity.js"
 import { syncFolder } from "./sync-folder.js"
+
+const synced = promisify(fsync)
 
 /** First line of the file; the second is the seed as 64 hexadecimal digits. */
 const FILE_HEADER = "lamina identity 1"
@@ -21,21 +34,21 @@ const OTHERS = 0o077
  * FILE_UNWRITABLE.
  */
 export async function loadOrCreateIdentity(path: string): Promise<Identity> {
-  return (await load(path)) ?? (await create(path))
+  return load(path) ?? (await create(path))
 }
 
-async function load(path: string): Promise<Identity | undefined> {
+function load(path: string): Identity | undefined {
   try {
-    const file = await open(path, "r")
+    const file = openSync(path, "r")
     try {
-      const { mode, size } = await file.stat()
+      const { mode, size } = fstatSync(file)
       // Windows has no such bits: every file reads as open to all
       if (process.platform !== "win32" && (mode & OTHERS) !== 0)
         throw unreadable(path, `mode 600, got ${(mode & 0o777).toString(8)}`, `chmod 600 ${path}`)
       if (size > FILE_BYTES_MAX) throw malformed(path, `${size} bytes`)
-      return parse(await file.readFile("utf8"), path)
+      return parse(readFileSync(file, "utf8"), path)
     } finally {
-      await file.close()
+      closeSync(file)
     }
   } catch (cause) {
     if (cause instanceof LaminaError) throw cause
@@ -66,15 +79,15 @@ async function create(path: string): Promise<Identity> {
   const made = generateIdentity()
   const part = `${path}.${randomUUID()}.part`
   try {
-    await mkdir(dirname(path), { recursive: true })
-    const file = await open(part, "wx", OWNER_ONLY)
+    mkdirSync(dirname(path), { recursive: true })
+    const file = openSync(part, "wx", OWNER_ONLY)
     try {
-      await file.writeFile(`${FILE_HEADER}\n${toHex(made.secretKey)}\n`)
-      await file.sync()
+      writeFileSync(file, `${FILE_HEADER}\n${toHex(made.secretKey)}\n`)
+      await synced(file)
     } finally {
-      await file.close()
+      closeSync(file)
     }
-    if (!(await linkNew(part, path))) return await winner(path)
+    if (!linkNew(part, path)) return winner(path)
     await syncFolder(dirname(path))
     return made
   } catch (cause) {
@@ -82,21 +95,30 @@ async function create(path: string): Promise<Identity> {
     const { code, message } = cause as NodeJS.ErrnoException
     throw new LaminaError("FILE_UNWRITABLE", `identity ${path}: ${code ?? message}`, { cause })
   } finally {
-    await rm(part, { force: true }).catch(() => undefined) // the outcome above is the one to tell
+    removePart(part)
   }
 }
 
-async function winner(path: string): Promise<Identity> {
-  const identity = await load(path)
+/** The outcome before it is the one to tell. */
+function removePart(part: string): void {
+  try {
+    rmSync(part, { force: true })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === undefined) throw error
+  }
+}
+
+function winner(path: string): Identity {
+  const identity = load(path)
   if (!identity)
     throw new LaminaError("FILE_UNWRITABLE", `identity ${path}: another process made it and removed it again`)
   return identity
 }
 
 /** Gives the finished file its name; false when another process was first (a rename would replace its identity). */
-async function linkNew(part: string, path: string): Promise<boolean> {
+function linkNew(part: string, path: string): boolean {
   try {
-    await link(part, path)
+    linkSync(part, path)
     return true
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false

@@ -1,4 +1,4 @@
-import { closeSync, fdatasync, mkdirSync, openSync, renameSync, write } from "node:fs"
+import { closeSync, fdatasync, mkdirSync, openSync, renameSync, statSync, write } from "node:fs"
 import { readFile, rm } from "node:fs/promises"
 import { dirname } from "node:path"
 import { promisify } from "node:util"
@@ -70,6 +70,7 @@ async function writeSynced(path: string, pieces: readonly Uint8Array[]): Promise
  * envelope.
  */
 export async function readSealed(spoolPath: string): Promise<SealedEnvelope | undefined> {
+  if (!mayBeThere(spoolPath)) return undefined
   const file = await readFile(spoolPath).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === "ENOENT") return undefined
     throw new LaminaError("FILE_UNREADABLE", `cannot read the spool ${spoolPath}: ${cause.code ?? "unknown"}`, {
@@ -77,6 +78,15 @@ export async function readSealed(spoolPath: string): Promise<SealedEnvelope | un
     })
   })
   return file && parseSealed(file, spoolPath)
+}
+
+/** Asked before every round, and there is none as a rule: a thread of the pool would cost ten times this look. */
+function mayBeThere(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined
+  } catch {
+    return true // reading it says what is wrong
+  }
 }
 
 /** Envelope ‖ signature as they lie on a disk at `path`. BLOB_CORRUPT for anything else. */

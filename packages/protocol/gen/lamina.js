@@ -2530,6 +2530,15 @@ export const lamina = $root.lamina = (() => {
             UploadOpen.prototype.leaves = $util.emptyArray;
             UploadOpen.prototype.signature = $util.newBuffer([]);
             UploadOpen.prototype.envelopeBytes = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+            UploadOpen.prototype.envelope = null;
+
+            let $oneOfFields;
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(UploadOpen.prototype, "_envelope", {
+                get: $util.oneOfGetter($oneOfFields = ["envelope"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
 
             UploadOpen.encode = function (message, writer, _depth) {
                 if (!writer)
@@ -2551,6 +2560,8 @@ export const lamina = $root.lamina = (() => {
                     writer.uint32(42).bytes(message.signature);
                 if (message.envelopeBytes != null && $Object.hasOwnProperty.call(message, "envelopeBytes") && (typeof message.envelopeBytes === "object" ? message.envelopeBytes.low || message.envelopeBytes.high : message.envelopeBytes !== 0))
                     writer.uint32(48).uint64(message.envelopeBytes);
+                if (message.envelope != null && $Object.hasOwnProperty.call(message, "envelope"))
+                    writer.uint32(58).bytes(message.envelope);
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -2637,6 +2648,13 @@ export const lamina = $root.lamina = (() => {
                                 delete message.envelopeBytes;
                             continue;
                         }
+                    case 7: {
+                            if (wireType !== 2)
+                                break;
+                            message.envelope = reader.bytes();
+                            message._envelope = "envelope";
+                            continue;
+                        }
                     }
                     reader.skipType(wireType, _depth, tag);
                     if (!reader.discardUnknown) {
@@ -2675,6 +2693,7 @@ export const lamina = $root.lamina = (() => {
             UploadTicket.prototype.uploadId = "";
             UploadTicket.prototype.have = $util.newBuffer([]);
             UploadTicket.prototype.window = 0;
+            UploadTicket.prototype.receipt = null;
 
             UploadTicket.encode = function (message, writer, _depth) {
                 if (!writer)
@@ -2689,6 +2708,8 @@ export const lamina = $root.lamina = (() => {
                     writer.uint32(18).bytes(message.have);
                 if (message.window != null && $Object.hasOwnProperty.call(message, "window") && message.window !== 0)
                     writer.uint32(24).uint32(message.window);
+                if (message.receipt != null && $Object.hasOwnProperty.call(message, "receipt"))
+                    $root.lamina.v1.Receipt.encode(message.receipt, writer.uint32(34).fork(), _depth + 1).ldelim();
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -2747,6 +2768,12 @@ export const lamina = $root.lamina = (() => {
                                 message.window = value;
                             else
                                 delete message.window;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 2)
+                                break;
+                            message.receipt = $root.lamina.v1.Receipt.decode(reader, reader.size(), $undefined, _depth + 1, message.receipt);
                             continue;
                         }
                     }

@@ -47,24 +47,26 @@ export function message<F extends Record<string, Field<unknown>>>(
 ): MessageCodec<Values<F>> {
   const type = lamina.v1[name]
   if (!type) throw new Error(`no message ${name} in gen/lamina.js`)
+  const entries = Object.entries(fields)
   const shape = shapeOf(Object.values(fields))
   const read = (value: unknown, where: string): Values<F> => {
     if (typeof value !== "object" || value === null) throw malformed(where, "a message", value)
     const record = value as Record<string, unknown>
-    const entries = Object.entries(fields).map(
-      ([key, field]) => [key, field.read(record[key], `${where}.${key}`)] as const,
-    )
-    const read = Object.fromEntries(entries.filter(([, item]) => item !== undefined)) as Values<F>
-    const wrong = check(read)
+    const read: Record<string, unknown> = {}
+    for (const [key, field] of entries) {
+      const item = field.read(record[key], `${where}.${key}`)
+      if (item !== undefined) read[key] = item
+    }
+    const wrong = check(read as Values<F>)
     if (wrong !== undefined) throw new LaminaError("FRAME_MALFORMED", `${where}: ${wrong}`)
-    return read
+    return read as Values<F>
   }
   return {
     nested: shape,
     keys: Object.keys(fields),
     read,
     // finish() gives a view of Node's buffer pool; a copy holds this message alone, also after a transfer to a worker
-    encode: (value) => Uint8Array.from(type.encode(read(value, name)).finish()),
+    encode: (value) => new Uint8Array(type.encode(read(value, name)).finish()),
     decode: (bytes, { bytesMax = LIMITS.frameBytesMax } = {}) => {
       if (bytes.byteLength > bytesMax)
         throw new LaminaError("FRAME_TOO_LARGE", `${name}: expected at most ${bytesMax} bytes, got ${bytes.byteLength}`)

@@ -56,7 +56,7 @@ export function bytes({ lengths, max = Infinity }: { lengths?: readonly number[]
       if (!(given instanceof Uint8Array)) throw malformed(where, "bytes", given)
       if (lengths && !lengths.includes(given.byteLength)) throw malformed(where, `${lengths.join(" or ")} bytes`, given)
       if (given.byteLength > max) throw malformed(where, `at most ${max} bytes`, given)
-      return Uint8Array.from(given)
+      return new Uint8Array(given)
     },
   }
 }

@@ -10,6 +10,8 @@ export const LIMITS = {
   /** STREAM segment of an envelope. */
   segmentBytes: 64 * 1024,
   envelopeHeaderBytesMax: 16 * 1024,
+  /** An envelope that may travel inside UploadOpen: one chunk, and small beside a frame. */
+  smallEnvelopeBytesMax: 64 * 1024,
   /** 32,768 chunks of 256 KiB = 8 GiB. */
   leavesMax: 32_768,
   /** Chunks a client may have in flight at once. */

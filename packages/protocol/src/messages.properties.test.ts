@@ -146,17 +146,27 @@ const arbitraries: Arbitraries = {
       .uniqueArray(file, { minLength: 1, maxLength: 4, selector: ({ path }) => path })
       .map((files) => files.sort((left, right) => (left.path < right.path ? -1 : 1))),
   }),
-  UploadOpen: fc.record({
-    ...{
-      runId,
-      round: uint(undefined, 1),
-      header: upTo(300),
-      leaves: fc.array(hash, { minLength: 1, maxLength: 4 }),
-      signature,
+  UploadOpen: fc.record(
+    {
+      ...{
+        runId,
+        round: uint(undefined, 1),
+        header: upTo(300),
+        leaves: fc.array(hash, { minLength: 1, maxLength: 4 }),
+        signature,
+      },
+      envelopeBytes: fc.maxSafeNat().map((it) => Math.max(1, it)),
+      envelope: upTo(300),
     },
-    envelopeBytes: fc.maxSafeNat().map((it) => Math.max(1, it)),
-  }),
-  UploadTicket: fc.record({ uploadId: text(100).filter((it) => it !== ""), have: upTo(20), window: uint() }),
+    { requiredKeys: ["runId", "round", "header", "leaves", "signature", "envelopeBytes"] },
+  ),
+  UploadTicket: fc.record(
+    {
+      ...{ uploadId: text(100).filter((it) => it !== ""), have: upTo(20), window: uint() },
+      receipt: fc.record({ body: upTo(200), signature }),
+    },
+    { requiredKeys: ["uploadId", "have", "window"] },
+  ),
   UploadCommit: fc.record({ uploadId: text(100).filter((it) => it !== ""), envelopeRoot: hash }),
   Receipt: fc.record({ body: upTo(200), signature }),
   ReceiptBody: fc.record({
@@ -294,6 +304,7 @@ test.each<[keyof Values, string, unknown[], unknown[]]>([
   ["UploadOpen", "leaves", [[new Uint8Array(32)]], [[], [new Uint8Array(31)]]],
   ["UploadOpen", "header", [new Uint8Array(16_384)], [new Uint8Array(16_385)]],
   ["UploadOpen", "envelopeBytes", [1], [0]],
+  ["UploadOpen", "envelope", [new Uint8Array(65_536)], [new Uint8Array(65_537)]],
   ["UploadTicket", "have", [new Uint8Array(4_096)], [new Uint8Array(4_097)]],
   ["ReceiptBody", "status", ["LATE", "CLOSED"], ["late", "", "OK"]],
   ["Failure", "message", [long(1_000)], [long(1_001)]],

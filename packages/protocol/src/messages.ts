@@ -168,14 +168,16 @@ const UploadOpen = message("UploadOpen", {
   leaves: list(hash, { min: 1, max: LIMITS.leavesMax }),
   signature,
   envelopeBytes: integer({ min: 1 }),
+  envelope: optional(bytes({ max: LIMITS.smallEnvelopeBytesMax })),
 })
+const Receipt = message("Receipt", { body: bytes({ max: 1_000 }), signature })
 const UploadTicket = message("UploadTicket", {
   uploadId: text({ min: 1, max: 100 }),
   have: bytes({ max: LIMITS.leavesMax / 8 }),
   window: uint32(),
+  receipt: optional(Receipt),
 })
 const UploadCommit = message("UploadCommit", { uploadId: text({ min: 1, max: 100 }), envelopeRoot: hash })
-const Receipt = message("Receipt", { body: bytes({ max: 1_000 }), signature })
 const ReceiptBody = message("ReceiptBody", {
   status: word(["ACCEPTED", "DUPLICATE", "LATE", "CLOSED", "REJECTED"]),
   code: uint32(),

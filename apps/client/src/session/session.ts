@@ -103,12 +103,15 @@ export class Session {
   /** Until a hint later than `mark`, or `ms`. */
   async hintOr(mark: number, ms: number): Promise<void> {
     if (this.#hints !== mark) return
-    const enough = new AbortController()
-    const hinted = new Promise<void>((resolve) => (this.#onHint = resolve))
+    let timer: NodeJS.Timeout | undefined
+    const enough = new Promise<void>((resolve) => {
+      this.#onHint = resolve
+      timer = setTimeout(resolve, ms)
+    })
     try {
-      await Promise.race([hinted, delay(ms, AbortSignal.any([this.#options.signal, enough.signal]))])
+      await abortable(enough, this.#options.signal)
     } finally {
-      enough.abort()
+      clearTimeout(timer)
     }
   }
 

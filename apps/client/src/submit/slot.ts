@@ -6,7 +6,7 @@ import type { SealedEnvelope, SealedParts } from "@lamina/crypto"
 import { concat, equalBytes, hash, parseSealed, utf8 } from "@lamina/crypto"
 import { LaminaError } from "@lamina/protocol"
 
-import { readIfThere, syncFolder, writeFailure } from "../durable.js"
+import { makeFolder, readIfThere, syncFolder, writeFailure } from "../durable.js"
 import type { RoundName } from "../events.js"
 
 const synced = promisify(fdatasync)
@@ -64,6 +64,7 @@ export class Slot {
     sector.set(name, HASH_BYTES + 2)
     try {
       const isNew = this.#file === undefined
+      if (isNew) await makeFolder(dirname(this.path))
       const file = (this.#file ??= openSync(this.path, constants.O_RDWR | constants.O_CREAT, 0o600))
       writeAll(
         file,

@@ -1,12 +1,12 @@
-import { rmSync } from "node:fs"
-import { open, readdir } from "node:fs/promises"
+import { readdirSync, rmSync } from "node:fs"
+import { open } from "node:fs/promises"
 import { join } from "node:path"
 
 import type { Identity, SealedEnvelope } from "@lamina/crypto"
 import { equalBytes, leafHash, readSealed, sealToBytes, spoolEnvelope } from "@lamina/crypto"
 import { LaminaError, LIMITS, messages } from "@lamina/protocol"
 
-import { exists, makeFolder } from "../durable.js"
+import { exists } from "../durable.js"
 import type { RoundName } from "../events.js"
 import type { VerifiedTask } from "../verify.js"
 import { Slots } from "../slots.js"
@@ -49,8 +49,8 @@ export class Spool {
     private readonly slot: Slot,
   ) {}
 
+  /** Makes no folder yet: the first envelope or checkpoint does. */
   static async open(folder: string): Promise<Spool> {
-    await makeFolder(folder)
     return new Spool(folder, await Slot.open(join(folder, "slot")))
   }
 
@@ -120,7 +120,8 @@ export class Spool {
 
   async #rounds(): Promise<RoundName[]> {
     const names: RoundName[] = []
-    for (const entry of await readdir(this.folder)) {
+    if (!(await exists(this.folder))) return names
+    for (const entry of readdirSync(this.folder)) {
       const [, runId, round] = /^(.+)\.(\d{1,10})$/.exec(entry) ?? []
       if (runId !== undefined) names.push({ runId, round: Number(round) })
     }

@@ -28,13 +28,15 @@ const OPEN_AGAIN = new Set(["UPLOAD_INCOMPLETE", "CHUNK_MISMATCH", "NOT_FOUND"])
 const OPENED_MAX = 20
 
 /**
- * Brings a spooled envelope to the coordinator: asks what it has, sends the rest, commits. Each step may be repeated
- * from any point: after lost connections, a restart of either side, an evicted upload. Returns the receipt as it
- * came. Throws the coordinator's refusal (ROUND_CLOSED, UPLOAD_CONFLICT, ENVELOPE_REJECTED, ...) and BLOB_CORRUPT
- * when the spool on this disk is damaged.
+ * Brings a spooled envelope to the coordinator: asks what it has, sends the rest, commits; a small one goes along with
+ * the question, and a coordinator that takes it so answers with the receipt. Each step may be repeated from any point:
+ * after lost connections, a restart of either side, an evicted upload. Returns the receipt as it came. Throws the
+ * coordinator's refusal (ROUND_CLOSED, UPLOAD_CONFLICT, ENVELOPE_REJECTED, ...) and BLOB_CORRUPT when the spool on this
+ * disk is damaged.
  */
 export async function upload(options: UploadOptions, name: RoundName, spooled: SpooledUpdate): Promise<Receipt> {
   const { session, emit, random } = options
+  const whole = spooled.bytes <= LIMITS.smallEnvelopeBytesMax ? (spooled.held ?? (await spooled.chunk(0))) : undefined
   let bytesSent = 0
   for (let opened = 0; ; opened++) {
     const ticket = await session.request("upload.open", {
@@ -43,10 +45,15 @@ export async function upload(options: UploadOptions, name: RoundName, spooled: S
       leaves: spooled.leaves,
       signature: spooled.signature,
       envelopeBytes: spooled.bytes,
+      ...(whole ? { envelope: whole } : {}),
     })
     try {
-      bytesSent += await sendMissing(options, name, { spooled, ticket })
+      if (ticket.receipt) {
+        bytesSent = spooled.bytes
+        emit("uploading", { ...name, chunks: 1, chunksTotal: 1 })
+      } else bytesSent += await sendMissing(options, name, { spooled, ticket })
       emit("uploaded", { ...name, envelopeRoot: toHex(spooled.root), bytes: spooled.bytes, bytesSent })
+      if (ticket.receipt) return ticket.receipt
       return await session.request("upload.commit", { uploadId: ticket.uploadId, envelopeRoot: spooled.root })
     } catch (error) {
       if (!(error instanceof LaminaError) || !OPEN_AGAIN.has(error.code) || opened >= OPENED_MAX) throw error

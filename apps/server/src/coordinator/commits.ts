@@ -42,7 +42,7 @@ export class Commits {
     request: UploadCommit,
     driverOf: (runId: string) => RunDriver | undefined,
   ): Promise<Receipt> {
-    const row = await this.context.store.upload(request.uploadId)
+    const row = await this.uploads.row(request.uploadId)
     if (row?.client_id !== clientId)
       throw new LaminaError("NOT_FOUND", "expected the id of an upload of this client, got another")
     if (!equalBytes(bytesOf(row.envelope_root), request.envelopeRoot)) throw conflict()

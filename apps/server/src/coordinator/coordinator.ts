@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto"
 
-import { hash, toHex, utf8 } from "@lamina/crypto"
+import { hash, rootOf, toHex, utf8 } from "@lamina/crypto"
 import type {
   NextTask,
   NextTaskReply,
@@ -151,10 +151,17 @@ export class Coordinator {
     this.events.tell("progress", latest)
   }
 
-  /** Throws what Uploads.open throws, and NOT_FOUND for an unknown run. */
-  openUpload(clientId: string, request: UploadOpen): Promise<UploadTicket> {
-    if (!this.#drivers.has(request.runId)) this.#context.book.run(request.runId)
-    return this.#uploads.open(clientId, request, this.#drivers.get(request.runId))
+  /**
+   * With the envelope in the request the upload is committed as well: its ticket carries the receipt. Throws what
+   * Uploads.open and Commits.commit throw, and NOT_FOUND for an unknown run.
+   */
+  async openUpload(clientId: string, request: UploadOpen): Promise<UploadTicket> {
+    if (!this.#drivers.has(request.runId)) this.#context.book.standing(request.runId)
+    const ticket = await this.#uploads.open(clientId, request, this.#drivers.get(request.runId))
+    if (!request.envelope) return ticket
+    const { uploadId } = ticket
+    const receipt = await this.commitUpload(clientId, { uploadId, envelopeRoot: rootOf(request.leaves) })
+    return { ...ticket, receipt }
   }
 
   putChunk(clientId: string, chunk: Chunk): Promise<void> {
@@ -186,7 +193,7 @@ export class Coordinator {
   }
 
   #ended(runId: string): { runId: string; state: string; globalAdapterHash: Uint8Array } {
-    const { state, globalAdapterHash } = this.#context.book.run(runId)
+    const { state, globalAdapterHash } = this.#context.book.standing(runId)
     return { runId, state, globalAdapterHash: bytesOf(globalAdapterHash ?? "") }
   }
 

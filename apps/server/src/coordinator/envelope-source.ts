@@ -1,13 +1,15 @@
+import { LIMITS } from "@lamina/protocol"
+
 import type { UploadRow } from "../store/schema.js"
 import type { EnvelopeSource } from "../worker/jobs.js"
 import type { CoordinatorContext } from "./context.js"
 
-/** A file costs its name, its blocks and two syncs: what is smaller is cheaper as a row. One chunk at most. */
-const ROW_BYTES_MAX = 64 * 1024
-
-/** True for an envelope that is kept in the database. */
+/**
+ * True for an envelope that is kept in the database: a file costs its name, its blocks and two syncs, and what is
+ * smaller is cheaper as a row. One chunk at most.
+ */
 export function isSmall({ envelope_bytes }: Pick<UploadRow, "envelope_bytes">): boolean {
-  return envelope_bytes <= ROW_BYTES_MAX
+  return envelope_bytes <= LIMITS.smallEnvelopeBytesMax
 }
 
 /** Where the envelope of an upload lies, for the worker thread. */

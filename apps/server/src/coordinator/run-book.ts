@@ -58,9 +58,14 @@ export class RunBook {
 
   /** Throws NOT_FOUND. */
   run(id: string): RunSummary {
+    return { ...this.standing(id), weights: Object.fromEntries(this.#weights.get(id) ?? []) }
+  }
+
+  /** How a run stands, without what each client weighs; a thousand clients ask when it ends. Throws NOT_FOUND. */
+  standing(id: string): Omit<RunSummary, "weights"> {
     const run = this.#runs.get(id)
     if (!run) throw new LaminaError("NOT_FOUND", `expected a run of this coordinator, got "${id.slice(0, 100)}"`)
-    return { ...run, weights: Object.fromEntries(this.#weights.get(id) ?? []) }
+    return run
   }
 
   add(row: RunRow): void {

@@ -36,8 +36,8 @@ export class Uploads {
 
   /**
    * Opens an upload, or finds it again: the same envelope gets the same id and the chunks that are already there.
-   * Throws ROUND_MISMATCH, ROUND_CLOSED, NOT_SELECTED, UPLOAD_CONFLICT, ENVELOPE_REJECTED, UPDATE_SHAPE or
-   * STORAGE_FULL.
+   * An envelope that comes along is durable when this resolves. Throws ROUND_MISMATCH, ROUND_CLOSED, NOT_SELECTED,
+   * UPLOAD_CONFLICT, ENVELOPE_REJECTED, UPDATE_SHAPE, CHUNK_MISMATCH or STORAGE_FULL.
    */
   async open(clientId: string, request: UploadOpen, driver: RunDriver | undefined): Promise<UploadTicket> {
     const { store, spool } = this.context
@@ -46,6 +46,7 @@ export class Uploads {
     const { plan, headerHash } = await this.#requireOpenRound(clientId, request, driver)
     const envelopeRoot = await this.#check(clientId, request, { plan, headerHash })
     const id = uploadIdOf(clientId, envelopeRoot)
+    const whole = request.envelope && wholeEnvelope(request, request.envelope)
     if (!(await store.upload(id))) {
       const row: UploadRow = {
         id,
@@ -60,10 +61,11 @@ export class Uploads {
         opened_ms: this.context.now(),
       }
       const isNew = isSmall(row) || (await spool.create(id, request.envelopeBytes))
-      const replaced = await store.openUpload(row)
+      const replaced = await store.openUpload(row, whole)
       if (replaced !== undefined) await this.forget({ id: replaced, envelope_bytes: Infinity })
-      if (isNew && !this.#open.has(id)) this.#open.set(id, Promise.resolve(withoutChunks(row)))
-    }
+      if (isNew && !this.#open.has(id)) this.#open.set(id, Promise.resolve(begun(row, whole)))
+      if (whole) this.context.metrics.uploadBytes.inc(whole.length)
+    } else if (whole) await this.put(clientId, { uploadId: id, index: 0, bytes: whole })
     const { have } = await this.load(id, clientId)
     return { uploadId: id, have: have.slice(), window: LIMITS.uploadWindow }
   }
@@ -102,6 +104,13 @@ export class Uploads {
     const upload = await opening
     if (upload.row.client_id !== clientId) throw unknownUpload()
     return upload
+  }
+
+  /** The row of an upload, from memory while it is open. */
+  async row(uploadId: string): Promise<UploadRow | undefined> {
+    const opening = this.#open.get(uploadId)
+    const open = opening && (await opening.catch(() => undefined))
+    return open?.row ?? this.context.store.upload(uploadId)
   }
 
   /** Drops what is known of an upload's chunks: they are read and hashed again when next needed. */
@@ -179,7 +188,7 @@ export class Uploads {
     if (!row) throw unknownUpload()
     if (row.leaves.length === 0)
       throw new LaminaError("ROUND_CLOSED", `round ${row.round} of run ${row.run_id} is over`)
-    const upload = withoutChunks(row)
+    const upload = begun(row)
     for (let i = 0; i < upload.chunks; i++) {
       const bytes = isSmall(row)
         ? await this.context.store.envelope(uploadId)
@@ -190,9 +199,22 @@ export class Uploads {
   }
 }
 
-function withoutChunks(row: UploadRow): OpenUpload {
+/** An upload without any chunk, or with the only one. */
+function begun(row: UploadRow, whole?: Uint8Array): OpenUpload {
   const chunks = row.leaves.length / HASH_BYTES
-  return { row, chunks, have: new Uint8Array(Math.ceil(chunks / 8)) }
+  const have = new Uint8Array(Math.ceil(chunks / 8))
+  if (whole) setBit(have, 0)
+  return { row, chunks, have }
+}
+
+/** The small envelope that came with upload.open, as one chunk. Throws CHUNK_MISMATCH. */
+function wholeEnvelope({ envelopeBytes, leaves }: UploadOpen, bytes: Uint8Array): Uint8Array {
+  const [leaf, ...rest] = leaves
+  if (bytes.length !== envelopeBytes || rest.length > 0)
+    throw new LaminaError("CHUNK_MISMATCH", `envelope: expected all ${envelopeBytes} bytes, got ${bytes.length}`)
+  if (!leaf || !equalBytes(leafHash(bytes), leaf))
+    throw new LaminaError("CHUNK_MISMATCH", "envelope: expected the bytes of its leaf, got others")
+  return bytes
 }
 
 /** True when every chunk is durable. */

@@ -70,10 +70,10 @@ export interface Store {
 
   upload(id: string): Promise<UploadRow | undefined>
   /**
-   * Opens an upload; an older, uncommitted one of the same client and round is forgotten. Returns the forgotten one's
-   * id.
+   * Opens an upload, with its small envelope where that came along; an older, uncommitted one of the same client and
+   * round is forgotten. Returns the forgotten one's id.
    */
-  openUpload(row: UploadRow): Promise<string | undefined>
+  openUpload(row: UploadRow, envelope?: Uint8Array): Promise<string | undefined>
   /** Ids of the uploads whose bytes are still needed. */
   uploadIds(): Promise<string[]>
   /**

@@ -32,12 +32,13 @@ export function uploadRows({
   const envelope = oneRow<{ bytes: Uint8Array }>(reader, "select bytes from envelopes where upload_id = ?")
   return {
     upload: oneRow<UploadRow>(reader, "select * from uploads where id = ?"),
-    openUpload: (row) =>
+    openUpload: (row, bytes) =>
       writes.write(() => {
         const { run_id, round, client_id } = row
         const older = remove.get({ run_id, round, client_id }) as { id: string } | undefined
         if (older) removeEnvelope.run(older.id)
         insert.run(row)
+        if (bytes) putEnvelope.run(row.id, bytes)
         return older?.id
       }),
     uploadIds: async () => {

@@ -39,14 +39,23 @@ export class JobRunner {
   #thread: Thread | undefined
   #lastId = 0
   #closing = false
+  /** What was asked in this turn of the event loop: to wake a thread costs more than to tell it of an update. */
+  #asked: JobRequest[] = []
 
   run<J extends Job>(job: J): Promise<JobResults[J["kind"]]> {
-    const { worker, waiting } = (this.#thread ??= this.#start())
+    const thread = (this.#thread ??= this.#start())
     const id = ++this.#lastId
     return new Promise((resolve, reject) => {
-      waiting.set(id, { resolve, reject })
-      worker.postMessage({ id, job } satisfies JobRequest)
+      thread.waiting.set(id, { resolve, reject })
+      if (this.#asked.push({ id, job }) === 1) setImmediate(() => this.#tell())
     })
+  }
+
+  /** Jobs of a thread that died in between have failed. */
+  #tell(): void {
+    const asked = this.#asked.filter(({ id }) => this.#thread?.waiting.has(id))
+    this.#asked = []
+    if (asked.length > 0) this.#thread?.worker.postMessage(asked)
   }
 
   /** Ends the thread; jobs under way fail. */
@@ -63,7 +72,9 @@ export class JobRunner {
       for (const waiting of thread.waiting.values()) waiting.reject(error)
       thread.waiting.clear()
     }
-    worker.on("message", (reply: JobReply) => settle(thread, reply))
+    worker.on("message", (replies: readonly JobReply[]) => {
+      for (const reply of replies) settle(thread, reply)
+    })
     worker.on("error", died)
     worker.on("exit", (status) => died(this.#closing ? goneAway() : new Error(`the worker thread ended: ${status}`)))
     worker.unref()
