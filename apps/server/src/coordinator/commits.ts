@@ -86,7 +86,12 @@ export class Commits {
     if (driver.open.round.phase !== "collecting")
       return this.#record(row, driver, { verdict: "accepted", weight: 0, metrics: {}, scores: [] })
     if (!isComplete(await this.uploads.load(row.id, row.client_id))) throw incomplete()
-    return this.#record(row, driver, await this.#inspect(row, round))
+    const inspection = await this.#inspect(row, round).catch(async (error: unknown) => {
+      // a round that ended meanwhile took the bytes with it
+      if ((await this.context.store.round(row.run_id, row.round))?.ended_ms === null) throw error
+      return undefined
+    })
+    return inspection ? this.#record(row, driver, inspection) : this.#afterTheEnd(row)
   }
 
   /** Buffered runs: an update whose round is over counts in the one that collects now, or in the next. */
