@@ -16,7 +16,7 @@ test("the sum is the same as factors, and dense once ranks pass min(m, n), whose
     fc.property(cohort, ({ m, n, ranks, seed }) => {
       const size = { outFeatures: m, inFeatures: n }
       const modules = ranks.map((rank, k) => randomModule({ ...size, rank, alpha: 3 }, seed + k))
-      const sum = new ExactSum(modules[0]!)
+      const sum = new ExactSum(modules[0]!, { clients: modules.length })
       const dense = new Float64Array(m * n)
       for (const [k, module] of modules.entries()) {
         sum.add(module, 1 / (k + 1))
@@ -45,7 +45,7 @@ test("the sum is the same as factors, and dense once ranks pass min(m, n), whose
 
 test("what is zero in A and B adds no rank; zero B alone does", () => {
   const module = randomModule({ outFeatures: 8, inFeatures: 9, rank: 2 }, 1)
-  const sum = new ExactSum(module)
+  const sum = new ExactSum(module, { clients: 1 })
   sum.add({ ...module, a: new Float32Array(18), b: new Float32Array(16) }, 1)
   expect([sum.isEmpty, sum.stack()]).toEqual([true, undefined])
   expect(sum.errorOf(module)).toBe(Infinity)

@@ -48,9 +48,9 @@ function take(modules: Map<string, Contributors>, { share, modules: trained }: C
   }
 }
 
-function begin(module: AdapterModule, { settings }: RoundInput): Contributors {
+function begin(module: AdapterModule, { settings, clients }: RoundInput): Contributors {
   const padded = settings.combine === "pad" ? new FactorSum(module, { sharedA: false }) : undefined
-  return { exact: new ExactSum(module), padded, share: 0 }
+  return { exact: new ExactSum(module, { clients: clients.length }), padded, share: 0 }
 }
 
 function* combined(modules: Map<string, Contributors>, round: RoundInput): Generator<ModuleAggregate> {

@@ -16,7 +16,7 @@ export const flexlora: Strategy = {
   name: "flexlora",
   prepare: ownTerms,
   accumulate(round) {
-    const sums = new ExactSums()
+    const sums = new ExactSums(round)
     return accumulatorOf(round, {
       take: (contribution) => sums.take(contribution),
       finish: () => decomposed(round, sums),
@@ -31,7 +31,7 @@ function decomposed({ global: before, settings }: RoundInput, sums: ExactSums): 
   const compressionErrors: ModuleError[] = []
   let stackedRank = 0
   for (const [module, sum] of sums.drain()) {
-    const stack = sum.stack()
+    const stack = sum.stack({ exact: true })
     errors.push({ module, relativeError: stack?.relativeError ?? 0 })
     if (!stack) continue
     const ordered = inSingularOrder(stack.module, settings.compress)

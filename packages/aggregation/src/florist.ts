@@ -13,7 +13,7 @@ export const florist: Strategy = {
   name: "florist",
   prepare: ownTerms,
   accumulate(round) {
-    const sums = new ExactSums()
+    const sums = new ExactSums(round)
     return accumulatorOf(round, {
       take: (contribution) => sums.take(contribution),
       finish: () => grow(round, truncated(sums, round.settings.tau)),
