@@ -11,7 +11,7 @@ import { availableParallelism, cpus } from "node:os"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 
-import { cohortStrategy, compress } from "@lamina/aggregation"
+import { compress, STRATEGIES } from "@lamina/aggregation"
 import { chooseLinalgBackend, nativeAvailable } from "@lamina/kernels/linalg"
 
 const { values: options } = parseArgs({
@@ -95,14 +95,19 @@ function benchCompress() {
   report(`${name}/reference/1-module`, seconds, "s", { processorSeconds })
 }
 
-/** What knows the strategy's interface: aggregates as many updates as there are clients, all with the same values. */
-function stack(update, clients) {
-  const updates = Array.from({ length: clients }, (_, k) => ({
-    clientId: `client-${String(k).padStart(4, "0")}`,
-    weight: 1 + k,
-    adapter: update,
-  }))
-  return cohortStrategy("flora").aggregate({ updates })
+/** What recipes say by default. */
+const SETTINGS = {
+  ...{ alphaPerRank: 2, scaling: "lora", compress: { tau: 0 }, tau: 0.1, pruneTo: 1, combine: "stack" },
+  serverOptimizer: { name: "none", learningRate: 1, beta1: 0.9, beta2: 0.99, tau: 1e-3 },
+}
+
+/** A first round of as many updates as there are clients, which take turns with those given. */
+function aggregate(strategy, updates, clients) {
+  const cohort = Array.from({ length: clients }, (_, k) => ({ clientId: `client-${k}`, weight: 1 + k }))
+  const round = { settings: SETTINGS, global: undefined, state: undefined, clients: cohort }
+  const accumulator = STRATEGIES[strategy].accumulate(round)
+  for (const [k, client] of cohort.entries()) accumulator.add({ ...client, adapter: updates[k % updates.length] })
+  return accumulator.finish()
 }
 
 /** GB/s of sums over arrays that no cache holds (STREAM's ADD), as bench/kernels measures it. */
@@ -117,7 +122,7 @@ function benchStack(clients) {
   const update = adapter(CLIENT_RANK, MODULES)
   const updateBytes = update.modules.reduce((sum, { a, b }) => sum + a.byteLength + b.byteLength, 0)
   const before = peakMiB()
-  const { seconds, processorSeconds } = time(() => stack(update, clients), clients >= 100 ? 1 : repeats)
+  const { seconds, processorSeconds } = time(() => aggregate("flora", [update], clients))
   const peak = peakMiB()
   const moved = (2 * clients * updateBytes) / seconds / 1e9
   const bandwidth = nativeAvailable() ? memoryBandwidth() : NaN

@@ -4,6 +4,7 @@ import type { AdapterModule } from "@lamina/protocol"
 import { addProduct, energy, floatsOf, productNorms, stackColumns, stackRows, zeros } from "@lamina/kernels/linalg"
 import type { Matrix } from "@lamina/kernels/linalg"
 import { FactorStore } from "./factor-store.js"
+import type { SpareFloats } from "./factor-store.js"
 import { matricesOf, moduleOf } from "./module-factors.js"
 import { relativeTo } from "./strategy.js"
 
@@ -57,27 +58,43 @@ export class ExactSum {
   }
 
   /**
-   * The sum as a module of scale 1, and what rounding did to it: rows p_k s_k A_k and columns B_k in the order added
-   * (FLoRA, arXiv:2409.05976, equation 6), or the dense sum times an identity, of rank min(M, N). Undefined where
-   * nothing was added. B is copied, so the error of a stack is ||B·E||_F / ||B·A||_F, E what rounding did to A:
-   * estimated in one pass by sign probes unless `exact` is asked for, A has fewer than 256 columns, or the probes see
-   * nothing; a QR of the stack otherwise.
+   * The sum as a module of scale 1: rows p_k s_k A_k and columns B_k in the order added (FLoRA, arXiv:2409.05976,
+   * equation 6), or the dense sum times an identity, of rank min(M, N). Undefined where nothing was added.
    */
-  stack({ exact = false } = {}): { module: AdapterModule; relativeError: number } | undefined {
+  stack(): AdapterModule | undefined {
     const dense = this.#settle()
-    if (dense) {
-      const module = denseModule(this.#size.name, dense)
-      const rounded = dense.cols <= dense.rows ? module.b : module.a
-      return { module, relativeError: roundingError(dense, rounded) }
-    }
-    if (!this.#store) return undefined
-    const { module, relativeError } = this.#store.stack(this.#size.name)
-    if (!exact && this.#size.inFeatures >= PROBED_COLUMNS && relativeError !== undefined)
-      return { module, relativeError }
-    const { b, a } = this.#store.matrices()
-    const rounding = { ...a, data: a.data.map((value, i) => module.a[i]! - value) }
+    return dense ? denseModule(this.#size.name, dense) : this.#store?.stack(this.#size.name)
+  }
+
+  /**
+   * What rounding did to `stack`: B is copied, so of factors it is ||B·E||_F / ||B·A||_F, E the rounding of A. By a QR
+   * of the stack.
+   */
+  roundingOf(stack: AdapterModule): number {
+    const dense = this.#settle()
+    if (dense) return roundingError(dense, dense.cols <= dense.rows ? stack.b : stack.a)
+    const { b, a } = this.#store!.matrices()
+    const rounding = { ...a, data: a.data.map((value, i) => stack.a[i]! - value) }
     const [size, distance] = productNorms(b, [a, rounding])
-    return { module, relativeError: relativeTo(size!, distance!) }
+    return relativeTo(size!, distance!)
+  }
+
+  /**
+   * `stack` and `roundingOf` in one pass over the factors, in their own memory and that of `spare`; empty afterwards.
+   * The rounding of factors with 256 columns or more is estimated by sign probes (signProbes in @lamina/kernels says
+   * how far off: about 0.7 / sqrt(rank) of its square), and the same to the bit each time.
+   */
+  takeStack(spare: SpareFloats): { module: AdapterModule; relativeError: number } | undefined {
+    const { name, inFeatures } = this.#size
+    const store = this.#store
+    if (this.#dense || !store || inFeatures < PROBED_COLUMNS) {
+      const module = this.stack()
+      const relativeError = module && this.roundingOf(module)
+      this.#forget()
+      return module && { module, relativeError: relativeError! }
+    }
+    this.#forget()
+    return store.take(name, spare)
   }
 
   /**
@@ -117,6 +134,11 @@ export class ExactSum {
   #settle(): Matrix | undefined {
     if (this.#dense && this.#store) this.#multiplyOut()
     return this.#dense
+  }
+
+  #forget(): void {
+    this.#store = undefined
+    this.#dense = undefined
   }
 
   #multiplyOut(): void {

@@ -1,11 +1,32 @@
-import { copyFloats, matrixOf, placeFactors, placeFactorsProbed, stackRows, zeroFloats } from "@lamina/kernels/linalg"
+import { copyFloats, matrixOf, placeFactors, placeFactorsProbed, stackRows, freshFloats } from "@lamina/kernels/linalg"
 import type { FactorBlocks, Matrix } from "@lamina/kernels/linalg"
 import type { AdapterModule } from "@lamina/protocol"
 
+import { normOf } from "./module-factors.js"
 import { relativeTo } from "./strategy.js"
 
 /** Ranks whose factors are in f64 at one time: 16 MB for each of A and B at 4,096 features. */
 const GROUP_RANKS = 512
+
+/** Rounding to f32 is 2^-24 = 6e-8 of each value; a stack comes to more than 1e-6 only where its terms cancel. */
+const PLAUSIBLE = 1e-6
+
+/** Memory that one module gave back, for the next. */
+export class SpareFloats {
+  #spare: Float32Array = new Float32Array(0)
+
+  /** Undefined content. */
+  take(length: number): Float32Array {
+    const spare = this.#spare
+    this.#spare = new Float32Array(0)
+    return length <= spare.length && spare.length < 2 * length ? spare.subarray(0, length) : freshFloats(length)
+  }
+
+  /** Nobody else may go on using `values`. */
+  give(values: Float32Array): void {
+    this.#spare = values
+  }
+}
 
 /**
  * Factors of one module as clients sent them, one block after another in two arrays, and what each block counts. The
@@ -24,8 +45,8 @@ export class FactorStore {
   constructor({ outFeatures, inFeatures }: Pick<AdapterModule, "outFeatures" | "inFeatures">, rankExpected: number) {
     this.#m = outFeatures
     this.#n = inFeatures
-    this.#a = zeroFloats(rankExpected * inFeatures)
-    this.#b = zeroFloats(rankExpected * outFeatures)
+    this.#a = freshFloats(rankExpected * inFeatures)
+    this.#b = freshFloats(rankExpected * outFeatures)
   }
 
   /** Sum of the ranks of all blocks. */
@@ -50,22 +71,34 @@ export class FactorStore {
     this.#scales = this.#scales.map((scale) => scale / divisor)
   }
 
+  /** Rows scale_k·A_k and columns B_k in the order appended, A rounded to f32 once, as a module of scale 1. */
+  stack(name: string): AdapterModule {
+    const into = { a: freshFloats(this.#rank * this.#n), b: freshFloats(this.#m * this.#rank) }
+    placeFactors(this.#blocks(0, this.#ranks.length, this.#scales), { at: 0, total: this.#rank, into })
+    return this.#module(name, into)
+  }
+
   /**
-   * Rows scale_k·A_k and columns B_k in the order appended, A rounded to f32 once, as a module of scale 1, and what
-   * rounding did: ||B·E||_F / ||B·A||_F estimated by sign probes (placeFactorsProbed), undefined where these see
-   * nothing of B·A.
+   * The same, in the memory of this store and of `spare`: the store is not to be used any more. With it
+   * ||B·E||_F / ||B·A||_F, E what rounding did to A, both estimated by sign probes on the way (placeFactorsProbed).
+   * Above PLAUSIBLE the probes are too unlucky with B·A, and its norm is computed.
    */
-  stack(name: string): { module: AdapterModule; relativeError: number | undefined } {
-    const total = this.#rank
-    const into = { a: zeroFloats(total * this.#n), b: zeroFloats(this.#m * total) }
-    const { size, rounding } = placeFactorsProbed(this.#blocks(0, this.#ranks.length, this.#scales), {
-      ...{ at: 0, total, into },
-    })
-    const module = {
-      ...{ name, outFeatures: this.#m, inFeatures: this.#n },
-      ...{ rank: total, alpha: total, scaling: "lora" as const, ...into },
+  take(name: string, spare: SpareFloats): { module: AdapterModule; relativeError: number } {
+    const blocks = this.#blocks(0, this.#ranks.length, this.#scales)
+    const into = { a: blocks.a, b: spare.take(this.#m * this.#rank) }
+    const { size, rounding } = placeFactorsProbed(blocks, { at: 0, total: this.#rank, into })
+    spare.give(this.#b)
+    const module = this.#module(name, into)
+    const norm = rounding > PLAUSIBLE ** 2 * size ? normOf(module) : Math.sqrt(size)
+    return { module, relativeError: relativeTo(norm, Math.sqrt(rounding)) }
+  }
+
+  #module(name: string, factors: { a: Float32Array; b: Float32Array }): AdapterModule {
+    const rank = this.#rank
+    return {
+      ...{ name, outFeatures: this.#m, inFeatures: this.#n, rank, alpha: rank, scaling: "lora" },
+      ...factors,
     }
-    return { module, relativeError: size === 0 ? undefined : relativeTo(Math.sqrt(size), Math.sqrt(rounding)) }
   }
 
   /** All columns B_k (M,R) and rows scale_k·A_k (R,N) in f64. */
@@ -110,7 +143,7 @@ export class FactorStore {
 /** `values` where `length` of them have room, else as many again, with the first `used` copied. */
 function withRoom(values: Float32Array, used: number, length: number): Float32Array {
   if (length <= values.length) return values
-  const longer = zeroFloats(Math.max(length, 2 * values.length))
+  const longer = freshFloats(Math.max(length, 2 * values.length))
   copyFloats(values.subarray(0, used), longer.subarray(0, used))
   return longer
 }

@@ -31,13 +31,13 @@ function decomposed({ global: before, settings }: RoundInput, sums: ExactSums): 
   const compressionErrors: ModuleError[] = []
   let stackedRank = 0
   for (const [module, sum] of sums.drain()) {
-    const stack = sum.stack({ exact: true })
-    errors.push({ module, relativeError: stack?.relativeError ?? 0 })
+    const stack = sum.stack()
+    errors.push({ module, relativeError: stack ? sum.roundingOf(stack) : 0 })
     if (!stack) continue
-    const ordered = inSingularOrder(stack.module, settings.compress)
+    const ordered = inSingularOrder(stack, settings.compress)
     modules.push(ordered.module)
     compressionErrors.push({ module, relativeError: ordered.relativeError })
-    stackedRank = Math.max(stackedRank, stack.module.rank)
+    stackedRank = Math.max(stackedRank, stack.rank)
   }
   const global = withUntrained(before, modules)
   return {

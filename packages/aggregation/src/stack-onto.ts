@@ -1,4 +1,4 @@
-import { placeFactors, zeroFloats } from "@lamina/kernels/linalg"
+import { placeFactors, freshFloats } from "@lamina/kernels/linalg"
 import { compareNames, LaminaError, scaleOf } from "@lamina/protocol"
 import type { Adapter, AdapterModule } from "@lamina/protocol"
 
@@ -24,7 +24,7 @@ function concatenate(parts: readonly AdapterModule[]): AdapterModule {
     )
   if (parts.length === 1 && scaleOf(parts[0]!) === 1) return parts[0]!
   const total = parts.reduce((sum, { rank }) => sum + rank, 0)
-  const into = { a: zeroFloats(total * inFeatures), b: zeroFloats(outFeatures * total) }
+  const into = { a: freshFloats(total * inFeatures), b: freshFloats(outFeatures * total) }
   let at = 0
   for (const part of parts) {
     const [ranks, scales] = [Int32Array.of(part.rank), Float64Array.of(scaleOf(part))]

@@ -6,7 +6,8 @@
 namespace lamina {
 
 // Factors of one module, block after block: a holds the rows of every A_k (r_k, n), b every B_k (m, r_k) whole. They go
-// into rows and columns `at` .. at + R - 1 of out_a (total, n) and out_b (m, total), A_k times its scale, rounded once.
+// into rows and columns `at` .. at + R - 1 of out_a (total, n) and out_b (m, total), A_k times its scale, rounded once. out_a may be a
+// itself where `at` is 0.
 // Shared out over threads; the same bits on any number of them.
 struct StackF32 {
   long m, n;

@@ -138,7 +138,7 @@ export function multiply(left: Matrix, right: Matrix): Matrix {
   return BACKENDS[linalgBackend()].multiply(left, right)
 }
 
-/** sum (M,N) += factor·left (M,K)·right (K,N), in place, in an order that only the shapes decide. Throws KERNEL_SHAPE. */
+/** sum (M,N) += factor·left (M,K)·right (K,N), in place, summed as `multiply` does. Throws KERNEL_SHAPE. */
 export function addProduct(sum: Matrix, factor: number, [left, right]: readonly [Matrix, Matrix]): void {
   expectShape("addProduct: rows of the right matrix", left.cols, right.rows)
   expectShape("addProduct: rows of the sum", left.rows, sum.rows)

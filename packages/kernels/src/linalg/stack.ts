@@ -1,6 +1,6 @@
-import { expectShape } from "../errors.js"
+import { expectShape, KernelError } from "../errors.js"
 import { addon } from "../native/addon.js"
-import { allocateFloats } from "../native/huge-pages.js"
+import { unwrittenFloats } from "../native/huge-pages.js"
 import { checkStatus } from "../native/status.js"
 import { linalgBackend } from "./linalg.js"
 import { referenceStack } from "./reference/stack.js"
@@ -24,11 +24,12 @@ export interface FactorBlocks {
 export interface StackPlace {
   readonly at: number
   readonly total: number
+  /** `a` may be the A of the blocks itself where `at` is 0. */
   readonly into: { readonly a: Float32Array; readonly b: Float32Array }
 }
 
 /** Estimates of ||B·A||_F² with A scaled in f64, and of ||B·E||_F², E what rounding A to f32 did. */
-export interface StackEnergies {
+interface StackEnergies {
   readonly size: number
   readonly rounding: number
 }
@@ -58,6 +59,8 @@ function stackInto(blocks: FactorBlocks, place: StackPlace, signs: Float64Array 
   expectShape("stack: values of B", rows * rank, b.length)
   expectShape("stack: values of A to write", total * cols, into.a.length)
   expectShape("stack: values of B to write", rows * total, into.b.length)
+  if (at + rank > total)
+    throw new KernelError("KERNEL_SHAPE", `stack: expected place for ${rank} ranks from ${at}, got ${total} in all`)
   if (linalgBackend() === "reference") return referenceStack(blocks, place, signs)
   const energies = new Float64Array(2 * SIGN_PROBES)
   const probed = signs && energies
@@ -79,7 +82,7 @@ export function copyFloats(values: Float32Array, into: Float32Array): void {
   else into.set(values)
 }
 
-/** Zeros, in huge pages where there are many of them and the system grants any. */
-export function zeroFloats(length: number): Float32Array {
-  return linalgBackend() === "native" ? allocateFloats(4 * length) : new Float32Array(length)
+/** Floats of undefined content, in huge pages where they are many and the system grants any. */
+export function freshFloats(length: number): Float32Array {
+  return linalgBackend() === "native" ? unwrittenFloats(4 * length) : new Float32Array(length)
 }
