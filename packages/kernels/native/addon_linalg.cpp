@@ -172,7 +172,7 @@ napi_value stack_factors(napi_env env, napi_callback_info info) {
   if (args.ok() && s.at + rank > s.total) args.fail(Status::bad_value);
   s.out_a = args.floats(product(s.total, s.n));
   s.out_b = args.floats(product(s.m, s.total));
-  s.signs = args.doubles_or_null(product(kProbes, s.n));
+  s.signs = args.floats_or_null(product(kProbes, s.n));
   s.energies = args.doubles_or_null(2 * kProbes);
   if (args.ok() && !s.signs != !s.energies) args.fail(Status::wrong_type);
   return args.answer(args.ok() ? stack(s) : Status::ok);

@@ -47,12 +47,13 @@ Status stack(const StackF32& s) {
   if (rank == 0 || s.m == 0 || s.n == 0) return Status::ok;
   const long tile = std::clamp<long>(kTile / rank, 1, s.m), tiles = (s.m + tile - 1) / tile;
   const long a_rows = std::max<long>(1, kTile / s.n), a_tasks = (rank + a_rows - 1) / a_rows;
-  double* const sums = scratch_doubles(Scratch::f64_partial, static_cast<size_t>((rank + tiles) * kProbed + rank));
+  double* const energies = scratch_doubles(Scratch::f64_partial, static_cast<size_t>(tiles * kProbed + rank));
+  float* const sums = scratch_floats(Scratch::factor_sums, static_cast<size_t>(rank * kProbed));
   // a tile of whole rows is put together in the cache first
   const bool whole = s.total == rank;
   float* const tiles_memory = scratch_floats(Scratch::pack_b, whole ? static_cast<size_t>(tile * rank * threads()) : 1);
-  if (!sums || !tiles_memory) return Status::out_of_memory;
-  double *const energies = sums + rank * kProbed, *const scale_of = energies + tiles * kProbed;
+  if (!energies || !sums || !tiles_memory) return Status::out_of_memory;
+  double* const scale_of = energies + tiles * kProbed;
   for (long k = 0, row = 0; k < s.blocks; k++)
     for (long i = 0; i < s.ranks[k]; i++) scale_of[row++] = s.scales[k];
   parallel(a_tasks, [&](long task, int) {

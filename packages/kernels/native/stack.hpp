@@ -19,7 +19,7 @@ struct StackF32 {
   float *out_a, *out_b;
   // (kProbes, n) of +-1, or null; then energies (2 kProbes) gets ||B A z||^2 of every z, then ||B E z||^2 with E what
   // rounding did to A.
-  const double* signs;
+  const float* signs;
   double* energies;
 };
 Status stack(const StackF32& stack);

@@ -3,7 +3,7 @@ import { dropHash } from "../drop-hash.js"
 /** As many as native/kernels.hpp has. */
 export const SIGN_PROBES = 4
 
-let last = new Float64Array(0)
+let last = new Float32Array(0)
 
 /**
  * SIGN_PROBES fixed vectors of +1 and -1 (4,N): element j of vector p is +1 where dropHash(p, j) is 2^31 or more. For
@@ -12,9 +12,9 @@ let last = new Float64Array(0)
  * deviation), where e = ||X||_F⁴ / ||XᵀX||_F² is the number of equal singular values that would spread alike. Callers
  * must not change it.
  */
-export function signProbes(length: number): Float64Array {
+export function signProbes(length: number): Float32Array {
   if (last.length !== SIGN_PROBES * length)
-    last = Float64Array.from({ length: SIGN_PROBES * length }, (_, i) =>
+    last = Float32Array.from({ length: SIGN_PROBES * length }, (_, i) =>
       dropHash(Math.floor(i / length), i % length) >= 2 ** 31 ? 1 : -1,
     )
   return last

@@ -98,15 +98,15 @@ test("energies of the probes are those of B·A·z and B·E·z, computed one by o
       const mean = (matrix: Matrix): number => {
         let sum = 0
         for (let p = 0; p < SIGN_PROBES; p++) {
-          const z = { rows: a.cols, cols: 1, data: signs.slice(p * a.cols, (p + 1) * a.cols) }
+          const z = { rows: a.cols, cols: 1, data: Float64Array.from(signs.subarray(p * a.cols, (p + 1) * a.cols)) }
           sum += energy(referenceMultiply(b, referenceMultiply(matrix, z))) / SIGN_PROBES
         }
         return sum
       }
       const wanted = { size: mean(a), rounding: mean(rounding) }
-      // sums of N and of R terms, each with N·u and R·u of the norms multiplied (Higham 3.1), squared
+      // sums of N and R terms in f32, with (N + R + 2)·u of the norms multiplied (Higham 3.1), squared
       const bound = (matrix: Matrix): number =>
-        8 * (a.cols + a.rows) * 2 ** -53 * energy(b) * energy(matrix) * a.cols * SIGN_PROBES
+        4 * (a.cols + a.rows + 2) * 2 ** -24 * energy(b) * energy(matrix) * a.cols * SIGN_PROBES
       eachLinalg(() => {
         const into = { a: new Float32Array(a.data.length), b: new Float32Array(b.data.length) }
         const got = placeFactorsProbed(blocks, { at: 0, total: a.rows, into })

@@ -1,6 +1,5 @@
 import { expectShape, KernelError } from "../errors.js"
 import { addon } from "../native/addon.js"
-import { unwrittenFloats } from "../native/huge-pages.js"
 import { checkStatus } from "../native/status.js"
 import { linalgBackend } from "./linalg.js"
 import { referenceStack } from "./reference/stack.js"
@@ -42,7 +41,10 @@ export function placeFactors(blocks: FactorBlocks, place: StackPlace): void {
   stackInto(blocks, place, undefined)
 }
 
-/** placeFactors, and in the same pass what rounding did, by sign probes (signProbes): O(R·(M + N)). KERNEL_SHAPE. */
+/**
+ * placeFactors, and in the same pass what rounding did, by sign probes (signProbes): O(R·(M + N)). Natively the probes
+ * are summed in f32, so products of B and the rounding below some 1e-38 are taken for zero. Throws KERNEL_SHAPE.
+ */
 export function placeFactorsProbed(blocks: FactorBlocks, place: StackPlace): StackEnergies {
   const energies = stackInto(blocks, place, signProbes(blocks.cols))
   const mean = (from: number): number =>
@@ -50,7 +52,7 @@ export function placeFactorsProbed(blocks: FactorBlocks, place: StackPlace): Sta
   return { size: mean(0), rounding: mean(SIGN_PROBES) }
 }
 
-function stackInto(blocks: FactorBlocks, place: StackPlace, signs: Float64Array | undefined): Float64Array {
+function stackInto(blocks: FactorBlocks, place: StackPlace, signs: Float32Array | undefined): Float64Array {
   const { rows, cols, ranks, scales, a, b } = blocks
   const { at, total, into } = place
   const rank = ranks.reduce((sum, each) => sum + each, 0)
@@ -82,7 +84,8 @@ export function copyFloats(values: Float32Array, into: Float32Array): void {
   else into.set(values)
 }
 
-/** Floats of undefined content, in huge pages where they are many and the system grants any. */
+/** Floats of undefined content: writing zeros first, where the allocator has used memory, costs as much as a copy. */
 export function freshFloats(length: number): Float32Array {
-  return linalgBackend() === "native" ? unwrittenFloats(4 * length) : new Float32Array(length)
+  const memory = Buffer.allocUnsafeSlow(4 * length)
+  return new Float32Array(memory.buffer, memory.byteOffset, length)
 }

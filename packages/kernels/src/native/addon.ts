@@ -99,7 +99,7 @@ export interface Addon {
   stackFactors(
     ...args: [
       ...[m: number, n: number, ranks: Int32Array, scales: Array64, a: Array32, b: Array32, at: number, total: number],
-      ...[outA: Array32, outB: Array32, signs: Array64 | undefined, energies: Array64 | undefined],
+      ...[outA: Array32, outB: Array32, signs: Optional, energies: Array64 | undefined],
     ]
   ): number
   /** An index, or -1. */

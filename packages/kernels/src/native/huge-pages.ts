@@ -12,16 +12,6 @@ const LARGE_BYTES = 2 * HUGE_PAGE_BYTES
  */
 export function allocateFloats(bytes: number): Float32Array {
   if (bytes < LARGE_BYTES) return new Float32Array(bytes / 4)
-  return inHugePages(new Uint8Array(bytes + HUGE_PAGE_BYTES), bytes)
-}
-
-/** The same with undefined content, which saves writing zeros where the allocator has used memory. */
-export function unwrittenFloats(bytes: number): Float32Array {
-  const large = bytes >= LARGE_BYTES
-  const memory = Buffer.allocUnsafeSlow(large ? bytes + HUGE_PAGE_BYTES : bytes)
-  return large ? inHugePages(memory, bytes) : new Float32Array(memory.buffer, memory.byteOffset, bytes / 4)
-}
-
-function inHugePages(memory: Uint8Array, bytes: number): Float32Array {
-  return new Float32Array(memory.buffer, memory.byteOffset + addon().preferHugePages(memory), bytes / 4)
+  const memory = new Uint8Array(bytes + HUGE_PAGE_BYTES)
+  return new Float32Array(memory.buffer, addon().preferHugePages(memory), bytes / 4)
 }

@@ -5,7 +5,7 @@ import type { FactorBlocks, StackPlace } from "../stack.js"
 export function referenceStack(
   { rows, cols, ranks, scales, a, b }: FactorBlocks,
   { at, total, into }: StackPlace,
-  signs: Float64Array | undefined,
+  signs: Float32Array | undefined,
 ): Float64Array {
   const products = new Float64Array(rows * 2 * SIGN_PROBES)
   for (let k = 0, row = 0; k < ranks.length; row += ranks[k++]!) {
