@@ -1,29 +1,36 @@
-// npm run bench -- aggregate [--part compress|stack] [--clients 10,100] [--repeats 3] [--rank 160] [--max-rank 64]
+// npm run bench -- aggregate [--part compress|stack|strategies] [--clients 10,100] [--modules 64] [--repeats 3]
+//   [--only STRATEGY,...] [--rank 160] [--max-rank 64]
 //
 // B4 at the q and v projections of LLaMA-7B, 64 modules of 4096 x 4096. `compress`: a stack of rank 160 to rank 64, all
 // modules by the native kernels, and one module by each backend. `stack`: `flora` over updates of rank 8 (17 MB each),
 // as bytes moved (each byte of an update is read once and written once) beside the memory bandwidth measured in the
-// same process; a process of its own per number of clients, so that its peak memory is its own. One JSON line per
-// figure; a best of all repeats, with the processor time of that repeat: on a busy machine look at that.
+// same process. From 513 clients on, ranks sum to more than 4096 and are multiplied out: `--modules 16` keeps that
+// short. `strategies`: a round of 10 clients by each of them. A process of its own per figure, so that its peak memory is
+// its own. One JSON line per figure; a best of all repeats, with the processor time of that repeat: on a busy machine
+// look at that.
 import { execFileSync, spawnSync } from "node:child_process"
 import { createRequire } from "node:module"
 import { availableParallelism, cpus } from "node:os"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 
-import { cohortStrategy, compress } from "@lamina/aggregation"
+import { compress, STRATEGIES } from "@lamina/aggregation"
 import { chooseLinalgBackend, nativeAvailable } from "@lamina/kernels/linalg"
+import { STRATEGY_NAMES } from "@lamina/protocol"
 
 const { values: options } = parseArgs({
   options: {
     part: { type: "string" },
     clients: { type: "string", default: "10,100" },
+    modules: { type: "string", default: "64" },
+    only: { type: "string" },
     repeats: { type: "string", default: "3" },
     rank: { type: "string", default: "160" },
     "max-rank": { type: "string", default: "64" },
   },
 })
-const [MODULES, WIDTH, CLIENT_RANK] = [64, 4096, 8]
+const [MODULES, WIDTH, CLIENT_RANK] = [Number(options.modules), 4096, 8]
+const MIXED_RANKS = [64, 32, 16, 16, 8, 8, 4, 4, 4, 4]
 const repeats = Number(options.repeats)
 const root = fileURLToPath(new URL("..", import.meta.url))
 const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).trim()
@@ -95,14 +102,19 @@ function benchCompress() {
   report(`${name}/reference/1-module`, seconds, "s", { processorSeconds })
 }
 
-/** What knows the strategy's interface: aggregates as many updates as there are clients, all with the same values. */
-function stack(update, clients) {
-  const updates = Array.from({ length: clients }, (_, k) => ({
-    clientId: `client-${String(k).padStart(4, "0")}`,
-    weight: 1 + k,
-    adapter: update,
-  }))
-  return cohortStrategy("flora").aggregate({ updates })
+/** What recipes say by default. */
+const SETTINGS = {
+  ...{ alphaPerRank: 2, scaling: "lora", compress: { tau: 0 }, tau: 0.1, pruneTo: 1, combine: "stack" },
+  serverOptimizer: { name: "none", learningRate: 1, beta1: 0.9, beta2: 0.99, tau: 1e-3 },
+}
+
+/** A first round of as many updates as there are clients, which take turns with those given. */
+function aggregate(strategy, updates, clients) {
+  const cohort = Array.from({ length: clients }, (_, k) => ({ clientId: `client-${k}`, weight: 1 + k }))
+  const round = { settings: SETTINGS, global: undefined, state: undefined, clients: cohort }
+  const accumulator = STRATEGIES[strategy].accumulate(round)
+  for (const [k, client] of cohort.entries()) accumulator.add({ ...client, adapter: updates[k % updates.length] })
+  return accumulator.finish()
 }
 
 /** GB/s of sums over arrays that no cache holds (STREAM's ADD), as bench/kernels measures it. */
@@ -117,23 +129,46 @@ function benchStack(clients) {
   const update = adapter(CLIENT_RANK, MODULES)
   const updateBytes = update.modules.reduce((sum, { a, b }) => sum + a.byteLength + b.byteLength, 0)
   const before = peakMiB()
-  const { seconds, processorSeconds } = time(() => stack(update, clients), clients >= 100 ? 1 : repeats)
+  const { seconds, processorSeconds } = time(() => aggregate("flora", [update], clients))
   const peak = peakMiB()
   const moved = (2 * clients * updateBytes) / seconds / 1e9
   const bandwidth = nativeAvailable() ? memoryBandwidth() : NaN
-  report(`stack/flora/${clients}-clients`, moved, "GB/s", {
+  report(`stack/flora/${clients}-clients-${MODULES}-modules`, moved, "GB/s", {
     ...{ seconds, processorSeconds, updateMB: updateBytes / 1e6 },
     ...(nativeAvailable() ? { memoryGBs: bandwidth, shareOfMemory: moved / bandwidth } : {}),
     ...{ peakMiB: peak, inputMiB: before },
   })
 }
 
-if (options.part === undefined || options.part === "compress") benchCompress()
-if (options.part === "stack") {
-  for (const clients of options.clients.split(",")) benchStack(Number(clients))
-} else if (options.part === undefined)
-  for (const clients of options.clients.split(",")) {
-    const args = ["--part", "stack", "--clients", clients, "--repeats", options.repeats]
-    const { status } = spawnSync(process.execPath, [fileURLToPath(import.meta.url), ...args], { stdio: "inherit" })
-    if (status !== 0) throw new Error(`stacking ${clients} updates ended with ${status}`)
-  }
+/** One round of 10 clients; `ffa` needs one A for all, which these updates have in every strategy. */
+function benchStrategy(cell) {
+  const [strategy, ranks] = cell.split("/")
+  const updates = (ranks === "mixed" ? MIXED_RANKS : [CLIENT_RANK]).map((rank) => adapter(rank, MODULES))
+  const before = peakMiB()
+  const { seconds, processorSeconds } = time(() => aggregate(strategy, updates, 10))
+  report(`strategies/${strategy}/10-clients-${ranks}`, seconds, "s", {
+    ...{ processorSeconds, peakMiB: peakMiB(), inputMiB: before },
+  })
+}
+
+/** This benchmark with other options, in a process of its own. */
+function apart(...args) {
+  const shared = ["--repeats", options.repeats, "--modules", options.modules]
+  const { status } = spawnSync(process.execPath, [fileURLToPath(import.meta.url), ...args, ...shared], {
+    stdio: "inherit",
+  })
+  if (status !== 0) throw new Error(`aggregate ${args.join(" ")} ended with ${status}`)
+}
+
+const parts = options.part?.split(",") ?? ["compress", "stack", "strategies"]
+const clients = options.clients.split(",")
+const cells = options.only?.split(",") ?? [...STRATEGY_NAMES.map((name) => `${name}/rank-8`), "flora/mixed"]
+if (parts.includes("compress")) benchCompress()
+if (parts.includes("stack")) {
+  if (parts.length === 1 && clients.length === 1) benchStack(Number(clients[0]))
+  else for (const count of clients) apart("--part", "stack", "--clients", count)
+}
+if (parts.includes("strategies")) {
+  if (parts.length === 1 && cells.length === 1) benchStrategy(cells[0])
+  else for (const cell of cells) apart("--part", "strategies", "--only", cell)
+}

@@ -23,11 +23,13 @@ export class Averages {
   readonly #before: ReadonlyMap<string, AdapterModule>
   readonly #steps: ServerSteps
   readonly #sharedA: boolean
+  readonly #clients: number
 
-  constructor({ global, state, settings }: RoundInput, { sharedA = false } = {}) {
+  constructor({ global, state, settings, clients }: RoundInput, { sharedA = false } = {}) {
     this.#before = new Map((global?.modules ?? []).map((module) => [module.name, module]))
     this.#steps = new ServerSteps(settings.serverOptimizer, state)
     this.#sharedA = sharedA
+    this.#clients = clients.length
   }
 
   /** The sum so far, where somebody trained the module. */
@@ -41,7 +43,7 @@ export class Averages {
       const known = this.#modules.get(module.name)
       const { sum, exact } = known ?? {
         sum: new FactorSum(module, { sharedA: this.#sharedA }),
-        exact: new ExactSum(module),
+        exact: new ExactSum(module, { clients: this.#clients }),
       }
       // everything but the values, which are the client's
       const first = { ...module, a: new Float32Array(0), b: new Float32Array(0) }

@@ -1,3 +1,4 @@
+import { firstNotFinite } from "@lamina/kernels/linalg"
 import { compareNames, LaminaError } from "@lamina/protocol"
 import type { AdapterModule, Update } from "@lamina/protocol"
 
@@ -114,8 +115,9 @@ function checkModule(module: AdapterModule, known: ModuleSize | undefined, what:
     refuse(`${expected.outFeatures} x ${expected.inFeatures} as others have`, `${outFeatures} x ${inFeatures}`)
   if (!Number.isInteger(rank) || rank < 1 || a.length !== rank * inFeatures || b.length !== outFeatures * rank)
     refuse(`A (${rank}, ${inFeatures}) and B (${outFeatures}, ${rank})`, `${a.length} and ${b.length} values`)
-  for (const values of [a, b])
-    for (let i = 0; i < values.length; i++)
-      if (!Number.isFinite(values[i]))
-        throw new LaminaError("UPDATE_NOT_FINITE", `${what}: expected finite values, got ${values[i]}`)
+  for (const values of [a, b]) {
+    const wrong = firstNotFinite(values)
+    if (wrong !== -1)
+      throw new LaminaError("UPDATE_NOT_FINITE", `${what}: expected finite values, got ${values[wrong]}`)
+  }
 }

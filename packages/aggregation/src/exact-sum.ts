@@ -1,80 +1,100 @@
 import { scaleOf } from "@lamina/protocol"
 import type { AdapterModule } from "@lamina/protocol"
 
-import { energy, multiply, productNorms, stackColumns, stackRows, zeros } from "@lamina/kernels/linalg"
+import { addProduct, energy, floatsOf, productNorms, stackColumns, stackRows, zeros } from "@lamina/kernels/linalg"
 import type { Matrix } from "@lamina/kernels/linalg"
+import { FactorStore } from "./factor-store.js"
+import type { SpareFloats } from "./factor-store.js"
 import { matricesOf, moduleOf } from "./module-factors.js"
 import { relativeTo } from "./strategy.js"
 
-/** One client's factors, copied, and p_k s_k. */
-interface Block {
-  readonly module: AdapterModule
-  readonly scale: number
-}
+/** Ranks that wait, once the sum is dense, until they are worth a pass over it: 8 MB at 4,096 features. */
+const WAITING_RANKS = 256
 
-/** Rows of a product that are added to the dense sum at once: 8 MB of f64 at 4,096 columns. */
-const PANEL_ROWS = 256
+/** Columns of A below which norms are computed instead of estimated: their QR takes milliseconds there. */
+const PROBED_COLUMNS = 256
 
 /**
  * dW* = sum p_k s_k B_k A_k of one module, exact. While R = sum r_k is at most min(M, N) it is a stack of f32 factors;
  * beyond that the factors would outgrow the sum itself (4 R (M + N) > 8 M N bytes from R = 2 M N / (M + N) >= min(M, N)
- * on), so they are multiplied out into one dense f64 sum. Never more than 16 M N bytes, however many clients there are.
+ * on), so they are multiplied out into one dense f64 sum, and from then on some hundred ranks at a time. Never more
+ * than 8 M N bytes and 4 (M + N) (WAITING_RANKS + r) afterwards, however many clients there are; up to 16 M N while one
+ * module passes from the one form to the other.
  */
 export class ExactSum {
   readonly #size: { readonly name: string; readonly outFeatures: number; readonly inFeatures: number }
-  #blocks: Block[] = []
-  #blockRank = 0
+  readonly #rankMax: number
+  #store: FactorStore | undefined
+  #rankExpected: number
   #dense: Matrix | undefined
 
-  constructor({ name, outFeatures, inFeatures }: AdapterModule) {
+  /** `clients`: how many are likely to bring as much as this module. */
+  constructor({ name, outFeatures, inFeatures, rank }: AdapterModule, { clients }: { clients: number }) {
     this.#size = { name, outFeatures, inFeatures }
+    this.#rankMax = Math.min(outFeatures, inFeatures)
+    this.#rankExpected = Math.min(clients * rank, this.#rankMax + rank)
   }
 
   /** Adds share·s·B·A; the values are copied. A module that is zero in A and B adds no rank. */
   add(module: AdapterModule, share: number): void {
     const isZero = [module.a, module.b].every((values) => values.every((value) => value === 0))
     if (isZero) return
-    this.#blocks.push({
-      module: { ...module, a: module.a.slice(), b: module.b.slice() },
-      scale: share * scaleOf(module),
-    })
-    this.#blockRank += module.rank
-    const { outFeatures, inFeatures } = this.#size
-    if (this.#blockRank > Math.min(outFeatures, inFeatures)) this.#multiplyOut()
+    this.#store ??= new FactorStore(module, this.#rankExpected)
+    this.#store.append(module, share * scaleOf(module))
+    const waiting = this.#dense ? Math.min(WAITING_RANKS, this.#rankMax) : this.#rankMax
+    if (this.#store.rank > waiting) this.#multiplyOut()
   }
 
   /** Nothing was added, or nothing but zeros. */
   get isEmpty(): boolean {
-    return !this.#dense && this.#blocks.length === 0
+    return !this.#dense && !this.#store
   }
 
   /** The whole sum over `divisor`. */
   divide(divisor: number): void {
-    this.#blocks = this.#blocks.map(({ module, scale }) => ({ module, scale: scale / divisor }))
+    this.#store?.divide(divisor)
     const data = this.#dense?.data ?? []
     for (let i = 0; i < data.length; i++) data[i] = data[i]! / divisor
   }
 
   /**
-   * The sum as a module of scale 1, and what rounding did to it: rows p_k s_k A_k and columns B_k in the order added
-   * (FLoRA, arXiv:2409.05976, equation 6), or the dense sum times an identity, of rank min(M, N). Undefined where
-   * nothing was added.
+   * The sum as a module of scale 1: rows p_k s_k A_k and columns B_k in the order added (FLoRA, arXiv:2409.05976,
+   * equation 6), or the dense sum times an identity, of rank min(M, N). Undefined where nothing was added.
    */
-  stack(): { module: AdapterModule; relativeError: number } | undefined {
-    const { name } = this.#size
+  stack(): AdapterModule | undefined {
     const dense = this.#settle()
-    if (dense) {
-      const module = denseModule(name, dense)
-      const rounded = dense.cols <= dense.rows ? module.b : module.a
-      return { module, relativeError: roundingError(dense, rounded) }
-    }
-    if (this.isEmpty) return undefined
-    const { b, a } = this.#factors()
-    const module = moduleOf(name, { b, a })
-    // B is copied, so the difference is B times what rounding did to A
-    const rounding = { ...a, data: a.data.map((value, i) => module.a[i]! - value) }
+    return dense ? denseModule(this.#size.name, dense) : this.#store?.stack(this.#size.name)
+  }
+
+  /**
+   * What rounding did to `stack`: B is copied, so of factors it is ||B·E||_F / ||B·A||_F, E the rounding of A. By a QR
+   * of the stack.
+   */
+  roundingOf(stack: AdapterModule): number {
+    const dense = this.#settle()
+    if (dense) return roundingError(dense, dense.cols <= dense.rows ? stack.b : stack.a)
+    const { b, a } = this.#store!.matrices()
+    const rounding = { ...a, data: a.data.map((value, i) => stack.a[i]! - value) }
     const [size, distance] = productNorms(b, [a, rounding])
-    return { module, relativeError: relativeTo(size!, distance!) }
+    return relativeTo(size!, distance!)
+  }
+
+  /**
+   * `stack` and `roundingOf` in one pass over the factors, in their own memory and that of `spare`; empty afterwards.
+   * The rounding of factors with 256 columns or more is estimated by sign probes (signProbes in @lamina/kernels says
+   * how far off: about 0.7 / sqrt(rank) of its square), and the same to the bit each time.
+   */
+  takeStack(spare: SpareFloats): { module: AdapterModule; relativeError: number } | undefined {
+    const { name, inFeatures } = this.#size
+    const store = this.#store
+    if (this.#dense || !store || inFeatures < PROBED_COLUMNS) {
+      const module = this.stack()
+      const relativeError = module && this.roundingOf(module)
+      this.#forget()
+      return module && { module, relativeError: relativeError! }
+    }
+    this.#forget()
+    return store.take(name, spare)
   }
 
   /**
@@ -84,11 +104,11 @@ export class ExactSum {
   errorOf(module: AdapterModule): number {
     const dense = this.#settle()
     if (dense) return relativeTo(Math.sqrt(energy(dense)), Math.sqrt(energy(minus(dense, module))))
-    if (this.#blocks.length === 0) {
+    if (!this.#store) {
       const { b, a } = matricesOf(module, scaleOf(module))
       return relativeTo(0, productNorms(b, [a])[0]!)
     }
-    const exact = this.#factors()
+    const exact = this.#store.matrices()
     const { b, a } = this.#difference(module)
     const padded = stackRows([exact.a, zeros(module.rank, a.cols)])
     const [size, distance] = productNorms(b, [padded, a])
@@ -105,62 +125,66 @@ export class ExactSum {
 
   #difference(module: AdapterModule): { b: Matrix; a: Matrix } {
     const negative = matricesOf(module, -scaleOf(module))
-    if (this.#blocks.length === 0) return negative
-    const { b, a } = this.#factors()
+    if (!this.#store) return negative
+    const { b, a } = this.#store.matrices()
     return { b: stackColumns([b, negative.b]), a: stackRows([a, negative.a]) }
-  }
-
-  #factors(): { b: Matrix; a: Matrix } {
-    const parts = this.#blocks.map(({ module, scale }) => matricesOf(module, scale))
-    return { a: stackRows(parts.map(({ a }) => a)), b: stackColumns(parts.map(({ b }) => b)) }
   }
 
   /** The dense sum with everything in it, where there is one. */
   #settle(): Matrix | undefined {
-    if (this.#dense && this.#blocks.length > 0) this.#multiplyOut()
+    if (this.#dense && this.#store) this.#multiplyOut()
     return this.#dense
+  }
+
+  #forget(): void {
+    this.#store = undefined
+    this.#dense = undefined
   }
 
   #multiplyOut(): void {
     const { outFeatures, inFeatures } = this.#size
     this.#dense ??= zeros(outFeatures, inFeatures)
-    addProduct(this.#dense, this.#factors(), 1)
-    this.#blocks = []
-    this.#blockRank = 0
-  }
-}
-
-/** sum += sign·b·a, some rows at a time. */
-function addProduct(sum: Matrix, { b, a }: { b: Matrix; a: Matrix }, sign: 1 | -1): void {
-  for (let from = 0; from < b.rows; from += PANEL_ROWS) {
-    const rows = Math.min(PANEL_ROWS, b.rows - from)
-    const panel = { rows, cols: b.cols, data: b.data.subarray(from * b.cols, (from + rows) * b.cols) }
-    const { data } = multiply(panel, a)
-    const at = from * sum.cols
-    for (let i = 0; i < data.length; i++) sum.data[at + i] = sum.data[at + i]! + sign * data[i]!
+    for (const { b, a } of this.#store!.pieces()) addProduct(this.#dense, 1, [b, a])
+    this.#store = undefined
+    this.#rankExpected = Math.min(this.#rankExpected, WAITING_RANKS)
   }
 }
 
 function minus(dense: Matrix, module: AdapterModule): Matrix {
   const difference = { ...dense, data: dense.data.slice() }
-  addProduct(difference, matricesOf(module, scaleOf(module)), -1)
+  const { b, a } = matricesOf(module, scaleOf(module))
+  addProduct(difference, -1, [b, a])
   return difference
 }
 
 /** D·I or I·D, whichever is smaller. */
 function denseModule(name: string, dense: Matrix): AdapterModule {
-  return dense.cols <= dense.rows
-    ? moduleOf(name, { b: dense, a: identity(dense.cols) })
-    : moduleOf(name, { b: identity(dense.rows), a: dense })
+  const { rows, cols } = dense
+  const rank = Math.min(rows, cols)
+  const [full, one] = [floatsOf(dense), identity(rank)]
+  return {
+    ...{ name, outFeatures: rows, inFeatures: cols, rank, alpha: rank, scaling: "lora" },
+    ...(cols <= rows ? { b: full, a: one } : { b: one, a: full }),
+  }
 }
 
-function identity(size: number): Matrix {
-  const matrix = zeros(size, size)
-  for (let i = 0; i < size; i++) matrix.data[i * size + i] = 1
-  return matrix
+let lastIdentity: WeakRef<Float32Array> | undefined
+
+/** One identity serves all modules of a size: nobody writes into an adapter's factors. */
+function identity(size: number): Float32Array {
+  const known = lastIdentity?.deref()
+  if (known?.length === size * size) return known
+  const values = new Float32Array(size * size)
+  for (let i = 0; i < size; i++) values[i * size + i] = 1
+  lastIdentity = new WeakRef(values)
+  return values
 }
 
-function roundingError(exact: Matrix, rounded: Float32Array): number {
-  const difference = { ...exact, data: exact.data.map((value, i) => rounded[i]! - value) }
-  return relativeTo(Math.sqrt(energy(exact)), Math.sqrt(energy(difference)))
+function roundingError({ data }: Matrix, rounded: Float32Array): number {
+  let [size, distance] = [0, 0]
+  for (let i = 0; i < data.length; i++) {
+    size += data[i]! * data[i]!
+    distance += (rounded[i]! - data[i]!) ** 2
+  }
+  return relativeTo(Math.sqrt(size), Math.sqrt(distance))
 }

@@ -5,6 +5,7 @@ import { perRank } from "./averages.js"
 import { accumulatorOf } from "./cohort.js"
 import type { Contribution } from "./cohort.js"
 import { ExactSum } from "./exact-sum.js"
+import { SpareFloats } from "./factor-store.js"
 import { FactorSum } from "./factor-sum.js"
 import { grow, ownTerms, projectFresh } from "./fresh.js"
 import type { ModuleAggregate } from "./fresh.js"
@@ -48,12 +49,13 @@ function take(modules: Map<string, Contributors>, { share, modules: trained }: C
   }
 }
 
-function begin(module: AdapterModule, { settings }: RoundInput): Contributors {
+function begin(module: AdapterModule, { settings, clients }: RoundInput): Contributors {
   const padded = settings.combine === "pad" ? new FactorSum(module, { sharedA: false }) : undefined
-  return { exact: new ExactSum(module), padded, share: 0 }
+  return { exact: new ExactSum(module, { clients: clients.length }), padded, share: 0 }
 }
 
 function* combined(modules: Map<string, Contributors>, round: RoundInput): Generator<ModuleAggregate> {
+  const spare = new SpareFloats()
   for (const name of [...modules.keys()].sort(compareNames)) {
     const { exact, padded, share } = modules.get(name)!
     modules.delete(name)
@@ -63,7 +65,7 @@ function* combined(modules: Map<string, Contributors>, round: RoundInput): Gener
       const module = padded.module(padded.average(share, target), target)
       yield { name, module, relativeError: exact.errorOf(module) }
     } else {
-      const stack = exact.stack()
+      const stack = exact.takeStack(spare)
       yield { name, module: stack?.module, relativeError: stack?.relativeError ?? 0 }
     }
   }

@@ -16,7 +16,7 @@ export const flexlora: Strategy = {
   name: "flexlora",
   prepare: ownTerms,
   accumulate(round) {
-    const sums = new ExactSums()
+    const sums = new ExactSums(round)
     return accumulatorOf(round, {
       take: (contribution) => sums.take(contribution),
       finish: () => decomposed(round, sums),
@@ -32,12 +32,12 @@ function decomposed({ global: before, settings }: RoundInput, sums: ExactSums): 
   let stackedRank = 0
   for (const [module, sum] of sums.drain()) {
     const stack = sum.stack()
-    errors.push({ module, relativeError: stack?.relativeError ?? 0 })
+    errors.push({ module, relativeError: stack ? sum.roundingOf(stack) : 0 })
     if (!stack) continue
-    const ordered = inSingularOrder(stack.module, settings.compress)
+    const ordered = inSingularOrder(stack, settings.compress)
     modules.push(ordered.module)
     compressionErrors.push({ module, relativeError: ordered.relativeError })
-    stackedRank = Math.max(stackedRank, stack.module.rank)
+    stackedRank = Math.max(stackedRank, stack.rank)
   }
   const global = withUntrained(before, modules)
   return {

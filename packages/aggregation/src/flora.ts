@@ -1,4 +1,5 @@
 import { accumulatorOf } from "./cohort.js"
+import { SpareFloats } from "./factor-store.js"
 import { ExactSums, grow, ownTerms, projectFresh } from "./fresh.js"
 import type { ModuleAggregate } from "./fresh.js"
 import type { Strategy } from "./strategy.js"
@@ -13,7 +14,7 @@ export const flora: Strategy = {
   name: "flora",
   prepare: ownTerms,
   accumulate(round) {
-    const sums = new ExactSums()
+    const sums = new ExactSums(round)
     return accumulatorOf(round, {
       take: (contribution) => sums.take(contribution),
       finish: () => grow(round, stacks(sums)),
@@ -23,9 +24,10 @@ export const flora: Strategy = {
 }
 
 /** Every module's exact stack. */
-export function* stacks(sums: ExactSums): Generator<ModuleAggregate> {
+function* stacks(sums: ExactSums): Generator<ModuleAggregate> {
+  const spare = new SpareFloats()
   for (const [name, sum] of sums.drain()) {
-    const stack = sum.stack()
+    const stack = sum.takeStack(spare)
     yield { name, module: stack?.module, relativeError: stack?.relativeError ?? 0 }
   }
 }

@@ -13,7 +13,7 @@ export const florist: Strategy = {
   name: "florist",
   prepare: ownTerms,
   accumulate(round) {
-    const sums = new ExactSums()
+    const sums = new ExactSums(round)
     return accumulatorOf(round, {
       take: (contribution) => sums.take(contribution),
       finish: () => grow(round, truncated(sums, round.settings.tau)),
@@ -26,7 +26,7 @@ function* truncated(sums: ExactSums, tau: number): Generator<ModuleAggregate> {
   for (const [name, sum] of sums.drain()) {
     const stack = sum.stack()
     if (stack) {
-      const module = compress({ modules: [stack.module] }, { tau }).adapter.modules[0]!
+      const module = compress({ modules: [stack] }, { tau }).adapter.modules[0]!
       yield { name, module, relativeError: sum.errorOf(module) }
     } else yield { name, module: undefined, relativeError: 0 }
   }

@@ -26,10 +26,15 @@ export function projectFresh(global: Adapter, _terms: ClientTerms, budget: { rea
 /** dW* of every module of a round. */
 export class ExactSums {
   readonly #sums = new Map<string, ExactSum>()
+  readonly #clients: number
+
+  constructor({ clients }: RoundInput) {
+    this.#clients = clients.length
+  }
 
   take({ modules, share }: Contribution): void {
     for (const module of modules) {
-      const sum = this.#sums.get(module.name) ?? new ExactSum(module)
+      const sum = this.#sums.get(module.name) ?? new ExactSum(module, { clients: this.#clients })
       this.#sums.set(module.name, sum)
       sum.add(module, share)
     }

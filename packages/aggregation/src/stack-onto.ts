@@ -1,4 +1,4 @@
-import { matrixOf, stackColumns, stackRows } from "@lamina/kernels/linalg"
+import { placeFactors, freshFloats } from "@lamina/kernels/linalg"
 import { compareNames, LaminaError, scaleOf } from "@lamina/protocol"
 import type { Adapter, AdapterModule } from "@lamina/protocol"
 
@@ -22,12 +22,14 @@ function concatenate(parts: readonly AdapterModule[]): AdapterModule {
       "ADAPTER_MISMATCH",
       `module ${name}: expected ${outFeatures} x ${inFeatures}, got ${other.outFeatures} x ${other.inFeatures}`,
     )
-  const a = stackRows(
-    parts.map((part) => matrixOf(part.a, { rows: part.rank, cols: inFeatures, scale: scaleOf(part) })),
-  )
-  const b = stackColumns(parts.map((part) => matrixOf(part.b, { rows: outFeatures, cols: part.rank, scale: 1 })))
-  return {
-    ...{ name, outFeatures, inFeatures, rank: a.rows, alpha: a.rows, scaling: "lora" },
-    ...{ a: new Float32Array(a.data), b: new Float32Array(b.data) },
+  if (parts.length === 1 && scaleOf(parts[0]!) === 1) return parts[0]!
+  const total = parts.reduce((sum, { rank }) => sum + rank, 0)
+  const into = { a: freshFloats(total * inFeatures), b: freshFloats(outFeatures * total) }
+  let at = 0
+  for (const part of parts) {
+    const [ranks, scales] = [Int32Array.of(part.rank), Float64Array.of(scaleOf(part))]
+    placeFactors({ rows: outFeatures, cols: inFeatures, ranks, scales, a: part.a, b: part.b }, { at, total, into })
+    at += part.rank
   }
+  return { ...{ name, outFeatures, inFeatures, rank: total, alpha: total, scaling: "lora" }, ...into }
 }

@@ -8,8 +8,10 @@
 #include "convert_f64.hpp"
 #include "eigen.hpp"
 #include "householder.hpp"
+#include "kernels.hpp"
 #include "pool.hpp"
 #include "product_f64.hpp"
+#include "stack.hpp"
 
 namespace lamina {
 
@@ -134,6 +136,67 @@ napi_value row_spread(napi_env env, napi_callback_info info) {
   napi_value result = nullptr;
   napi_create_double(env, args.ok() ? static_cast<double>(spread(length)) : -1.0, &result);
   return result;
+}
+
+// m, n, k, alpha, then a (m, k), b (k, n) and c (m, n), to which alpha times their product is added
+napi_value add_matrix_product(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const long m = args.size(), n = args.size(), k = args.size();
+  const double alpha = args.number();
+  const double* a = args.doubles(product(m, k));
+  const double* b = args.doubles(product(k, n));
+  double* c = args.doubles(product(m, n));
+  if (!args.ok()) return args.answer();
+  return args.answer(add_product({a, k, 1, b, n, c, n, m, n, k, alpha}) ? Status::ok : Status::out_of_memory);
+}
+
+// m, n, ranks, scales, a, b, at, total, then out_a and out_b, and signs and energies or two undefined
+napi_value stack_factors(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  StackF32 s{};
+  s.m = args.size();
+  s.n = args.size();
+  size_t blocks = 0;
+  s.ranks = args.int_list(blocks);
+  s.blocks = static_cast<long>(blocks);
+  s.scales = args.doubles(static_cast<double>(blocks));
+  long rank = 0;
+  for (size_t k = 0; args.ok() && k < blocks; k++) {
+    if (s.ranks[k] < 0) args.fail(Status::bad_value);
+    else rank += s.ranks[k];
+  }
+  s.a = args.floats(product(rank, s.n));
+  s.b = args.floats(product(s.m, rank));
+  s.at = args.size();
+  s.total = args.size();
+  if (args.ok() && s.at + rank > s.total) args.fail(Status::bad_value);
+  s.out_a = args.floats(product(s.total, s.n));
+  s.out_b = args.floats(product(s.m, s.total));
+  s.signs = args.floats_or_null(product(kProbes, s.n));
+  s.energies = args.doubles_or_null(2 * kProbes);
+  if (args.ok() && !s.signs != !s.energies) args.fail(Status::wrong_type);
+  return args.answer(args.ok() ? stack(s) : Status::ok);
+}
+
+// x (f32) -> the first index that is infinite or NaN, -1 where there is none, -2 where x is no array of f32
+napi_value find_not_finite(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  size_t count = 0;
+  const float* x = args.float_list(count);
+  napi_value result = nullptr;
+  napi_create_double(env, args.ok() ? static_cast<double>(first_not_finite(x, static_cast<long>(count))) : -2.0,
+                     &result);
+  return result;
+}
+
+// x and y (f32) of one length
+napi_value copy(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  size_t count = 0;
+  const float* x = args.float_list(count);
+  float* y = args.floats(static_cast<double>(count));
+  if (args.ok()) copy_floats(x, static_cast<long>(count), y);
+  return args.answer();
 }
 
 }  // namespace lamina

@@ -53,6 +53,7 @@ class Arguments {
   float* floats(double count) { return static_cast<float*>(array(napi_float32_array, count, false)); }
   float* floats_or_null(double count) { return static_cast<float*>(array(napi_float32_array, count, true)); }
   double* doubles(double count) { return static_cast<double*>(array(napi_float64_array, count, false)); }
+  double* doubles_or_null(double count) { return static_cast<double*>(array(napi_float64_array, count, true)); }
   int32_t* ints(double count) { return static_cast<int32_t*>(array(napi_int32_array, count, false)); }
   // Any number of integers; `count` is set.
   int32_t* int_list(size_t& count) { return static_cast<int32_t*>(any_array(napi_int32_array, count)); }

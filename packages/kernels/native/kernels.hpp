@@ -95,6 +95,9 @@ struct AdamwStep {
   float decay, beta1, beta2, step_size, inverse_root_bias2, eps, grad_scale;
 };
 
+// Sign vectors that a stack's rounding is estimated with (src/linalg/sign-probes.ts).
+constexpr int kProbes = 4;
+
 // Doubles, for small dense linear algebra. Sums over k or length run in an order that only the lengths decide.
 struct F64Set {
   int mr, nr;  // rows and columns of a register tile
@@ -109,6 +112,10 @@ struct F64Set {
   double (*rank2_dot)(double s, const double* u, double t, const double* w, const double* z, double* y, long length);
   // Plane rotations of neighbouring rows from `high` up to `low`, in cols <= nr columns: turns holds (sine, cosine) each.
   void (*rotate)(double* rows, long ld, long cols, const double* turns, long low, long high);
+  // y = s x rounded to f32; where signs (kProbes, length) is not null, sums gets signs * y, then signs * (y - s x).
+  void (*scaled_row)(double s, const float* x, long length, float* y, const float* signs, float* sums);
+  // energies (2 kProbes) += squares of the columns of b (rows, length) * sums (length, 2 kProbes)
+  void (*probe_rows)(const float* b, long ldb, long rows, long length, const float* sums, double* energies);
 };
 
 struct KernelSet {

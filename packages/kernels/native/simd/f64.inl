@@ -1,4 +1,4 @@
-// Doubles, for native/product_f64.cpp, householder.cpp and eigen.cpp: LD to a vector, register tiles as in
+// Doubles, for native/product_f64.cpp, householder.cpp, eigen.cpp and stack.cpp: LD to a vector, register tiles as in
 // gemm_f32.inl. Sums over k run in one order that only the lengths decide.
 constexpr int LD = L / 2;
 constexpr int NRD = 2 * LD;
@@ -175,6 +175,80 @@ void rotate_f64(double* rows, long ld, long cols, const double* turns, long low,
     }
 }
 
+// Half a vector of floats: as many as there are doubles in one.
+typedef float vh __attribute__((vector_size(2 * LAMINA_LANES)));
+typedef float vhu __attribute__((vector_size(2 * LAMINA_LANES), aligned(4), may_alias));
+
+// y = s x rounded to f32. Where there are signs, kProbes rows of +-1 `length` apart, sums[p] gets their dot products
+// with y, and sums[kProbes + p] those with what rounding did to s x. In f32: an estimate needs no more.
+void scaled_row(double s, const float* x, long length, float* y, const float* signs, float* sums) {
+  if (!signs) {
+    for (long k = 0; k < length; k++) y[k] = static_cast<float>(s * static_cast<double>(x[k]));
+    return;
+  }
+  vh size[kProbes] = {}, rounding[kProbes] = {};
+  long k = 0;
+  for (; k + LD <= length; k += LD) {
+    const vd exact = __builtin_convertvector(static_cast<vh>(*reinterpret_cast<const vhu*>(x + k)), vd) * s;
+    const vh rounded = __builtin_convertvector(exact, vh);
+    *reinterpret_cast<vhu*>(y + k) = rounded;
+    const vh error = __builtin_convertvector(__builtin_convertvector(rounded, vd) - exact, vh);
+#pragma GCC unroll 4
+    for (int p = 0; p < kProbes; p++) {
+      const vh sign = *reinterpret_cast<const vhu*>(signs + p * length + k);
+      size[p] += rounded * sign;
+      rounding[p] += error * sign;
+    }
+  }
+  for (int p = 0; p < kProbes; p++) {
+    sums[p] = static_cast<float>(sum_of_f64(__builtin_convertvector(size[p], vd)));
+    sums[kProbes + p] = static_cast<float>(sum_of_f64(__builtin_convertvector(rounding[p], vd)));
+  }
+  for (; k < length; k++) {
+    const double exact = s * static_cast<double>(x[k]);
+    y[k] = static_cast<float>(exact);
+    for (int p = 0; p < kProbes; p++) {
+      sums[p] += y[k] * signs[p * length + k];
+      sums[kProbes + p] += static_cast<float>(static_cast<double>(y[k]) - exact) * signs[p * length + k];
+    }
+  }
+}
+
+// A vector for every probe, twice, in each of R rows: their products with one row of b each, squared, added to
+// energies. Also in f32.
+template <int R>
+void probe_rows_of(const float* b, long ldb, long length, const float* sums, double* energies) {
+  constexpr int V = 2 * kProbes / LD;
+  vh product[R][V];
+#pragma GCC unroll 8
+  for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; v++) product[i][v] = vh{};
+  for (long k = 0; k < length; k++, sums += 2 * kProbes) {
+    vh of_probe[V];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; v++) of_probe[v] = *reinterpret_cast<const vhu*>(sums + v * LD);
+#pragma GCC unroll 8
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+      for (int v = 0; v < V; v++) product[i][v] += of_probe[v] * b[i * ldb + k];
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; v++) {
+      const vd wide = __builtin_convertvector(product[i][v], vd);
+      store_f64(energies + v * LD, load_f64(energies + v * LD) + wide * wide);
+    }
+}
+
+void probe_rows(const float* b, long ldb, long rows, long length, const float* sums, double* energies) {
+  constexpr int R = L == 16 ? 8 : L == 8 ? 4 : 2;
+  long i = 0;
+  for (; i + R <= rows; i += R) probe_rows_of<R>(b + i * ldb, ldb, length, sums, energies);
+  for (; i < rows; i++) probe_rows_of<1>(b + i * ldb, ldb, length, sums, energies);
+}
+
 constexpr F64Set f64_set() {
-  return {MRD, NRD, tile_f64_any, dots_f64, dot_f64, axpy_f64, rank2_dot_f64, rotate_f64};
+  return {MRD, NRD, tile_f64_any, dots_f64, dot_f64, axpy_f64, rank2_dot_f64, rotate_f64, scaled_row, probe_rows};
 }

@@ -1,5 +1,6 @@
 export { nativeAvailable } from "../native/addon.js"
 export {
+  addProduct,
   chooseLinalgBackend,
   floatsOf,
   floatsOfTransposed,
@@ -19,3 +20,6 @@ export type { Matrix } from "./matrix.js"
 export { productNorms } from "./product-norm.js"
 export type { Qr, VectorSet } from "./reference/householder-qr.js"
 export type { Eigen } from "./reference/symmetric-eigen.js"
+export { signProbes } from "./sign-probes.js"
+export { copyFloats, firstNotFinite, placeFactors, placeFactorsProbed, freshFloats } from "./stack.js"
+export type { FactorBlocks, StackPlace } from "./stack.js"

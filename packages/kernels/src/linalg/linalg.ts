@@ -3,6 +3,7 @@ import { addon, nativeAvailable } from "../native/addon.js"
 import { Scratch, zeros } from "./matrix.js"
 import type { Matrix } from "./matrix.js"
 import {
+  nativeAddProduct,
   nativeGram,
   nativeMultiply,
   nativeNarrow,
@@ -23,7 +24,7 @@ import {
 import type { ScaledValues } from "./reference/convert.js"
 import { referenceQrOfRows } from "./reference/householder-qr.js"
 import type { Qr, VectorSet } from "./reference/householder-qr.js"
-import { referenceGram, referenceMultiply } from "./reference/multiply.js"
+import { referenceAddProduct, referenceGram, referenceMultiply } from "./reference/multiply.js"
 import { referenceSymmetricEigen } from "./reference/symmetric-eigen.js"
 import type { Eigen } from "./reference/symmetric-eigen.js"
 
@@ -32,6 +33,7 @@ export type LinalgBackend = "native" | "reference"
 
 interface LinearAlgebra {
   readonly multiply: (left: Matrix, right: Matrix) => Matrix
+  readonly addProduct: (sum: Matrix, factor: number, factors: readonly [Matrix, Matrix]) => void
   readonly gram: (matrix: Matrix) => Matrix
   readonly qrOfEach: (sets: readonly VectorSet[]) => Qr[]
   readonly symmetricEigen: (matrix: Matrix) => Eigen
@@ -45,6 +47,7 @@ interface LinearAlgebra {
 const BACKENDS: Readonly<Record<LinalgBackend, LinearAlgebra>> = {
   native: {
     multiply: nativeMultiply,
+    addProduct: nativeAddProduct,
     gram: nativeGram,
     qrOfEach: nativeQrOfEach,
     symmetricEigen: nativeSymmetricEigen,
@@ -56,6 +59,7 @@ const BACKENDS: Readonly<Record<LinalgBackend, LinearAlgebra>> = {
   },
   reference: {
     multiply: referenceMultiply,
+    addProduct: referenceAddProduct,
     gram: referenceGram,
     qrOfEach: (sets) => sets.map(referenceQrOfRows),
     symmetricEigen: referenceSymmetricEigen,
@@ -132,6 +136,14 @@ export function transpose(matrix: Matrix): Matrix {
 export function multiply(left: Matrix, right: Matrix): Matrix {
   expectShape("multiply: rows of the right matrix", left.cols, right.rows)
   return BACKENDS[linalgBackend()].multiply(left, right)
+}
+
+/** sum (M,N) += factor·left (M,K)·right (K,N), in place, summed as `multiply` does. Throws KERNEL_SHAPE. */
+export function addProduct(sum: Matrix, factor: number, [left, right]: readonly [Matrix, Matrix]): void {
+  expectShape("addProduct: rows of the right matrix", left.cols, right.rows)
+  expectShape("addProduct: rows of the sum", left.rows, sum.rows)
+  expectShape("addProduct: columns of the sum", right.cols, sum.cols)
+  BACKENDS[linalgBackend()].addProduct(sum, factor, [left, right])
 }
 
 /** mᵀ·m (N,N) of m (M,N). */

@@ -16,6 +16,12 @@ export function nativeMultiply(left: Matrix, right: Matrix): Matrix {
   return product
 }
 
+/** sum (M,N) += factor·left (M,K)·right (K,N), in place. */
+export function nativeAddProduct(sum: Matrix, factor: number, [left, right]: readonly [Matrix, Matrix]): void {
+  const { rows, cols } = sum
+  checkStatus("addProduct", addon().addMatrixProduct(rows, cols, left.cols, factor, left.data, right.data, sum.data))
+}
+
 /** mᵀ·m (N,N) of m (M,N). */
 export function nativeGram({ rows, cols, data }: Matrix): Matrix {
   const product = zeros(cols, cols)

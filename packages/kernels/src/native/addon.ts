@@ -93,6 +93,18 @@ export interface Addon {
   adamw(...args: [Array32, Array32, Array32, Array32, number, number, number, number, number, number, number]): number
   /** m, n, k, whether a is (k, m) and not (m, k), a, b (k, n), c (m, n); all of linear algebra is in f64. */
   matrixProduct(...args: [number, number, number, boolean, Array64, Array64, Array64]): number
+  /** m, n, k, alpha, a (m, k), b (k, n), c (m, n), to which alpha·a·b is added. */
+  addMatrixProduct(...args: [number, number, number, number, Array64, Array64, Array64]): number
+  /** m, n, ranks, scales, a, b, at, total, out a (total, n), out b (m, total), signs (4, n), energies (8). */
+  stackFactors(
+    ...args: [
+      ...[m: number, n: number, ranks: Int32Array, scales: Array64, a: Array32, b: Array32, at: number, total: number],
+      ...[outA: Array32, outB: Array32, signs: Optional, energies: Array64 | undefined],
+    ]
+  ): number
+  /** An index, or -1. */
+  firstNotFinite(values: Array32): number
+  copyFloats(values: Array32, into: Array32): number
   /**
    * How many problems (6 at most), and of each: count, length, vectors (count, length), v (count, rowSpread), triangle
    * (core, count), t (core, core).

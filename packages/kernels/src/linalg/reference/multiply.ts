@@ -75,3 +75,9 @@ export function referenceGram({ rows, cols, data }: Matrix): Matrix {
   for (let p = 0; p < cols; p++) for (let q = 0; q < p; q++) out[p * cols + q] = out[q * cols + p]!
   return product
 }
+
+/** sum (M,N) += factor·left (M,K)·right (K,N), in place. */
+export function referenceAddProduct(sum: Matrix, factor: number, [left, right]: readonly [Matrix, Matrix]): void {
+  const { data } = referenceMultiply(left, right)
+  for (let i = 0; i < data.length; i++) sum.data[i]! += factor * data[i]!
+}
