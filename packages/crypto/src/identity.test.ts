@@ -26,6 +26,13 @@ test.each(["", "lamina identity 1\nzz\n", "lamina identity 1\nabcd\n", `lamina i
   },
 )
 
+test("a generated identity is the one of its seed, and signs the same", () => {
+  const identity = generateIdentity()
+  const again = identityFromSeed(identity.secretKey)
+  expect(again).toEqual(identity)
+  expect(sign(again, "lamina/v1/a", Uint8Array.of(1))).toEqual(sign(identity, "lamina/v1/a", Uint8Array.of(1)))
+})
+
 test("signatures bind label and parts; keys and signatures of wrong length verify nothing", () => {
   const identity = generateIdentity()
   const part = Uint8Array.of(1, 2, 3)

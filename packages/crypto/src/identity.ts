@@ -1,4 +1,4 @@
-import { createPrivateKey, randomBytes, sign as nodeSign } from "node:crypto"
+import { createPrivateKey, generateKeyPairSync, sign as nodeSign } from "node:crypto"
 import type { KeyObject } from "node:crypto"
 
 import { concat, hash, utf8 } from "./hash.js"
@@ -17,7 +17,12 @@ const PUBLIC_KEY_BYTES = 32
 const SIGNATURE_BYTES = 64
 
 export function generateIdentity(): Identity {
-  return identityFromSeed(randomBytes(SEED_BYTES))
+  const { privateKey } = generateKeyPairSync("ed25519")
+  const { x = "", d = "" } = privateKey.export({ format: "jwk" })
+  const [publicKey, secretKey] = [bytesOf(x), bytesOf(d)]
+  const identity = { publicKey, secretKey, clientId: clientIdOf(publicKey) }
+  signingKeys.set(identity, privateKey)
+  return identity
 }
 
 /** The identity of a 32-byte seed. */
@@ -58,6 +63,10 @@ export function verify(
 /** Parts are not delimited: all but the last have a fixed length. */
 function bound(label: string, parts: readonly Uint8Array[]): Uint8Array {
   return concat(utf8(label), Uint8Array.of(0), ...parts)
+}
+
+function bytesOf(base64url: string): Uint8Array {
+  return new Uint8Array(Buffer.from(base64url, "base64url"))
 }
 
 /** As a JSON web key (RFC 8037): OpenSSL takes ten times as long for the same key in DER. */

@@ -58,6 +58,8 @@ function checkModule(module: AdapterModule, expected: Plan["modules"][number], s
  * too.
  */
 function firstUnacceptable(values: Float32Array): number {
-  for (let i = 0; i < values.length; i++) if (!(Math.abs(values[i] as number) <= LIMITS.valueMax)) return i
+  const { length } = values
+  const { valueMax } = LIMITS // looked up once: it would take as long as the comparison
+  for (let i = 0; i < length; i++) if (!(Math.abs(values[i] as number) <= valueMax)) return i
   return -1
 }

@@ -1,5 +1,5 @@
-import { readdirSync, rmSync } from "node:fs"
-import { open } from "node:fs/promises"
+import { readdirSync } from "node:fs"
+import { open, rm } from "node:fs/promises"
 import { join } from "node:path"
 
 import type { Identity, SealedEnvelope } from "@lamina/crypto"
@@ -109,7 +109,7 @@ export class Spool {
   async remove(name: RoundName): Promise<void> {
     this.slot.free(name)
     const folder = this.#roundFolder(name)
-    if (await exists(folder)) rmSync(folder, { recursive: true, force: true })
+    if (await exists(folder)) await rm(folder, { recursive: true, force: true }) // megabytes: a thread's work
   }
 
   /** What a run left that was never sealed. */
