@@ -92,11 +92,11 @@ test("doctor reports the machine as JSON", async () => {
 })
 
 test("doctor measures training of a base that it is given", async () => {
-  const { calibration } = lastJson<{ calibration: { base: string; precision: string; tokensPerSecond: number } }>(
+  const { training } = lastJson<{ training: { base: string; precision: string; tokensPerSecond: number } }>(
     await lamina("doctor", "--base", tiny, "--precision", "q4", "--json"),
   )
-  expect(calibration).toMatchObject({ base: tiny, precision: "q4" })
-  expect(calibration.tokensPerSecond).toBeGreaterThan(1)
+  expect(training).toMatchObject({ base: tiny, precision: "q4" })
+  expect(training.tokensPerSecond).toBeGreaterThan(1)
 })
 
 test("a folder that holds another recipe's run is refused, and nothing is trained", async () => {
