@@ -12,7 +12,6 @@ import { formatBytes, renderTable } from "../output/table.js"
 import { openPool } from "../pool.js"
 import type { BackendChoice } from "../pool.js"
 import { loadRecipe } from "../recipe-file.js"
-import { writeEventLogs } from "../report/event-log.js"
 import type { ReportedRun } from "../report/simulation-report.js"
 import { writeSimulationReport } from "../report/write-report.js"
 import { perplexity } from "../simulate/held-out.js"
@@ -58,10 +57,6 @@ export async function simulateCommand(recipePaths: readonly string[], options: S
       const folder = recipes.length === 1 ? out : join(out, name)
       done.push(await simulateOne({ name, recipe, folder, pool, workers: workers.workers }))
     }
-    await writeEventLogs(
-      join(out, "events"),
-      done.map(({ reported }) => reported),
-    )
     const report = await writeSimulationReport(out, {
       name: names.join(", "),
       runs: done.map(({ reported }) => reported),
