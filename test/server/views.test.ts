@@ -63,3 +63,11 @@ test("a stacking strategy gives everybody all of it, or as much as a client's bu
   expect(bytes(global.modules)).toBeGreaterThan(most)
   expect(plans[0]!.downloadBytesMax).toBe(most)
 })
+
+test("fedpipe without the base's sizes is refused when the run is made, not round by round", async () => {
+  const coordinator = await coordinatorOn()
+  await expect(coordinator.createRun(runRequest({ strategy: "fedpipe" }))).rejects.toMatchObject({
+    code: "RECIPE_INVALID",
+    message: expect.stringContaining("needs the base's sizes"),
+  })
+})

@@ -5,6 +5,7 @@ import { moduleShapes, readModelConfig } from "@lamina/tuner"
 
 import { askCoordinator, coordinatorUrl } from "../coordinator-http.js"
 import { printJson } from "../output/json.js"
+import { baseShapeOf } from "../plan/base-shape.js"
 import { loadRecipe } from "../recipe-file.js"
 
 interface RunOptions {
@@ -18,13 +19,15 @@ export async function startRun(recipePath: string, options: RunOptions): Promise
   const coordinator = coordinatorUrl(options.coordinator)
   const { recipe } = await loadRecipe(recipePath)
   const modules = moduleShapes(await readModelConfig(recipe.base), recipe.lora.targetModules)
+  const shape = await baseShapeOf(recipe.base, recipe.lora.targetModules)
   const run = await askCoordinator<{ id: string; state: string }>(coordinator, "v1/runs", {
     method: "POST",
     token: await readToken(options.tokenFile),
-    body: { recipe, base: { folder: recipe.base }, modules },
+    body: { recipe, base: { folder: recipe.base, shape }, modules },
   })
   if (options.json) printJson(run)
-  else process.stdout.write(`run ${run.id} ${run.state}; it starts when ${recipe.cohort.clients} clients are there\n`)
+  else
+    process.stdout.write(`run ${run.id} ${run.state}; it starts when ${recipe.cohort.clients ?? 1} clients are there\n`)
 }
 
 /** The admin token of a coordinator's data folder. FILE_UNREADABLE. */

@@ -19,6 +19,7 @@ import { Commits } from "./commits.js"
 import type { CoordinatorContext } from "./context.js"
 import { bytesOf } from "./hex.js"
 import { ProgressBoard } from "./progress-board.js"
+import { withoutShape } from "./planned-modules.js"
 import { RunDriver } from "./run-driver.js"
 import type { RunRequest } from "./run-request.js"
 import { Uploads } from "./uploads.js"
@@ -79,9 +80,13 @@ export class Coordinator {
     for (const row of await store.runs()) if (row.state === "active") await this.#drive(row)
   }
 
-  /** Starts a run and returns its id. Throws FILE_UNREADABLE or WEIGHTS_MISSING where the base is not to be read. */
+  /**
+   * Starts a run and returns its id. Throws FILE_UNREADABLE or WEIGHTS_MISSING where the base is not to be read, and
+   * RECIPE_INVALID for `fedpipe` without the base's sizes.
+   */
   async createRun({ recipe, base, modules }: RunRequest): Promise<string> {
     const { store, book, events, now } = this.#context
+    if (recipe.strategy === "fedpipe" && !base.shape) throw withoutShape()
     const described = await describeBase(base.folder)
     const text = JSON.stringify(recipe)
     const row: RunRow = {

@@ -28,10 +28,7 @@ export async function chosenPlans(
   context: CoordinatorContext,
   { run, recipe, cohort }: Cohort,
 ): Promise<ReadonlyMap<string, ChosenPlan & { readonly estimateMs: number }>> {
-  if (run.shape === null)
-    throw new LaminaError("RECIPE_INVALID", `strategy: "fedpipe" needs the base's sizes, got a run without them`, {
-      hint: "give base.shape with the run; `lamina serve` and `lamina simulate` do",
-    })
+  if (run.shape === null) throw withoutShape()
   const shape = JSON.parse(run.shape) as BaseShape
   const history = await planningHistory(context.store, run.id)
   const terms = await planningTerms(context, { run, recipe, history })
@@ -98,4 +95,11 @@ function weakest(profiles: readonly DeviceProfile[]): DeviceProfile {
     precision: precisions.size === 1 ? [...precisions][0]! : "",
     timeCorrection: 1,
   }
+}
+
+/** A run of `fedpipe` that was not told the sizes of its base. */
+export function withoutShape(): LaminaError {
+  return new LaminaError("RECIPE_INVALID", `strategy: "fedpipe" needs the base's sizes, got a run without them`, {
+    hint: "give base.shape with the run; `lamina serve`, `lamina run` and `lamina simulate` do",
+  })
 }
