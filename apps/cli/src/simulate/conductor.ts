@@ -50,7 +50,7 @@ export class Conductor {
   async work(
     client: VirtualClient,
     task: TrainingTask & { readonly bytesDown: number },
-    train: () => Promise<TrainedUpdate>,
+    train: (stop: AbortSignal) => Promise<TrainedUpdate>,
     signal: TrainerContext["signal"],
   ): Promise<TrainedUpdate> {
     const { rounds, history } = this.setting
@@ -63,7 +63,7 @@ export class Conductor {
     this.#works.add(work)
     const abort = () => {
       if (!this.#works.delete(work) && !this.#gone.delete(work)) return
-      this.#let(work, "late")
+      this.#let(work, work.fate ?? "late") // the deadline finds gone devices gone, and the others late
       work.refuse(signal.reason)
     }
     signal.addEventListener("abort", abort, { once: true })

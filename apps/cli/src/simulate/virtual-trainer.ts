@@ -21,7 +21,9 @@ export function virtualTrainer(
     train: (task, context) => {
       const modules = [task.globalAdapter, task.initial].flatMap((adapter) => adapter?.modules ?? [])
       const bytesDown = modules.reduce((sum, { a, b }) => sum + a.byteLength + b.byteLength, 0)
-      return conductor.work(client, { ...task, bytesDown }, () => real.train(task, context), context.signal)
+      const train = (stop: AbortSignal) =>
+        real.train(task, { ...context, signal: AbortSignal.any([context.signal, stop]) })
+      return conductor.work(client, { ...task, bytesDown }, train, context.signal)
     },
     close: () => real.close(),
   }

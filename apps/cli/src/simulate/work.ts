@@ -8,7 +8,8 @@ interface Assigned {
   /** Of a device that is still at an earlier round when it is given this one: what it is given. */
   readonly next?: number
   readonly schedule: Schedule
-  readonly train: () => Promise<TrainedUpdate>
+  /** The training itself; `stop` ends it where nobody needs it any more. */
+  readonly train: (stop: AbortSignal) => Promise<TrainedUpdate>
 }
 
 /** One client's training of one round: when it happens by the virtual clock, and the training itself. */
@@ -21,7 +22,8 @@ export class Work {
   readonly result: Promise<TrainedUpdate>
   /** How it ended without an update, once that is recorded. */
   fate: "late" | "drops" | "out-of-memory" | undefined
-  readonly #train: () => Promise<TrainedUpdate>
+  readonly #train: (stop: AbortSignal) => Promise<TrainedUpdate>
+  readonly #stop = new AbortController()
   #trained: Promise<TrainedUpdate> | undefined
   #state: "waiting" | "training" | "trained" = "waiting"
   /** Settled when a device that was busy may take up its next round. */
@@ -55,7 +57,7 @@ export class Work {
   start(done: () => void = () => undefined): void {
     if (this.#trained) return
     this.#state = "training"
-    this.#trained = this.#train().finally(() => (this.#state = "trained"))
+    this.#trained = this.#train(this.#stop.signal).finally(() => (this.#state = "trained"))
     this.#trained.catch(() => undefined).finally(done)
   }
 
@@ -69,7 +71,10 @@ export class Work {
     this.#takeUp()
   }
 
+  /** No update of it is wanted: training that runs ahead is ended first, so that nothing writes for it any more. */
   refuse(reason: unknown): void {
-    this.#reject(reason)
+    this.#stop.abort(reason)
+    const over = this.#trained?.catch(() => undefined) ?? Promise.resolve()
+    void over.then(() => this.#reject(reason))
   }
 }
