@@ -8,9 +8,9 @@ import type { PartitionInput } from "./population-partition.js"
 const key = fc.constantFrom("a", "b", "c", "d")
 const partition: fc.Arbitrary<Partition> = fc.oneof(
   fc.constant({ kind: "iid" } as const),
-  fc.record({ kind: fc.constant("dirichlet" as const), alpha: fc.double({ min: 0.001, max: 1000 }), key }),
+  fc.record({ kind: fc.constant("dirichlet" as const), alpha: fc.double({ min: 0.001, max: 1000, noNaN: true }), key }),
   fc.record({ kind: fc.constant("shards" as const), perClient: fc.integer({ min: 1, max: 4 }), key }),
-  fc.record({ kind: fc.constant("quantity" as const), alpha: fc.double({ min: 0.001, max: 1000 }) }),
+  fc.record({ kind: fc.constant("quantity" as const), alpha: fc.double({ min: 0.001, max: 1000, noNaN: true }) }),
 )
 /** Rows for at most 10 clients of 4 shards or 2 rows each. */
 const input: fc.Arbitrary<PartitionInput> = fc.record({
