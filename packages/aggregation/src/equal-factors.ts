@@ -1,13 +1,41 @@
 import { LaminaError } from "@lamina/protocol"
 import type { AdapterModule, StrategyName } from "@lamina/protocol"
 
+import { Averages } from "./averages.js"
+import type { AveragedModule } from "./averages.js"
+import { accumulatorOf } from "./cohort.js"
 import type { Contribution } from "./cohort.js"
+import type { Accumulator, RoundInput, RoundResult } from "./strategy.js"
+
+/**
+ * The average over all clients, sum p_k A_k and sum p_k B_k, of updates that must be alike; `finish` makes the round's
+ * result of it.
+ */
+export function averageAlike(
+  strategy: StrategyName,
+  round: RoundInput,
+  finish: (averages: Averages, averaged: Iterable<AveragedModule>) => Omit<RoundResult, "coverage">,
+): Accumulator {
+  const averages = new Averages(round)
+  const check = equalFactorsCheck(strategy)
+  return accumulatorOf(round, {
+    take(contribution) {
+      check(contribution)
+      averages.take(contribution, contribution.share)
+    },
+    finish: () =>
+      finish(
+        averages,
+        averages.drain(1, (_rank, first) => first),
+      ),
+  })
+}
 
 /**
  * A check that every client trains the same modules with the same rank, alpha and scaling; STRATEGY_UNSUITABLE with the
  * client, the module and both sides.
  */
-export function equalFactorsCheck(strategy: StrategyName): (contribution: Contribution) => void {
+function equalFactorsCheck(strategy: StrategyName): (contribution: Contribution) => void {
   const hint = `strategy "flora" stacks adapters of any rank`
   const refuse = (module: string, what: string): never => {
     throw new LaminaError("STRATEGY_UNSUITABLE", `${strategy}: module ${module}: ${what}`, { hint })

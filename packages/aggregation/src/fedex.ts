@@ -1,13 +1,11 @@
 import { encodeAdapter } from "@lamina/protocol"
 import type { Adapter, AdapterModule } from "@lamina/protocol"
 
-import { Averages } from "./averages.js"
-import type { AveragedModule } from "./averages.js"
-import { accumulatorOf } from "./cohort.js"
+import type { AveragedModule, Averages } from "./averages.js"
 import { compress } from "./compress.js"
 import type { CompressOptions } from "./compress.js"
 import { budgetTooSmall, equalTerms, withUntrained } from "./continuing.js"
-import { equalFactorsCheck } from "./equal-factors.js"
+import { averageAlike } from "./equal-factors.js"
 import { largestRank } from "./fresh.js"
 import { appended, normOf, rankSlice } from "./module-factors.js"
 import { projectFrozen } from "./project-frozen.js"
@@ -30,15 +28,7 @@ export const fedex: Strategy = {
   name: "fedex",
   prepare: equalTerms,
   accumulate(round) {
-    const averages = new Averages(round)
-    const check = equalFactorsCheck("fedex")
-    return accumulatorOf(round, {
-      take(contribution) {
-        check(contribution)
-        averages.take(contribution, contribution.share)
-      },
-      finish: () => withResiduals(round, averages),
-    })
+    return averageAlike("fedex", round, (averages, averaged) => withResiduals(round, averages, averaged))
   },
   project(global, { clientId, rank }, budget) {
     const startRankOf = (module: AdapterModule): number => Math.min(rank, module.rank)
@@ -52,11 +42,14 @@ export const fedex: Strategy = {
   },
 }
 
-function withResiduals(round: RoundInput, averages: Averages): Omit<RoundResult, "coverage"> {
+function withResiduals(
+  round: RoundInput,
+  averages: Averages,
+  averagedModules: Iterable<AveragedModule>,
+): Omit<RoundResult, "coverage"> {
   const before = new Map((round.global?.modules ?? []).map((module) => [module.name, module]))
-  const made = Array.from(
-    averages.drain(1, (_rank, first) => first),
-    (averaged) => withResidual(averaged, before.get(averaged.name), round.settings.compress),
+  const made = Array.from(averagedModules, (averaged) =>
+    withResidual(averaged, before.get(averaged.name), round.settings.compress),
   )
   const global: Adapter = withUntrained(
     round.global,

@@ -1,7 +1,5 @@
-import { Averages } from "./averages.js"
-import { accumulatorOf } from "./cohort.js"
 import { averagedResult, equalTerms, projectPrefix } from "./continuing.js"
-import { equalFactorsCheck } from "./equal-factors.js"
+import { averageAlike } from "./equal-factors.js"
 import type { Strategy } from "./strategy.js"
 
 /**
@@ -13,20 +11,7 @@ export const fedit: Strategy = {
   name: "fedit",
   prepare: equalTerms,
   accumulate(round) {
-    const averages = new Averages(round)
-    const check = equalFactorsCheck("fedit")
-    return accumulatorOf(round, {
-      take(contribution) {
-        check(contribution)
-        averages.take(contribution, contribution.share)
-      },
-      finish: () =>
-        averagedResult(
-          round,
-          averages,
-          averages.drain(1, (_rank, first) => first),
-        ),
-    })
+    return averageAlike("fedit", round, (averages, averaged) => averagedResult(round, averages, averaged))
   },
   project: projectPrefix("fedit"),
 }
