@@ -9,6 +9,7 @@ import { readRunRecord, startCoordinator } from "@lamina/server"
 import type { KeptUpdate, RunRecord } from "@lamina/server"
 import { readPeftAdapter } from "@lamina/tuner"
 
+import { writeFoodRows } from "./food-rows.js"
 import { lamina, lastJson, root, temporaryFolder } from "./lamina-process.js"
 
 /** What a recipe says instead: field -> YAML; `slow`: the speed of slow devices. */
@@ -41,14 +42,7 @@ simulation:
 /** The out folder of a run that is over. */
 async function simulated(changes: Changes): Promise<string> {
   const folder = temporaryFolder("forget")
-  const rows = ["french", "italian", "japanese", "fast-food"].flatMap((food) =>
-    readFileSync(join(root, `examples/e2e/${food}.csv`), "utf8")
-      .trim()
-      .split("\n")
-      .slice(1, 21)
-      .map((text) => JSON.stringify({ food, text })),
-  )
-  writeFileSync(join(folder, "rows.jsonl"), `${rows.join("\n")}\n`)
+  writeFoodRows(folder, 20)
   writeFileSync(join(folder, "fleet.yaml"), recipeText(changes))
   const { status, stderr } = await lamina("simulate", join(folder, "fleet.yaml"), "--out", join(folder, "run"))
   expect([status, status === 0 ? "" : stderr]).toEqual([0, ""])

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto"
 import { readFileSync, readdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 
+import { writeFoodRows } from "./food-rows.js"
 import { LaminaProcess, lamina, root, temporaryFolder } from "./lamina-process.js"
 
 /**
@@ -10,14 +11,7 @@ import { LaminaProcess, lamina, root, temporaryFolder } from "./lamina-process.j
  */
 function recipeFile(strategy: string, changes = ""): string {
   const folder = temporaryFolder("fleet")
-  const data = ["french", "italian", "japanese", "fast-food"].flatMap((food) =>
-    readFileSync(join(root, `examples/e2e/${food}.csv`), "utf8")
-      .trim()
-      .split("\n")
-      .slice(1, 41)
-      .map((text) => JSON.stringify({ food, text })),
-  )
-  writeFileSync(join(folder, "rows.jsonl"), `${data.join("\n")}\n`)
+  writeFoodRows(folder, 40)
   const path = join(folder, "fleet.yaml")
   writeFileSync(
     path,
