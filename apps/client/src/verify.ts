@@ -1,6 +1,6 @@
 import { equalBytes, hash, toHex, verify } from "@lamina/crypto"
 import type { ErrorCode, Plan, Receipt, RoundHeader, TaskOffer } from "@lamina/protocol"
-import { errorCodeOfWire, LaminaError, messages } from "@lamina/protocol"
+import { errorCodeOfWire, factorCount, LaminaError, messages } from "@lamina/protocol"
 
 import type { ReceiptStatus } from "./events.js"
 import { PROTOCOL_VERSION } from "./session/handshake.js"
@@ -91,9 +91,7 @@ export function checkSupported(plan: Plan, { uploadBytesMax }: { uploadBytesMax:
       `plan: expected f32 or bf16 to merge the global adapter into, got ${plan.precision}`,
       { hint: "the recipe merges: let this client hold the base as bf16" },
     )
-  const values = plan.modules.reduce((sum, { rank, outFeatures, inFeatures }) => {
-    return sum + rank * (outFeatures + inFeatures)
-  }, 0)
+  const values = factorCount(plan.modules)
   if (uploadBytesMax > 0 && 4 * values > uploadBytesMax)
     throw new LaminaError(
       "PLAN_UNSUPPORTED",

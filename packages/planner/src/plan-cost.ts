@@ -1,3 +1,4 @@
+import { factorCount } from "@lamina/protocol"
 import type { Plan } from "@lamina/protocol"
 
 import type { BaseShape } from "./api.js"
@@ -19,8 +20,7 @@ export interface PlanCost {
 export function costOf(base: BaseShape, plan: Plan): PlanCost {
   const { batch, context, precision, gradientCheckpointing, steps, accumulate, modules } = plan
   const lowestLayer = Math.min(...modules.map(({ name }) => layerOf(name, base)))
-  const trained = modules.map(({ rank, outFeatures, inFeatures }) => rank * (outFeatures + inFeatures))
-  const parameters = trained.reduce((sum, each) => sum + each, 0)
+  const parameters = factorCount(modules)
   const use = { context, lowestLayer, parameters, gradientCheckpointing }
   return {
     memoryBytes: memoryBytes(base, { ...use, precision, batch }),

@@ -42,6 +42,13 @@ export function scaleOf(module: { alpha: number; rank: number; scaling: ScalingR
   return module.scaling === "rslora" ? module.alpha / Math.sqrt(module.rank) : module.alpha / module.rank
 }
 
+/** Numbers in A and B of these modules together; an update carries each in 4 bytes. */
+export function factorCount(
+  modules: readonly { readonly rank: number; readonly outFeatures: number; readonly inFeatures: number }[],
+): number {
+  return modules.reduce((sum, { rank, outFeatures, inFeatures }) => sum + rank * (outFeatures + inFeatures), 0)
+}
+
 /** Code-unit order, the order of modules and clients everywhere. */
 export function compareNames(left: string, right: string): number {
   return left < right ? -1 : left > right ? 1 : 0

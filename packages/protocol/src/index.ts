@@ -1,4 +1,4 @@
-export { compareNames, scaleOf } from "./adapter.js"
+export { compareNames, factorCount, scaleOf } from "./adapter.js"
 export type { Adapter, AdapterModule, ScalingRule, Update } from "./adapter.js"
 export { checkUpdate } from "./check-update.js"
 export { ERRORS, LaminaError, errorCodeOfWire, hasErrorCode } from "./errors.js"

@@ -1,5 +1,6 @@
 import { planCohort, termsOf } from "@lamina/planner"
 import type { BaseShape } from "@lamina/planner"
+import { factorCount } from "@lamina/protocol"
 import type { Recipe } from "@lamina/protocol/recipe"
 
 import { printJson } from "../output/json.js"
@@ -33,7 +34,7 @@ export async function planCommand(recipePath: string, options: PlanOptions): Pro
 /** f32 factors of a global adapter of `globalAdapter.maxRank`, else `lora.rank`, on every linear that is trained. */
 function downloadBytesOf({ globalAdapter, lora }: Recipe, { modules }: BaseShape): number {
   const rank = globalAdapter.maxRank ?? lora.rank
-  return 4 * modules.reduce((sum, { outFeatures, inFeatures }) => sum + rank * (outFeatures + inFeatures), 0)
+  return 4 * factorCount(modules.map((module) => ({ ...module, rank })))
 }
 
 function jsonOf({ kind, planned }: PlannedClass): unknown {

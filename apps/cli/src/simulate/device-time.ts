@@ -1,3 +1,4 @@
+import { factorCount } from "@lamina/protocol"
 import type { Plan } from "@lamina/protocol"
 import type { SimulatedDevice } from "@lamina/protocol/recipe"
 
@@ -44,7 +45,7 @@ const RESTART_MS = 30_000
 export function scheduleOf(assignment: Assignment, device: SimulatedDevice, setting: { seed: number; cost: PlanCost }) {
   const { client, round, plan, startMs, bytesDown } = assignment
   const draw = (what: string): number => chance(setting.seed, what, round, client)
-  const bytesUp = updateBytes(plan)
+  const bytesUp = 4 * factorCount(plan.modules)
   const downloadedMs = startMs + (1_000 * bytesDown) / device.downloadBytesPerSecond
   const working = setting.cost.trainMs(plan, device.tokensPerSecond) * (1 + JITTER * (2 * draw("speed") - 1))
   const crashed = draw("crash") < device.crash
@@ -59,9 +60,4 @@ export function scheduleOf(assignment: Assignment, device: SimulatedDevice, sett
   if (draw("dropout") >= device.dropout) return whole
   const goneMs = Math.round(startMs + draw("gone") * (arrivesMs - startMs))
   return { ...whole, trainedMs: Math.min(whole.trainedMs, goneMs), endMs: goneMs, fate: "drops" as const }
-}
-
-/** Bytes of the tensors of an update that answers this plan. */
-function updateBytes({ modules }: Plan): number {
-  return modules.reduce((sum, { rank, outFeatures, inFeatures }) => sum + 4 * rank * (outFeatures + inFeatures), 0)
 }
