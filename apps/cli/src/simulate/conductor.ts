@@ -14,7 +14,6 @@ interface ConductorSetting {
   readonly clock: VirtualClock
   readonly rounds: RoundWatch
   readonly history: History
-  readonly clients: readonly VirtualClient[]
   readonly seed: number
   readonly cost: PlanCost
   /** Buffered rounds: an update whose round is over still counts. */

@@ -16,12 +16,19 @@ export type HistoryRow =
       readonly step: number
       readonly loss: number
     }
-  /** A client took up a round; what becomes of it is settled by this line. */
-  | { readonly kind: "begin"; readonly round: number; readonly client: string; readonly schedule: Schedule }
+  | BeginRow
   | ClientRow
   /** Virtual time, ms since 1970: written before anything happens at it. */
   | { readonly kind: "time"; readonly atMs: number }
   | { readonly kind: "scores"; readonly round: number; readonly scores: Scores }
+
+/** A client took up a round; what becomes of it is settled by this line. */
+interface BeginRow {
+  readonly kind: "begin"
+  readonly round: number
+  readonly client: string
+  readonly schedule: Schedule
+}
 
 /** How a round ended for one client. */
 export interface ClientRow {
@@ -40,16 +47,20 @@ export type ClientOutcome = "accepted" | "late" | "dropped" | "out-of-memory" | 
 export class History {
   readonly rows: HistoryRow[]
   readonly #path: string
+  /** Asked for at every event of a simulation. */
+  readonly #begun = new Map<string, readonly BeginRow[]>()
 
   /** FILE_UNREADABLE, and what `add` throws. */
   constructor(folder: string) {
     this.#path = join(folder, "history.jsonl")
     this.rows = readRows(this.#path)
+    for (const row of this.#of("begin")) this.#noteBegun(row)
   }
 
   /** FILE_UNWRITABLE, STORAGE_FULL. */
   add(row: HistoryRow): void {
     this.rows.push(row)
+    if (row.kind === "begin") this.#noteBegun(row)
     appendText(this.#path, `${JSON.stringify(row)}\n`)
   }
 
@@ -67,8 +78,12 @@ export class History {
   }
 
   /** Every round a client took up, the newest last. */
-  begun(client: string): { readonly round: number; readonly schedule: Schedule }[] {
-    return this.#of("begin").filter((row) => row.client === client)
+  begun(client: string): readonly BeginRow[] {
+    return this.#begun.get(client) ?? []
+  }
+
+  #noteBegun(row: BeginRow): void {
+    this.#begun.set(row.client, [...this.begun(row.client), row])
   }
 
   /** The latest virtual time anything happened at; undefined for a new run. */

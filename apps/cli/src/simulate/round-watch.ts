@@ -1,4 +1,4 @@
-import type { RunningCoordinator } from "@lamina/server"
+import type { RoundView, RunningCoordinator } from "@lamina/server"
 
 import { chance } from "./chance.js"
 import type { Schedule } from "./device-time.js"
@@ -14,6 +14,8 @@ export interface OpenRound {
   /** Updates accepted so far. */
   accepted(): number
 }
+
+type Terms = Pick<RoundView, "openedMs" | "softDeadlineMs" | "hardDeadlineMs" | "wanted">
 
 /** How often the coordinator looks whether a failed aggregation is to be tried again; real time. */
 const LOOK_MS = 1_000
@@ -40,6 +42,7 @@ export class RoundWatch {
   /** Client -> the round it is at. */
   readonly #active = new Map<string, number>()
   readonly #waiting = new Set<() => void>()
+  readonly #terms = new Map<number, Promise<Terms>>()
   readonly #availability: ReadonlyMap<string, number>
 
   constructor(private readonly setting: WatchSetting) {
@@ -133,19 +136,26 @@ export class RoundWatch {
     const { coordinator, run } = this.setting
     const last = coordinator.run(run).rounds.at(-1)
     if (last?.state !== "collecting") return undefined
-    const { softDeadlineMs, hardDeadlineMs, wanted } = await coordinator.round(run, last.round)
+    const { softDeadlineMs, hardDeadlineMs, wanted } = await this.#termsOf(last.round)
     const accepted = () => coordinator.run(run).rounds.find(({ round }) => round === last.round)?.accepted ?? 0
     return { round: last.round, softDeadlineMs, hardDeadlineMs, wanted, accepted }
   }
 
   async openedMs(round: number): Promise<number> {
-    return (await this.setting.coordinator.round(this.setting.run, round)).openedMs
+    return (await this.#termsOf(round)).openedMs
   }
 
   /** When a client that took up a round in this way may take up another. */
   async freeMs(round: number, { fate, endMs }: Schedule): Promise<number> {
-    const { hardDeadlineMs, endedMs } = await this.setting.coordinator.round(this.setting.run, round)
-    return fate === "arrives" ? Math.min(endMs, hardDeadlineMs) : (endedMs ?? 0)
+    if (fate === "arrives") return Math.min(endMs, (await this.#termsOf(round)).hardDeadlineMs)
+    return (await this.setting.coordinator.round(this.setting.run, round)).endedMs ?? 0
+  }
+
+  /** What was fixed when a round opened: looked up once, since it is asked for at every event. */
+  #termsOf(round: number): Promise<Terms> {
+    const known = this.#terms.get(round) ?? this.setting.coordinator.round(this.setting.run, round)
+    this.#terms.set(round, known)
+    return known
   }
 
   #opened(round: number, cohort: readonly string[]): void {

@@ -160,7 +160,7 @@ class Simulation {
     if (rounds.over) return
     const shape = await baseShapeOf(recipe.base, recipe.lora.targetModules)
     const conductor = new Conductor({
-      ...{ clock, rounds, history, clients, workers, signal: all, seed: recipe.seed },
+      ...{ clock, rounds, history, workers, signal: all, seed: recipe.seed },
       buffered: recipe.cohort.buffer !== undefined,
       cost: planCost(shape),
     })
