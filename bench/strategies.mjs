@@ -82,15 +82,25 @@ for (let seed = 1; seed <= seeds; seed++)
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length
 const deviation = (values) => Math.sqrt(mean(values.map((value) => (value - mean(values)) ** 2)))
 const groups = grouped(rows)
-process.stderr.write("| clients | ranks | strategy | held-out loss | up, MB | down, MB | virtual time, s | error |\n")
-process.stderr.write("|---|---|---|---|---|---|---|---|\n")
+// seeds differ in their data, and more than strategies do: what counts is the difference within a seed
+const reference = new Map(rows.filter(({ strategy }) => strategy === "flora").map((row) => [settingOf(row), row]))
+process.stderr.write(
+  "| clients | ranks | strategy | held-out loss | behind flora | up, MB | down, MB | virtual time, s | error |\n",
+)
+process.stderr.write("|---|---|---|---|---|---|---|---|---|\n")
 for (const [group, cells] of groups) {
   const of = (key) => cells.map((each) => each[key])
   const loss = `${mean(of("lastLoss")).toFixed(3)} ± ${deviation(of("lastLoss")).toFixed(3)}`
+  const behind = cells.map((each) => each.lastLoss - (reference.get(settingOf(each))?.lastLoss ?? NaN))
+  const lead = `${mean(behind).toFixed(3)} ± ${deviation(behind).toFixed(3)}`
   const traffic = [mean(of("bytesUp")), mean(of("bytesDown"))].map((bytes) => (bytes / 1e6).toFixed(1))
   const time = mean(of("virtualSeconds")).toFixed(0)
   const error = Math.max(...of("strategyError")).toExponential(1)
-  process.stderr.write(`| ${[group, loss, ...traffic, time, error].join(" | ")} |\n`)
+  process.stderr.write(`| ${[group, loss, lead, ...traffic, time, error].join(" | ")} |\n`)
+}
+
+function settingOf({ partition, ranks, seed }) {
+  return `${partition}-${ranks}-${seed}`
 }
 
 function grouped(all) {
