@@ -1,5 +1,5 @@
 // npm run bench -- train [--shape 135m|1.1b|tiny] [--batch B] [--context T] [--steps 8] [--compute bf16] [--threads N]
-//                       [--contended] [--gradient-checkpointing]
+//                       [--contended] [--gradient-checkpointing] [--frozen-rank R]
 //
 // Tokens per second of LoRA training through the public API: a pool of one worker, forward, backward and AdamW.
 // `135m` is a Llama of random q8 weights (hidden 576, 30 layers, 9 heads on 3, FFN 1536, vocabulary 49152, tied
@@ -7,7 +7,8 @@
 // 8 x 256. One JSON line per figure.
 // The shares of the measured peaks take 4 FLOP per weight and token: forward and the gradient of x. On a busy machine
 // look at `per-core`: tokens per second of processor time, which other processes take nothing from. With --contended
-// another process keeps one core busy. --peers: beside PyTorch + PEFT (bench/peers/compare.mjs).
+// another process keeps one core busy. With --frozen-rank a global adapter of that rank on every linear lies frozen
+// beneath what is trained. --peers: beside PyTorch + PEFT (bench/peers/compare.mjs).
 import { execFileSync, spawn } from "node:child_process"
 import { availableParallelism, cpus } from "node:os"
 import { fileURLToPath } from "node:url"
@@ -26,6 +27,7 @@ const { values: options } = parseArgs({
     threads: { type: "string", default: String(availableParallelism()) },
     contended: { type: "boolean", default: false },
     "gradient-checkpointing": { type: "boolean", default: false },
+    "frozen-rank": { type: "string", default: "0" },
     peers: { type: "boolean", default: false },
     turns: { type: "string", default: "4" },
     json: { type: "boolean", default: false },
@@ -67,6 +69,7 @@ const shapes = {
 const shape = shapes[options.shape]
 if (!shape) throw new Error(`--shape: expected one of ${Object.keys(shapes).join(", ")}, got ${options.shape}`)
 
+const frozenRank = Number(options["frozen-rank"])
 const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).trim()
 const machine = `${cpus()[0]?.model ?? "unknown"}, ${availableParallelism()} cores`
 
@@ -115,6 +118,20 @@ function randomWeight({ outFeatures: rows, inFeatures: cols }, format) {
   return { format, rows, cols, codes: new Uint8Array(memory), scales: perBlock(0x2000), mins: perBlock(0xac00) } // 2^-7
 }
 
+/** Of values that change next to nothing. */
+function frozenAdapter(modules) {
+  const factor = (length) => {
+    const values = new Float32Array(new SharedArrayBuffer(4 * length)) // as clients hold what they downloaded
+    for (let i = 0; i < length; i++) values[i] = ((i * 7919) % 17) * 1e-6
+    return values
+  }
+  const frozen = modules.map((module) => ({
+    ...{ ...module, rank: frozenRank, alpha: frozenRank, scaling: "lora" },
+    ...{ a: factor(frozenRank * module.inFeatures), b: factor(module.outFeatures * frozenRank) },
+  }))
+  return { modules: frozen }
+}
+
 function trainingJob(base) {
   const steps = Number(options.steps) + WARM_UP_STEPS
   const targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -129,6 +146,7 @@ function trainingJob(base) {
   )
   return {
     ...{ base, modules, scaling: "lora", data: { kind: "documents", documents: [text] } },
+    ...(frozenRank > 0 ? { globalAdapter: frozenAdapter(modules) } : {}),
     settings: {
       ...{ steps, batch, context, accumulate: 1, learningRate: 1e-4, schedule: "constant", warmupSteps: 0 },
       ...{ clipNorm: 1, weightDecay: 0, lossOn: "all", dropout: 0, seed: 1, compute: options.compute },
@@ -157,7 +175,8 @@ try {
   const { batch, context, compute } = job.settings
   const setting = `${options.shape}/${batch}x${context}/${compute}/${pool.kernels.replace(" ", "-")}`
   const checkpointing = options["gradient-checkpointing"] ? "/gradient-checkpointing" : ""
-  const name = `train/${setting}${checkpointing}${rival ? "/contended" : ""}`
+  const frozen = frozenRank > 0 ? `/frozen-${frozenRank}` : ""
+  const name = `train/${setting}${frozen}${checkpointing}${rival ? "/contended" : ""}`
   report(`${name}/median`, median(measured), "tokens/s")
   report(`${name}/best`, Math.max(...measured), "tokens/s")
   const tokens = (speeds.length - WARM_UP_STEPS) * batch * context

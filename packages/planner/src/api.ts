@@ -44,6 +44,8 @@ export interface PlanningTerms {
   readonly deadlineMs: number
   /** What every client downloads before it trains. */
   readonly downloadBytes: number
+  /** Numbers in A and B of the global adapter that lies frozen beneath what is trained. */
+  readonly frozenParameters: number
 }
 
 /** Importance of every module, from the clients' own reports averaged by p_k; any positive unit. */

@@ -7,10 +7,15 @@ interface MemoryUse extends Pick<ClientPlan, "precision" | "batch" | "gradientCh
   readonly lowestLayer: number
   /** Numbers in A and B of all modules. */
   readonly parameters: number
+  /** Numbers in A and B of the global adapter that lies frozen on the base. */
+  readonly frozenParameters: number
 }
 
 /** A, B, gradient, and AdamW's two moments of each number, in f32. */
 export const BYTES_PER_PARAMETER = 16
+
+/** The training thread and its client share them. */
+const BYTES_PER_FROZEN_PARAMETER = 4
 
 /**
  * Node, tfjs, tokenizer, kernel library and the head's scratch: what a training process takes beside everything that
@@ -22,8 +27,8 @@ const PROCESS_BYTES = 141 * 2 ** 20
 const WORKING_BYTES = 54
 
 /**
- * Peak memory of one client's training process in bytes: base, factors with gradients and moments, activations that
- * wait for the gradient, and what is in flight. For `--compute bf16` (the client's default) and `int8`, where q, k, v,
+ * Peak memory of one client's training process in bytes: base, frozen adapter, factors with gradients and moments,
+ * activations that wait for the gradient, and what is in flight. For `--compute bf16` (the client's default) and `int8`, where q, k, v,
  * the attention's result, gate and up wait in 2 bytes and the residual streams in 4 (decision 0011). With gradient
  * checkpointing each block keeps its input, and one block at a time has all its activations again.
  */
@@ -36,6 +41,7 @@ export function memoryBytes(base: BaseShape, use: MemoryUse): number {
   return (
     base.bytes[use.precision] +
     BYTES_PER_PARAMETER * use.parameters +
+    BYTES_PER_FROZEN_PARAMETER * use.frozenParameters +
     PROCESS_BYTES +
     tokens * (keptPerToken + WORKING_BYTES * (hidden + ffn))
   )

@@ -100,7 +100,7 @@ export function estimateOf(problem: Problem, setting: Setting, parameters: numbe
   const { base, profile, terms } = problem
   const over = (amount: number, perSecond: number): number => (perSecond > 0 ? (1_000 * amount) / perSecond : 0)
   const tokens = setting.steps * terms.batch * (terms.accumulate ?? 1) * terms.context
-  const work = { ...setting, context: terms.context, parameters }
+  const work = { ...setting, context: terms.context, parameters, frozenParameters: terms.frozenParameters }
   const uploadBytes = Math.ceil(UPDATE_HEAD_BYTES + uploadBytesPerParameter(problem) * parameters)
   return {
     memoryBytes: memoryBytes(base, work),

@@ -14,16 +14,17 @@ const PRECISIONS: readonly HeldPrecision[] = ["q8", "q4", "nf4", "bf16", "f32"]
 
 /**
  * What a recipe fixes for every plan of a round: ranks up to `lora.rank`, itself among them, rows and steps of
- * `training`, and `cohort.softDeadlineMs`, by which everybody is to be in. `downloadBytes` is what every client fetches
- * first.
+ * `training`, and `cohort.softDeadlineMs`, by which everybody is to be in. `adapterBytes` is the global adapter that every
+ * client fetches first and that stays frozen, or is added to the base where the recipe says so.
  */
 export function termsOf(
-  { lora, training, cohort }: Pick<Recipe, "lora" | "training" | "cohort">,
-  { downloadBytes }: { downloadBytes: number },
+  { lora, training, cohort, globalAdapter }: Pick<Recipe, "lora" | "training" | "cohort" | "globalAdapter">,
+  { adapterBytes }: { adapterBytes: number },
 ): PlanningTerms {
   const { steps, batch, accumulate, context } = training
   return {
-    ...{ steps, batch, accumulate, context, downloadBytes, deadlineMs: cohort.softDeadlineMs },
+    ...{ steps, batch, accumulate, context, downloadBytes: adapterBytes, deadlineMs: cohort.softDeadlineMs },
+    frozenParameters: globalAdapter.merge ? 0 : adapterBytes / 4,
     precisions: PRECISIONS,
     ranks: [...RANKS.filter((rank) => rank < lora.rank), lora.rank],
   }

@@ -6,6 +6,8 @@ interface TokenWork {
   /** First block with an adapter: blocks below have no backward pass. */
   readonly lowestLayer: number
   readonly parameters: number
+  /** Numbers in A and B of the global adapter that lies frozen on the base. */
+  readonly frozenParameters: number
   readonly gradientCheckpointing: boolean
 }
 
@@ -21,13 +23,17 @@ const CHECKPOINTING_COST = 1.33
  */
 const ADAPTER_COST = 3
 
+/** Per number of a frozen A and B: forward, and the gradient of the input. */
+const FROZEN_FLOPS = 4
+
 /** Backward pass of attention over its forward pass: five products for two. */
 const ATTENTION_BACKWARD = 2.5
 
 /**
  * FLOPs of one trained token, weighed by how fast they run: forward through everything, backward (only the gradient of
- * the input, the base is frozen) through the head and every block from the lowest with an adapter up, and 6 per number
- * of A and B: forward, dA and dB, and the gradient of the input. Attention is causal: half the context on average.
+ * the input, the base is frozen) through the head and every block from the lowest with an adapter up, 6 per number of A
+ * and B (forward, dA and dB, and the gradient of the input), and what a frozen adapter costs. Attention is causal: half
+ * the context on average.
  */
 export function tokenCost(base: Omit<BaseShape, "modules" | "bytes">, work: TokenWork): number {
   const { layers, hidden, vocabulary } = base
@@ -36,7 +42,8 @@ export function tokenCost(base: Omit<BaseShape, "modules" | "bytes">, work: Toke
   const attention = 2 * work.context * base.heads * base.headDim
   const forward = head + layers * (linears + attention)
   const backward = head + (layers - work.lowestLayer) * (linears + ATTENTION_BACKWARD * attention)
-  const once = forward + backward + 6 * ADAPTER_COST * work.parameters
+  const frozen = FROZEN_FLOPS * work.frozenParameters
+  const once = forward + backward + frozen + 6 * ADAPTER_COST * work.parameters
   return work.gradientCheckpointing ? CHECKPOINTING_COST * once : once
 }
 
@@ -51,5 +58,5 @@ export function referenceCost(base: Omit<BaseShape, "modules" | "bytes">, contex
   const { hidden, heads, kvHeads, headDim, ffn } = base
   const perBlock = 2 * (heads * headDim + hidden) + 2 * (kvHeads * headDim + hidden) + 3 * (ffn + hidden)
   const parameters = REFERENCE_RANK * base.layers * perBlock
-  return tokenCost(base, { context, lowestLayer: 0, parameters, gradientCheckpointing: false })
+  return tokenCost(base, { context, lowestLayer: 0, parameters, frozenParameters: 0, gradientCheckpointing: false })
 }

@@ -46,8 +46,8 @@ export function encodeUpdate({ weight, adapter, metrics, scores }: UpdateContent
 }
 
 /**
- * Bytes from a stranger -> content that owns its memory, or UPDATE_MALFORMED, UPDATE_MODULE, UPDATE_SHAPE. Values are
- * not looked at.
+ * Bytes from a stranger -> content, or UPDATE_MALFORMED, UPDATE_MODULE, UPDATE_SHAPE. Values are not looked at. Tensors
+ * are views of `bytes` where that is aligned for f32, copies otherwise: `bytes` is not to be changed afterwards.
  */
 export function decodeUpdate(bytes: Uint8Array): UpdateContent {
   if (bytes.byteLength < 4) throw malformed(`expected at least 4 bytes, got ${bytes.byteLength}`)
@@ -112,12 +112,16 @@ function checkLayout(bytes: Uint8Array, modules: readonly ManifestModule[], star
 
 function readModule(bytes: Uint8Array, module: ManifestModule, start: number): AdapterModule {
   const { a, b, ...rest } = module
-  const read = (tensor: { offset: number; bytes: number }): Float32Array =>
-    new Float32Array(copyOf(bytes.subarray(start + tensor.offset, start + tensor.offset + tensor.bytes)))
+  const read = ({ offset, bytes: length }: { offset: number; bytes: number }): Float32Array => {
+    const at = bytes.byteOffset + start + offset
+    return at % 4 === 0
+      ? new Float32Array(bytes.buffer, at, length / 4)
+      : new Float32Array(copyOf(bytes.subarray(start + offset, start + offset + length)))
+  }
   return { ...rest, a: read(a), b: read(b) }
 }
 
-/** A copy of its own: slice() of a Buffer would be a view, and a view need not be aligned for f32. */
+/** A copy of its own: slice() of a Buffer would be a view. */
 function copyOf(bytes: Uint8Array): ArrayBuffer {
   const copy = new Uint8Array(bytes.byteLength)
   copy.set(bytes)

@@ -23,7 +23,7 @@ export async function planCommand(recipePath: string, options: PlanOptions): Pro
   const classes = deviceClasses(recipe)
   const base = await baseShapeOf(recipe.base, recipe.lora.targetModules)
   const scores = await loadScores(options.scores, base)
-  const terms = termsOf(recipe, { downloadBytes: downloadBytesOf(recipe, base) })
+  const terms = termsOf(recipe, { adapterBytes: adapterBytesOf(recipe, base) })
   const profiles = classes.map(({ profile }) => profile)
   const plans = await planCohort(base, profiles, scores, terms)
   const planned = classes.map((kind, i) => ({ kind, planned: plans[i] as PlannedClass["planned"] }))
@@ -32,7 +32,7 @@ export async function planCommand(recipePath: string, options: PlanOptions): Pro
 }
 
 /** f32 factors of a global adapter of `globalAdapter.maxRank`, else `lora.rank`, on every linear that is trained. */
-function downloadBytesOf({ globalAdapter, lora }: Recipe, { modules }: BaseShape): number {
+function adapterBytesOf({ globalAdapter, lora }: Recipe, { modules }: BaseShape): number {
   const rank = globalAdapter.maxRank ?? lora.rank
   return 4 * factorCount(modules.map((module) => ({ ...module, rank })))
 }

@@ -4,11 +4,11 @@ import type { SimulatedDevice } from "@lamina/protocol/recipe"
 
 import { chance } from "./chance.js"
 
-/** What a plan costs, whoever runs it. */
+/** What a plan costs, whoever runs it, beside a global adapter of so many bytes. */
 export interface PlanCost {
   /** Time on a device that trains the reference plan (every linear, rank 16) at so many tokens/s. */
-  trainMs(plan: Plan, tokensPerSecond: number): number
-  memoryBytes(plan: Plan): number
+  trainMs(plan: Plan, given: { readonly viewBytes: number; readonly tokensPerSecond: number }): number
+  memoryBytes(plan: Plan, viewBytes: number): number
 }
 
 /** How a virtual device spends a round; times in ms of virtual time since 1970. */
@@ -47,12 +47,14 @@ export function scheduleOf(assignment: Assignment, device: SimulatedDevice, sett
   const draw = (what: string): number => chance(setting.seed, what, round, client)
   const bytesUp = 4 * factorCount(plan.modules)
   const downloadedMs = startMs + (1_000 * bytesDown) / device.downloadBytesPerSecond
-  const working = setting.cost.trainMs(plan, device.tokensPerSecond) * (1 + JITTER * (2 * draw("speed") - 1))
+  const { tokensPerSecond } = device
+  const trainMs = setting.cost.trainMs(plan, { viewBytes: bytesDown, tokensPerSecond })
+  const working = trainMs * (1 + JITTER * (2 * draw("speed") - 1))
   const crashed = draw("crash") < device.crash
   const lostMs = crashed ? RESTART_MS + draw("lost") * 0.2 * working : 0
   const trainedMs = downloadedMs + working + lostMs
   const arrivesMs = trainedMs + (1_000 * bytesUp) / device.uploadBytesPerSecond
-  const memoryBytes = Math.round(setting.cost.memoryBytes(plan))
+  const memoryBytes = Math.round(setting.cost.memoryBytes(plan, bytesDown))
   const rounded = { startMs, downloadedMs: Math.round(downloadedMs), trainedMs: Math.round(trainedMs), crashed }
   const whole: Schedule = { ...rounded, endMs: Math.round(arrivesMs), fate: "arrives", bytesDown, bytesUp, memoryBytes }
   if (memoryBytes > device.memoryBytes)

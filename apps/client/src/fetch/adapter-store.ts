@@ -1,11 +1,11 @@
-import { readdir, readFile, rm, stat } from "node:fs/promises"
+import { open, readdir, rm, stat } from "node:fs/promises"
 import { join } from "node:path"
 
 import { equalBytes, hash, toHex } from "@lamina/crypto"
 import type { Adapter } from "@lamina/protocol"
-import { decodeAdapter } from "@lamina/protocol"
+import { decodeAdapter, LaminaError } from "@lamina/protocol"
 
-import { makeFolder, readIfThere } from "../durable.js"
+import { makeFolder, systemCode } from "../durable.js"
 import type { Emit } from "../events.js"
 import { download } from "./download.js"
 import type { Http } from "./http.js"
@@ -21,11 +21,16 @@ interface AdapterStoreOptions {
   readonly signal: AbortSignal
 }
 
-/** Decoded adapters of this process: its clients share the arrays, which nobody writes to. */
-const decoded = new SharedWork<Adapter>({ kept: 2 })
+/**
+ * The decoded adapter of this process: its clients and their training threads share the arrays, which nobody writes to.
+ * With rounds of stacking it outgrows the base, so the last one alone is kept.
+ */
+const decoded = new SharedWork<Adapter>({ kept: 1 })
 /** A round's adapter is needed until the next one; a few older ones serve clients that are behind. */
 const KEPT = 8
 const KEPT_MS = 24 * 3_600_000
+/** Of one read: Node's limit is 2 GiB. */
+const READ_BYTES = 64 * 2 ** 20
 
 /**
  * The global adapter with this content hash, from the cache or the coordinator. Throws FRAME_TOO_LARGE, BLOB_CORRUPT,
@@ -41,7 +46,7 @@ async function adapterBytes(options: AdapterStoreOptions, adapterHash: Uint8Arra
   const { http, cache, bytesMax, emit, signal } = options
   const folder = join(cache, "adapters")
   const path = join(folder, name)
-  const cached = await readIfThere(path)
+  const cached = await readShared(path)
   if (cached && equalBytes(hash(cached), adapterHash)) return cached
   await rm(path, { force: true })
   await makeFolder(folder)
@@ -57,9 +62,29 @@ async function adapterBytes(options: AdapterStoreOptions, adapterHash: Uint8Arra
     },
     signal,
   )
-  const bytes = new Uint8Array(await readFile(path))
+  const bytes = await readShared(path)
+  if (!bytes) throw new LaminaError("BLOB_CORRUPT", `${path}: expected the adapter that was downloaded, got no file`)
   await prune(folder)
   return bytes
+}
+
+/** A file in memory that threads share; undefined where there is none. */
+async function readShared(path: string): Promise<Uint8Array | undefined> {
+  const file = await open(path, "r").catch((error: unknown) => {
+    if (systemCode(error) === "ENOENT") return undefined
+    throw error
+  })
+  if (!file) return undefined
+  try {
+    const { size } = await file.stat()
+    const bytes = new Uint8Array(new SharedArrayBuffer(size))
+    let done = 0
+    for (let read = -1; read !== 0 && done < size; done += read)
+      ({ bytesRead: read } = await file.read(bytes, done, Math.min(READ_BYTES, size - done), done))
+    return bytes.subarray(0, done)
+  } finally {
+    await file.close()
+  }
 }
 
 async function prune(folder: string): Promise<void> {

@@ -57,7 +57,7 @@ async function planningTerms(
 ): Promise<PlanningTerms> {
   const adapters = await store.adapters()
   const global = adapters.findLast(({ run_id, hash }) => run_id === run.id && hash === run.global_adapter_hash)
-  const whole = termsOf(recipe, { downloadBytes: global?.bytes ?? 0 })
+  const whole = termsOf(recipe, { adapterBytes: global?.bytes ?? 0 })
   const terms = { ...whole, deadlineMs: PLANNED_SHARE * whole.deadlineMs }
   return history.scores.size > 0 ? terms : { ...terms, ranks: [1], steps: recipe.strategyOptions.probeSteps }
 }

@@ -43,7 +43,7 @@ export const UNLIMITED: DeviceProfile = {
 
 export const TERMS: PlanningTerms = {
   ...{ precisions: ["q8", "q4"], ranks: [4, 8, 16, 32, 64], steps: 20, batch: 4, context: 512 },
-  ...{ deadlineMs: 600_000, downloadBytes: 5e6 },
+  ...{ deadlineMs: 600_000, downloadBytes: 5e6, frozenParameters: 0 },
 }
 
 /** The same score for every module. */

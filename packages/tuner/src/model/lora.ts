@@ -69,18 +69,21 @@ export function foldAdapters(base: Base, adapters: readonly Adapter[]): Readonly
 }
 
 function stack(modules: readonly AdapterModule[]): FrozenFactors {
-  const { outFeatures, inFeatures } = modules[0] as AdapterModule
+  const first = modules[0] as AdapterModule
+  // as global adapters are: large, and not to be in memory twice
+  if (modules.length === 1 && scaleOf(first) === 1) return { rank: first.rank, a: first.a, b: first.b }
+  const { outFeatures, inFeatures } = first
   const rank = modules.reduce((sum, module) => sum + module.rank, 0)
   const a = new Float32Array(rank * inFeatures)
   const b = new Float32Array(outFeatures * rank)
-  let first = 0
+  let before = 0
   for (const module of modules) {
-    a.set(module.a, first * inFeatures)
+    a.set(module.a, before * inFeatures)
     const scale = scaleOf(module)
     for (let row = 0; row < outFeatures; row++)
       for (let r = 0; r < module.rank; r++)
-        b[row * rank + first + r] = scale * (module.b[row * module.rank + r] as number)
-    first += module.rank
+        b[row * rank + before + r] = scale * (module.b[row * module.rank + r] as number)
+    before += module.rank
   }
   return { rank, a, b }
 }
