@@ -1,6 +1,6 @@
 import { toHex } from "@lamina/crypto"
 import { decodeAdapter } from "@lamina/protocol"
-import type { Capability } from "@lamina/protocol"
+import type { AdapterModule, Capability } from "@lamina/protocol"
 import type { RunningCoordinator } from "@lamina/server"
 
 import { clientOf, closeAll, coordinatorOn, nextEvent, runRequest } from "./federation.js"
@@ -62,6 +62,33 @@ test("a stacking strategy gives everybody all of it, or as much as a client's bu
   expect(bytes(view.modules)).toBeLessThanOrEqual(most)
   expect(bytes(global.modules)).toBeGreaterThan(most)
   expect(plans[0]!.downloadBytesMax).toBe(most)
+})
+
+test("a rank that hetlora pruned stays pruned, in rounds that prune nothing and for clients that sit one out", async () => {
+  const coordinator = await coordinatorOn()
+  const lora = { rank: 4, alphaPerRank: 2 }
+  const request = runRequest({ strategy: "hetlora", rounds: 3, lora, strategyOptions: { pruneTo: 0.5 } })
+  const { id: run } = await coordinator.createRun(request)
+  const clients = [await clientOf(coordinator, "north").open(), await clientOf(coordinator, "south").open()]
+  const ranks: number[][] = []
+  for (let round = 0; round < 3; round++) {
+    const published = nextEvent(coordinator, "roundPublished")
+    const tasks = await Promise.all(clients.map((client) => client.task(run, round)))
+    ranks.push(tasks.map(({ plan }) => plan.modules[0]!.rank))
+    for (const [i, client] of clients.entries()) {
+      // in the first round north's last two rows carry next to nothing
+      const thin = i === 0 && round === 0
+      const change = (modules: AdapterModule[]) =>
+        modules.map((module) => ({ ...module, a: module.a.map((v, j) => (j < 2 * module.inFeatures ? v : v / 1e3)) }))
+      await client.submit(tasks[i]!, client.seal(tasks[i]!, { fill: i + 1, ...(thin ? { change } : {}) }))
+    }
+    await published
+  }
+  expect(ranks).toEqual([
+    [4, 4],
+    [2, 4],
+    [2, 4],
+  ])
 })
 
 test("fedpipe without the base's sizes is refused when the run is made, not round by round", async () => {

@@ -20,8 +20,8 @@ export interface Rule {
 }
 
 /**
- * Checks a cohort before its first update, then each update before `rule` sees it. Clients of weight 0 are awaited and
- * passed over, whatever they send. Throws ROUND_EMPTY, UPLOAD_CONFLICT (a client twice), UPDATE_WEIGHT; `add` and
+ * Checks a cohort before its first update, then each update before `rule` sees it. Clients of weight 0, or next
+ * to it beside the others', are awaited and passed over, whatever they send. Throws ROUND_EMPTY, UPLOAD_CONFLICT (a client twice), UPDATE_WEIGHT; `add` and
  * `finish` throw as the interface says.
  */
 export function accumulatorOf(round: RoundInput, rule: Rule): Accumulator {
@@ -39,8 +39,8 @@ export function accumulatorOf(round: RoundInput, rule: Rule): Accumulator {
           `expected ${client ? `the update of client ${client.clientId}` : "no more updates"} after ${taken} of ` +
             `${clients.length}, got that of ${update.clientId}`,
         )
-      if (client.weight > 0) {
-        const share = client.weight / total
+      const share = client.weight / total
+      if (share > 0) {
         const { modules } = update.adapter
         checkModules(update, shapes)
         for (const module of modules) {
@@ -60,9 +60,32 @@ export function accumulatorOf(round: RoundInput, rule: Rule): Accumulator {
           `expected ${clients.length} updates, got ${taken}; the next is that of client ${missing.clientId}`,
         )
       const covered = [...coverage.values()].sort((left, right) => compareNames(left.module, right.module))
-      return { ...rule.finish(), coverage: covered }
+      const result = rule.finish()
+      requireFinite(result)
+      return { ...result, coverage: covered }
     },
   }
+}
+
+/**
+ * What an aggregate is not: finite updates whose scales or sums pass what f32 holds. Looked at only where an error is not
+ * finite either, as one of zero is too that was missed. Throws UPDATE_NOT_FINITE.
+ */
+function requireFinite({ global, errors, compressionErrors }: Omit<RoundResult, "coverage">): void {
+  const suspects = [...errors, ...compressionErrors].filter(({ relativeError }) => !Number.isFinite(relativeError))
+  const names = new Set(suspects.map(({ module }) => module))
+  for (const { name, a, b } of global.modules)
+    for (const values of names.has(name) ? [a, b] : []) {
+      const wrong = firstNotFinite(values)
+      if (wrong !== -1)
+        throw new LaminaError(
+          "UPDATE_NOT_FINITE",
+          `module ${name}: expected a finite aggregate, got ${values[wrong]}`,
+          {
+            hint: "values or scales of the updates are too large for f32",
+          },
+        )
+    }
 }
 
 function totalWeight(clients: RoundInput["clients"]): number {

@@ -19,7 +19,10 @@ import type { Adapter, AdapterModule } from "@lamina/protocol"
 import type { ModuleError } from "./strategy.js"
 
 export interface CompressOptions {
-  /** Relative Frobenius error allowed per module, 0 <= tau < 1; 0: lossless. */
+  /**
+   * Relative Frobenius error allowed per module, 0 <= tau < 1; 0: lossless. It holds for one call: what was cut may be
+   * cut further by the next.
+   */
   readonly tau: number
   /** Cap on the rank of every module; it wins over tau. */
   readonly maxRank?: number

@@ -7,8 +7,8 @@ import { normOf, rankSlice } from "./module-factors.js"
 import type { Strategy } from "./strategy.js"
 
 /**
- * Share of p_k that a client weighs beside its norm, 1e-30: it decides only where all products are zero, and then the
- * factors are averaged by p_k instead of divided by nothing.
+ * Share of p_k that a client weighs beside its norm, 1e-30: it decides only where all products are zero, or not much
+ * larger than this, and then the factors are averaged by p_k instead of divided by nothing.
  */
 const IDLE_WEIGHT = 1e-30
 

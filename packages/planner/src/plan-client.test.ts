@@ -256,3 +256,12 @@ test.each([
 ])("%s is refused", async (_, scores, terms, code) => {
   await expect(planClient(SHAPE_135M, UNLIMITED, scores, terms)).rejects.toMatchObject({ code })
 })
+
+test("a plan that is worth next to nothing is better than none", async () => {
+  const slow = { ...UNLIMITED, tokensPerSecond: 3 }
+  const long = { ...FEW_TERMS, steps: 150_000, deadlineMs: 600_000 }
+  const plan = await planClient(FEW, slow, scoresOf([1, 1, 1, 1, 1, 1]), long)
+  expect(plan.value).toBeGreaterThan(0)
+  expect(plan.value).toBeLessThan(SAME_VALUE)
+  expect(plan.steps).toBeLessThan(100)
+})

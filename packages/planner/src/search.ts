@@ -45,7 +45,10 @@ export async function search(
   const branches = branchesOf(problem, solved)
   let best: Found | undefined
   let late = false
-  const floor = (): number => Math.max(above, best?.value ?? 0) + SAME_VALUE
+  const floor = (): number => {
+    const most = Math.max(above, best?.value ?? 0)
+    return most === 0 ? 0 : most + SAME_VALUE // anything is better than no plan
+  }
   const take = ({ steps, gradientCheckpointing }: Branch, choice: Choice): void => {
     const value = (choice.value / problem.fullValue) * (steps / problem.terms.steps)
     if (value > floor()) best = { steps, gradientCheckpointing, choice, value, proven: true }

@@ -16,22 +16,24 @@ interface Opening {
   readonly run: RunRow
   readonly work: { readonly recipe: Recipe; readonly modules: readonly TrainedModule[] }
   readonly round: number
-  readonly cohort: readonly PlannedClient[]
+  readonly drawn: readonly PlannedClient[]
   readonly atMs: number
   /** Buffered runs: clients that still train for earlier rounds. */
   readonly busy?: number
 }
 
 /**
- * Everything a round promises to its cohort: keys, signed header, signed plans, absolute deadlines. Nothing is stored
- * or sent here.
+ * Everything a round promises to its cohort: keys, signed header, signed plans, absolute deadlines. Clients of `drawn`
+ * for which no plan fits are not of the cohort. Nothing is stored or sent here.
  */
 export async function openRound(
   context: CoordinatorContext,
-  { run, work, round, cohort, atMs, busy }: Opening,
+  { run, work, round, drawn, atMs, busy }: Opening,
 ): Promise<{ row: RoundRow; plans: PlanRow[]; terms: RoundTerms }> {
   const { recipe } = work
   const { quorum, softDeadlineMs, hardDeadlineMs } = recipe.cohort
+  const encoded = await encodePlans(context, { run, recipe, modules: work.modules, round, cohort: drawn })
+  const cohort = encoded.map(({ member }) => member)
   const wanted = wantedOf(recipe, cohort.length)
   const terms: RoundTerms = {
     cohort: cohort.map(({ id, name }) => ({ id, name })),
@@ -41,7 +43,6 @@ export async function openRound(
     softDeadlineMs: atMs + softDeadlineMs,
     hardDeadlineMs: atMs + hardDeadlineMs,
   }
-  const encoded = await encodePlans(context, { run, recipe, modules: work.modules, round, cohort })
   const recipient = generateRecipientKey()
   const previous = (await context.store.round(run.id, round - 1))?.header_hash
   const header = messages.RoundHeader.encode({
@@ -54,7 +55,7 @@ export async function openRound(
   })
   const headerHash = hash(header)
   const { signer } = context.identity
-  const plans = encoded.map(({ member, plan, estimateMs }) => ({
+  const plans = encoded.map(({ member, plan, estimateMs, trainMs }) => ({
     run_id: run.id,
     round,
     client_id: member.id,
@@ -62,6 +63,7 @@ export async function openRound(
     plan,
     signature: sign(signer, "lamina/v1/plan", headerHash, bytesOf(member.id), plan),
     estimate_ms: estimateMs,
+    train_ms: trainMs,
   }))
   const row: RoundRow = {
     run_id: run.id,
@@ -93,6 +95,7 @@ interface EncodedPlan {
   readonly member: CohortMember
   readonly plan: Uint8Array
   readonly estimateMs: number
+  readonly trainMs: number
 }
 
 async function encodePlans(
@@ -100,10 +103,9 @@ async function encodePlans(
   planning: Parameters<typeof planRound>[1],
 ): Promise<EncodedPlan[]> {
   const tasks = await planRound(context, planning)
-  return planning.cohort.map((member) => {
+  return planning.cohort.flatMap((member) => {
     const task = tasks.get(member.id)
-    if (!task) throw new TypeError("a cohort member without a plan")
-    return { member, plan: messages.Plan.encode(task.plan), estimateMs: task.estimateMs }
+    return task ? [{ ...task, member, plan: messages.Plan.encode(task.plan) }] : []
   })
 }
 

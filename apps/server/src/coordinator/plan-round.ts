@@ -13,10 +13,11 @@ import { chosenPlans } from "./planned-modules.js"
 import { lastReport } from "./round-report.js"
 import type { TrainedModule } from "./run-request.js"
 
-/** A client's plan, and how long the planner thinks it takes (ms; 0: no estimate). */
+/** A client's plan, and how long the planner thinks it takes (ms; 0: no estimate): all of it, and training alone. */
 interface ClientTask {
   readonly plan: Plan
   readonly estimateMs: number
+  readonly trainMs: number
 }
 
 interface Planning {
@@ -29,21 +30,26 @@ interface Planning {
 
 /**
  * The plans of a round's cohort by client id: ranks by the strategy, modules by the planner where the recipe asks for
- * it, and each client's view of the global adapter, which is cut for it and stored where it is not the whole.
+ * it, and each client's view of the global adapter, which is cut for it and stored where it is not the whole. A client
+ * for which no plan fits has none. Throws PLAN_INFEASIBLE where that is everybody.
  */
 export async function planRound(context: CoordinatorContext, planning: Planning): Promise<Map<string, ClientTask>> {
-  const { cohort, recipe } = planning
+  const { recipe } = planning
   const report = await lastReport(context.store, planning.run.id)
   const chosen = recipe.strategy === "fedpipe" ? await chosenPlans(context, planning) : undefined
+  const cohort = planning.cohort.filter(({ id }) => !chosen || chosen.has(id))
   const work: PlanningWork = {
     ...planning,
     prunedRanks: new Map(Object.entries(report?.prunedRanks ?? {})),
     ...(chosen ? { chosen } : {}),
   }
-  const viewOf = await views(context, planning, work)
+  const viewOf = await views(context, { ...planning, cohort }, work)
   const plans = planCohort(cohort, viewOf ? { ...work, viewOf } : work)
   return new Map(
-    [...plans].map(([id, plan]) => [id, { plan, estimateMs: Math.round(chosen?.get(id)?.estimateMs ?? 0) }]),
+    [...plans].map(([id, plan]) => {
+      const { estimateMs = 0, trainMs = 0 } = chosen?.get(id) ?? {}
+      return [id, { plan, estimateMs: Math.round(estimateMs), trainMs: Math.round(trainMs) }]
+    }),
   )
 }
 

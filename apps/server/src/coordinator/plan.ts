@@ -30,7 +30,7 @@ export interface PlanningWork {
   readonly prunedRanks?: ReadonlyMap<string, number>
   /** The view a client of these terms gets; absent before anything was published. */
   readonly viewOf?: (terms: ClientTerms, client: PlannedClient) => ClientView
-  /** What the planner chose, by client id: `fedpipe`. */
+  /** What the planner chose for every client, by its id: `fedpipe`. */
   readonly chosen?: ReadonlyMap<string, ChosenPlan>
 }
 
@@ -63,6 +63,7 @@ function planOf(client: PlannedClient, terms: ClientTerms, work: PlanningWork): 
   const { recipe, round } = work
   const { lora, training, globalAdapter } = recipe
   const chosen = work.chosen?.get(client.id)
+  if (work.chosen && !chosen) throw new TypeError("expected a plan for every client that is planned")
   const view = work.viewOf?.(terms, client)
   const seed = planSeed({ seed: recipe.seed, round, name: client.name })
   return {

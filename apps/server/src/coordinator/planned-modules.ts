@@ -27,7 +27,7 @@ interface Cohort {
 export async function chosenPlans(
   context: CoordinatorContext,
   { run, recipe, cohort }: Cohort,
-): Promise<ReadonlyMap<string, ChosenPlan & { readonly estimateMs: number }>> {
+): Promise<ReadonlyMap<string, ChosenPlan & { readonly estimateMs: number; readonly trainMs: number }>> {
   if (run.shape === null) throw withoutShape()
   const shape = JSON.parse(run.shape) as BaseShape
   const history = await planningHistory(context.store, run.id)
@@ -35,7 +35,7 @@ export async function chosenPlans(
   const scores = history.scores.size > 0 ? history.scores : new Map(shape.modules.map(({ name }) => [name, 1] as const))
   const profiles = cohort.map((client) => profileOf(client, { shape, recipe, history }))
   const { perClient } = recipe.strategyOptions
-  const used = perClient ? profiles : profiles.map(() => weakest(profiles))
+  const used = perClient ? profiles : profiles.map(() => weakest(shape, profiles))
   const planned = await planCohort(shape, used, scores, terms)
   const found = planned.flatMap((result, i) => {
     if (result.kind === "infeasible") {
@@ -44,7 +44,8 @@ export async function chosenPlans(
     }
     const { estimate, ...plan } = result.plan
     const estimateMs = estimate.downloadMs + estimate.trainMs + estimate.uploadMs
-    return [[cohort[i]!.id, { ...plan, estimateMs }] as const]
+    const precision = profiles[i]!.precision || plan.precision // one plan for all, but not how it holds the base
+    return [[cohort[i]!.id, { ...plan, precision, estimateMs, trainMs: estimate.trainMs }] as const]
   })
   const refused = planned.find((result) => result.kind === "infeasible")
   if (found.length === 0 && refused?.kind === "infeasible") throw refused.error
@@ -68,7 +69,7 @@ function profileOf(
 ): DeviceProfile {
   const { memoryBytes, freeMemoryBytes, precision, uploadBytesMax, rankMax, tokensPerSecond } = capability
   return {
-    memoryBytes: freeMemoryBytes > 0 ? Math.min(freeMemoryBytes, memoryBytes) : memoryBytes,
+    memoryBytes: least([freeMemoryBytes, memoryBytes]),
     tokensPerSecond: calibratedSpeed(shape, { tokensPerSecond, context: recipe.training.context }),
     uploadBytesPerSecond: capability.uploadBytesPerSecond,
     downloadBytesPerSecond: capability.downloadBytesPerSecond,
@@ -77,24 +78,27 @@ function profileOf(
   }
 }
 
-/** One profile that every client of the cohort is at least as good as. */
-function weakest(profiles: readonly DeviceProfile[]): DeviceProfile {
-  const least = (of: (profile: DeviceProfile) => number) => Math.min(...profiles.map((profile) => of(profile)))
-  const known = (of: (profile: DeviceProfile) => number) => {
-    const values = profiles.map((profile) => of(profile)).filter((value) => value > 0)
-    return values.length === 0 ? 0 : Math.min(...values)
-  }
-  const precisions = new Set(profiles.map(({ precision }) => precision).filter((precision) => precision !== ""))
+/** One profile that every client of the cohort is at least as good as, as far as anybody knows. */
+function weakest(shape: BaseShape, profiles: readonly DeviceProfile[]): DeviceProfile {
+  const leastOf = (of: (profile: DeviceProfile) => number): number => least(profiles.map(of))
+  const named = profiles.map(({ precision }) => precision).filter((precision) => precision !== "")
+  named.sort((left, right) => shape.bytes[right] - shape.bytes[left]) // who holds most has least room
   return {
-    memoryBytes: least(({ memoryBytes }) => memoryBytes),
-    tokensPerSecond: least(({ tokensPerSecond, timeCorrection }) => tokensPerSecond / timeCorrection),
-    uploadBytesPerSecond: known(({ uploadBytesPerSecond }) => uploadBytesPerSecond),
-    downloadBytesPerSecond: known(({ downloadBytesPerSecond }) => downloadBytesPerSecond),
-    uploadBytesMax: known(({ uploadBytesMax }) => uploadBytesMax),
-    rankMax: known(({ rankMax }) => rankMax),
-    precision: precisions.size === 1 ? [...precisions][0]! : "",
+    memoryBytes: leastOf(({ memoryBytes }) => memoryBytes),
+    tokensPerSecond: leastOf(({ tokensPerSecond, timeCorrection }) => tokensPerSecond / timeCorrection),
+    uploadBytesPerSecond: leastOf(({ uploadBytesPerSecond }) => uploadBytesPerSecond),
+    downloadBytesPerSecond: leastOf(({ downloadBytesPerSecond }) => downloadBytesPerSecond),
+    uploadBytesMax: leastOf(({ uploadBytesMax }) => uploadBytesMax),
+    rankMax: leastOf(({ rankMax }) => rankMax),
+    precision: named[0] ?? "",
     timeCorrection: 1,
   }
+}
+
+/** The least that is known; 0 where nothing is. */
+function least(values: readonly number[]): number {
+  const known = values.filter((value) => value > 0)
+  return known.length === 0 ? 0 : Math.min(...known)
 }
 
 /** A run of `fedpipe` that was not told the sizes of its base. */

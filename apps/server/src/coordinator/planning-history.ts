@@ -24,9 +24,11 @@ export async function planningHistory(store: Store, runId: string): Promise<Plan
       const plan = plans.get(update.client_id)
       return plan && update.status === "ACCEPTED" ? [{ update, plan }] : []
     })
-    for (const [module, score] of roundScores(answered)) scores.set(module, score)
+    for (const [module, score] of roundScores(answered, scores)) scores.set(module, score)
     for (const { update, plan } of answered) {
-      const times = { estimatedMs: plan.estimate_ms, measuredMs: update.at_ms - round.opened_ms }
+      // the correction is training's alone: what else there is takes as long as it was thought to
+      const othersMs = plan.estimate_ms - plan.train_ms
+      const times = { estimatedMs: plan.train_ms, measuredMs: update.at_ms - round.opened_ms - othersMs }
       corrections.set(plan.client_id, corrected(corrections.get(plan.client_id) ?? 1, times))
     }
   }
@@ -34,7 +36,7 @@ export async function planningHistory(store: Store, runId: string): Promise<Plan
 }
 
 /** Summed in the order of names: client ids come from keys, which differ from one federation to the next. */
-function roundScores(answered: readonly { update: UpdateRow; plan: PlanRow }[]): ModuleScores {
+function roundScores(answered: readonly { update: UpdateRow; plan: PlanRow }[], known: ModuleScores): ModuleScores {
   const weight = answered.reduce((sum, { update }) => sum + update.weight, 0)
   const inOrder = [...answered].sort((left, right) => compareNames(left.plan.client_name, right.plan.client_name))
   const reports = inOrder.map(({ update }) => ({
@@ -43,5 +45,5 @@ function roundScores(answered: readonly { update: UpdateRow; plan: PlanRow }[]):
       return { name, values }
     }),
   }))
-  return averageScores(reports)
+  return averageScores(reports, known)
 }

@@ -225,13 +225,14 @@ export class RunDriver {
   async #open(drawn: readonly CohortMember[]): Promise<void> {
     const { store, events, book, now, sessions } = this.context
     // looked up before anything is waited for: who leaves from here on is of the cohort all the same
-    const cohort = drawn.flatMap(({ id }) => sessions.connected.get(id) ?? [])
+    const connected = drawn.flatMap(({ id }) => sessions.connected.get(id) ?? [])
     const atMs = now()
     const run = (await store.run(this.id)) ?? this.run
     const opened = await openRound(this.context, {
-      ...{ run, work: this, round: this.#number, cohort, atMs },
+      ...{ run, work: this, round: this.#number, drawn: connected, atMs },
       ...(this.recipe.cohort.buffer ? { busy: this.#busy.count } : {}),
     })
+    const { cohort } = opened.terms
     const event = { kind: "configured", terms: opened.terms } as const
     const first = { runId: this.id, round: this.#number, seq: 1, event, atMs, state: "collecting" } as const
     await store.openRound(opened.row, opened.plans, first)

@@ -6,6 +6,7 @@ export const migrations: Readonly<Record<string, Migration>> = {
   "0001-first": { up: first },
   "0002-small-envelopes": { up: smallEnvelopes },
   "0003-planning": { up: planning },
+  "0004-training-estimates": { up: trainingEstimates },
 }
 
 /** What planning and buffered rounds need beside the first tables. */
@@ -78,4 +79,9 @@ async function first(db: Kysely<unknown>): Promise<void> {
 /** Envelopes too small for a file of their own, while their round needs them. */
 async function smallEnvelopes(db: Kysely<unknown>): Promise<void> {
   await sql`create table envelopes (upload_id text primary key, bytes blob not null) strict, without rowid`.execute(db)
+}
+
+/** Of an estimate, the part that measured rounds correct. */
+async function trainingEstimates(db: Kysely<unknown>): Promise<void> {
+  await sql`alter table plans add column train_ms integer not null default 0`.execute(db)
 }

@@ -9,7 +9,7 @@ const ROUND_COLUMNS = [
   ...["run_id", "round", "state", "header", "header_hash", "header_signature", "recipient_secret", "terms"],
   ...["cohort", "accepted", "rejected", "adapter_hash", "report", "reason", "opened_ms", "ended_ms"],
 ]
-const PLAN_COLUMNS = ["run_id", "round", "client_id", "client_name", "plan", "signature", "estimate_ms"]
+const PLAN_COLUMNS = ["run_id", "round", "client_id", "client_name", "plan", "signature", "estimate_ms", "train_ms"]
 const PLANS = "select * from plans where run_id = ? and round = ?"
 
 /** Rounds, their plans and their event logs. */

@@ -102,6 +102,8 @@ export interface PlanRow {
   signature: Uint8Array
   /** How long the planner thought that it takes, download and upload included; 0: it made no estimate. */
   estimate_ms: number
+  /** The training in it. */
+  train_ms: number
 }
 
 export interface UploadRow {

@@ -45,6 +45,7 @@ const plan = (round: number, id: string): PlanRow => ({
   plan: bytes(4),
   signature: bytes(5),
   estimate_ms: 250,
+  train_ms: 200,
 })
 const logged = (round: number, seq: number, state: LoggedEvent["state"] = "collecting"): LoggedEvent => ({
   runId: "run",
