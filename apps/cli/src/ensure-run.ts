@@ -17,6 +17,7 @@ export async function ensureRun(
   coordinator: RunningCoordinator,
   dataDir: string,
   recipe: Recipe,
+  hint = "use another folder, or give the recipe another name",
 ): Promise<{ id: string; state: string; existed: boolean }> {
   const kept = join(dataDir, `recipe-${recipe.name}.json`)
   const text = `${JSON.stringify(recipe, undefined, 2)}\n`
@@ -27,9 +28,7 @@ export async function ensureRun(
       throw new LaminaError(
         "RUN_STATE",
         `${dataDir} has run ${existing.id} of this name under another recipe (${kept})`,
-        {
-          hint: "use another folder, or give the recipe another name",
-        },
+        { hint },
       )
     return { id: existing.id, state: existing.state, existed: true }
   }

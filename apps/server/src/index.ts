@@ -1,5 +1,6 @@
 export { readRunRecord } from "./run-record.js"
 export type { KeptUpdate, RecordedRound, RunRecord } from "./run-record.js"
+export { quorumOf } from "./round/step.js"
 export { startCoordinator } from "./start.js"
 export type { CoordinatorRuntime, RunningCoordinator } from "./start.js"
 export type { CoordinatorOptions } from "./config.js"

@@ -1,3 +1,5 @@
+import { setImmediate } from "node:timers/promises"
+
 import { LaminaError } from "@lamina/protocol/errors"
 import type { TrainedUpdate, TrainerContext, TrainingTask } from "@lamina/client"
 import { compareNames } from "@lamina/protocol"
@@ -21,10 +23,14 @@ interface ConductorSetting {
   /** Trainings side by side. */
   readonly workers: number
   readonly signal: AbortSignal
+  /** Ends the simulation: what happened could not be written down. */
+  readonly fail: (error: unknown) => void
 }
 
 /** How long a round that finds too few devices waits before it looks again. */
 const LOOK_AGAIN_MS = 60_000
+/** A federation whose devices are not there together for a week never starts a round. */
+const LOOKS_MAX = (7 * 24 * 3_600_000) / LOOK_AGAIN_MS
 
 /**
  * The order of events of a simulated federation. Coordinator and clients are the production ones and run on the
@@ -40,6 +46,10 @@ export class Conductor {
   readonly #underWay = new Map<string, Work>()
   /** What is recorded: `client round`. */
   readonly #recorded = new Set<string>()
+  /** When the coordinator last looked whether the open round is at a deadline. */
+  #lookedMs = 0
+  /** Looks for a cohort since the last round that opened. */
+  #looks = 0
 
   constructor(private readonly setting: ConductorSetting) {
     for (const { row } of setting.history.clients()) this.#recorded.add(`${row.client} ${row.round}`)
@@ -55,14 +65,14 @@ export class Conductor {
     const { rounds, history } = this.setting
     const schedule = await this.#scheduleOf(client, task)
     if (!history.begun(client.name).some(({ round }) => round === task.round)) {
-      if (schedule.startMs > this.setting.clock.now()) await this.#busyUntil(schedule, client, task)
+      if (schedule.startMs > this.setting.clock.now()) await this.#busyUntil(schedule, client, { task, signal })
       history.add({ kind: "begin", round: task.round, client: client.name, schedule })
     }
     const work = new Work({ client: client.name, round: task.round, schedule, train })
     this.#works.add(work)
     const abort = () => {
       if (!this.#works.delete(work) && !this.#gone.delete(work)) return
-      this.#let(work, work.fate ?? "late") // the deadline finds gone devices gone, and the others late
+      this.#written(() => this.#let(work, work.fate ?? "late")) // the deadline finds gone devices gone, and others late
       work.refuse(signal.reason)
     }
     signal.addEventListener("abort", abort, { once: true })
@@ -76,18 +86,31 @@ export class Conductor {
 
   /**
    * A simulation that was stopped gives a device its next round at once, while by the virtual clock it is still at an
-   * earlier one: it comes to an end with that first. Rejects where the round it was given is over by then.
+   * earlier one: it comes to an end with that first. Rejects where the round it was given is over by then, or the
+   * simulation ends.
    */
-  async #busyUntil({ startMs }: Schedule, client: VirtualClient, { round: next }: TrainingTask): Promise<void> {
+  async #busyUntil(
+    { startMs }: Schedule,
+    client: VirtualClient,
+    { task, signal }: { task: TrainingTask; signal: AbortSignal },
+  ): Promise<void> {
     const { history, rounds } = this.setting
+    const next = task.round
     const before = history.begun(client.name).findLast(({ round }) => round < next)
     if (!before) return
+    for (const work of this.#works)
+      if (work.leftOver && work.client === client.name && work.round === before.round) this.#works.delete(work)
     const schedule: Schedule = { ...before.schedule, endMs: startMs, fate: "arrives" }
-    const train = () => Promise.reject(new TypeError("a device that is busy trains nothing new"))
-    const work = new Work({ client: client.name, round: before.round, next, schedule, train })
+    const work = new Work({ client: client.name, round: before.round, next, schedule, train: busy })
     this.#works.add(work)
     rounds.begun(client.name, before.round)
-    await work.free
+    const abort = () => this.#works.delete(work) && work.refuse(signal.reason)
+    signal.addEventListener("abort", abort, { once: true })
+    try {
+      await work.free
+    } finally {
+      signal.removeEventListener("abort", abort)
+    }
   }
 
   /** A client heard how a round ended for it. */
@@ -95,11 +118,47 @@ export class Conductor {
     const key = `${client} ${round}`
     const work = this.#underWay.get(key)
     this.#underWay.delete(key)
-    if (work?.fate === undefined && !this.#recorded.has(key)) {
-      const staleness = this.setting.buffered ? { staleness: this.setting.rounds.number - round } : {}
-      this.#record(client, round, outcomeOf(outcome), staleness)
-    }
+    if (work?.fate === undefined && !this.#recorded.has(key))
+      this.#written(() => this.#record(client, round, outcomeOf(outcome), this.#staleness(round, work?.countedRound)))
     this.setting.rounds.ended(client, round)
+  }
+
+  /**
+   * What was under way when the simulation was stopped and no client will tell any more. What the coordinator answered
+   * happened at the latest time there is; devices that were still at a round that is over are late when they would
+   * have been. (Those of the open round take it up again by themselves.)
+   */
+  async recover(): Promise<void> {
+    const { rounds, history } = this.setting
+    const open = await rounds.open()
+    for (const { client, round, schedule } of history.allBegun()) {
+      if (this.#recorded.has(`${client} ${round}`)) continue
+      const { status, countedRound } = await rounds.answerTo(client, round)
+      if (status !== "waiting") this.#record(client, round, status, this.#staleness(round, countedRound))
+      else if (round !== open?.round)
+        this.#leaveOver(new Work({ client, round, leftOver: true, schedule, train: busy }), await rounds.endsMs(round))
+    }
+  }
+
+  #leaveOver(work: Work, hardDeadlineMs: number): void {
+    const { clock } = this.setting
+    this.#works.add(work)
+    clock.after(hardDeadlineMs - clock.now(), () => {
+      if (this.#works.delete(work)) this.#written(() => this.#record(work.client, work.round, "late"))
+    })
+  }
+
+  #staleness(round: number, countedRound = round): { staleness?: number } {
+    return this.setting.buffered ? { staleness: countedRound - round } : {}
+  }
+
+  /** For listeners: their errors would end the process. */
+  #written(write: () => void): void {
+    try {
+      write()
+    } catch (error) {
+      this.setting.fail(error)
+    }
   }
 
   /** From the first draw to the end of the run. */
@@ -108,11 +167,13 @@ export class Conductor {
     rounds.begin()
     for (;;) {
       signal.throwIfAborted()
-      await rounds.until(() => rounds.over || (this.#underWay.size === 0 && rounds.quiet()), signal)
+      await this.#settled()
       if (rounds.over) return this.#letAllGo()
       const open = await rounds.open()
-      if (open) await this.#next(open)
-      else await this.#draw()
+      if (open) {
+        this.#looks = 0
+        await this.#next(open)
+      } else await this.#draw()
     }
   }
 
@@ -123,26 +184,40 @@ export class Conductor {
     this.#trainAhead(open)
     const { clock, rounds } = this.setting
     const first = this.#inOrder()[0]
-    const deadline = [open.softDeadlineMs, open.hardDeadlineMs].find((ms) => ms > clock.now()) ?? Infinity
-    if (first && first.schedule.endMs < deadline) return this.#arrive(first, open)
+    const deadline = [open.softDeadlineMs, open.hardDeadlineMs].find((ms) => ms > this.#lookedMs) ?? Infinity
+    const endMs = first?.schedule.endMs ?? Infinity
+    // a device that was busy is free at its round's hard deadline, which may be this round's soft one: then it is first
+    if (first && (endMs < deadline || (first.next !== undefined && endMs === deadline)))
+      return this.#arrive(first, open)
     if (deadline === Infinity)
       throw new LaminaError("INTERNAL", `round ${open.round} is past its hard deadline and open`)
     this.#moveTo(deadline)
+    await this.#settled() // whom the clock set free takes up what there is before the round is looked at
+    this.#lookedMs = clock.now()
     await rounds.tick()
   }
 
-  #arrive(work: Work, open: OpenRound): void {
+  /** Nothing is under way that could still change what happens next. */
+  #settled(): Promise<void> {
+    const { rounds, signal } = this.setting
+    return rounds.until(() => rounds.over || (this.#underWay.size === 0 && rounds.quiet()), signal)
+  }
+
+  /** Where no round is open, updates are late. */
+  #arrive(work: Work, open: OpenRound | undefined): void {
     const { client, round, schedule } = work
     this.#moveTo(schedule.endMs)
     this.#works.delete(work)
     if (work.next !== undefined) return this.#free(work, work.next, open)
-    const current = round === open.round
+    const current = round === open?.round
+    if (work.leftOver) return this.#record(client, round, endOf(schedule))
     if (schedule.fate !== "arrives") {
-      this.#record(client, round, schedule.fate === "drops" ? "dropped" : "out-of-memory")
+      this.#record(client, round, endOf(schedule))
       work.fate = schedule.fate
       if (current) this.#gone.add(work)
       else this.#giveUp(work)
-    } else if (current || this.setting.buffered) {
+    } else if (open && (current || this.setting.buffered)) {
+      work.countedRound = open.round
       this.#let(work)
       work.release()
     } else {
@@ -152,13 +227,13 @@ export class Conductor {
   }
 
   /** A device that was busy takes up what it was given, if that still collects. */
-  #free(work: Work, next: number, open: OpenRound): void {
+  #free(work: Work, next: number, open: OpenRound | undefined): void {
     const { client, round } = work
     if (!this.#recorded.has(`${client} ${round}`)) this.#record(client, round, "late")
     work.fate = "late"
-    if (next !== open.round) this.#underWay.set(`${client} ${next}`, work)
+    if (next !== open?.round) this.#underWay.set(`${client} ${next}`, work)
     this.setting.rounds.ended(client, round)
-    if (next === open.round) work.takeUp()
+    if (next === open?.round) work.takeUp()
     else work.refuse(roundIsOver(work))
   }
 
@@ -186,9 +261,10 @@ export class Conductor {
   #trainAhead(open: OpenRound): void {
     const { buffered, workers } = this.setting
     const needed = this.#inOrder().filter(
-      ({ round, next, schedule }) =>
+      ({ round, next, leftOver, schedule }) =>
         schedule.fate === "arrives" &&
         next === undefined &&
+        !leftOver &&
         (buffered || (round === open.round && schedule.endMs < open.hardDeadlineMs)),
     )
     const missing = Math.max(1, open.wanted - open.accepted())
@@ -215,15 +291,12 @@ export class Conductor {
     await rounds.tick()
     if (rounds.over || (await rounds.open())) return
     // too few devices are there: time passes, others come
-    rounds.drawAgain()
+    if (++this.#looks > LOOKS_MAX) throw tooFewDevices(rounds.number + 1)
+    await setImmediate() // whoever wants to stop this is heard
     const first = this.#inOrder()[0]
     const later = clock.now() + LOOK_AGAIN_MS
-    if (first && first.schedule.endMs < later) {
-      this.#moveTo(first.schedule.endMs)
-      this.#works.delete(first)
-      this.#let(first, "late")
-      first.refuse(roundIsOver(first))
-    } else this.#moveTo(later)
+    if (first && first.schedule.endMs < later) this.#arrive(first, undefined)
+    else this.#moveTo(later)
   }
 
   #moveTo(ms: number): void {
@@ -264,9 +337,26 @@ export class Conductor {
   }
 }
 
+const busy = (): Promise<never> => Promise.reject(new TypeError("a device that is busy trains nothing new"))
+
+/** How a device ended that brought nothing in time. */
+function endOf({ fate }: Schedule): ClientOutcome {
+  return fate === "arrives" ? "late" : fate === "drops" ? "dropped" : "out-of-memory"
+}
+
 /** What ends a virtual training whose round needs it no more. */
 function roundIsOver({ client, round }: Work): LaminaError {
   return new LaminaError("ROUND_CLOSED", `round ${round} ended before the virtual device of ${client} was ready`)
+}
+
+function tooFewDevices(round: number): LaminaError {
+  return new LaminaError(
+    "RUN_STATE",
+    `round ${round}: expected a quorum of devices to be there at once, got a week without`,
+    {
+      hint: "raise the devices' availability, or lower cohort.quorum or cohort.clients",
+    },
+  )
 }
 
 function outcomeOf(outcome: string): ClientOutcome {

@@ -82,6 +82,11 @@ export class History {
     return this.#begun.get(client) ?? []
   }
 
+  /** The same of all clients. */
+  allBegun(): readonly BeginRow[] {
+    return this.#of("begin")
+  }
+
   #noteBegun(row: BeginRow): void {
     this.#begun.set(row.client, [...this.begun(row.client), row])
   }

@@ -15,6 +15,7 @@ interface ScoringSetting {
   readonly recipe: Recipe
   readonly clients: readonly VirtualClient[]
   readonly coordinator: RunningCoordinator
+  readonly run: string
   readonly history: History
   readonly pool: TunerPool
   readonly view: FederationView
@@ -33,13 +34,15 @@ export class RoundScores {
     this.#texts = scoredTexts(setting)
   }
 
-  /** Round 0 at once, then every round that is published. */
+  /** Round 0 and what an earlier process published at once, then every round that is published. */
   watch(): void {
-    const { coordinator } = this.setting
+    const { coordinator, run } = this.setting
     this.#score(0, async () => [])
-    coordinator.on("roundPublished", ({ round, adapterHash }) =>
-      this.#score(round, async () => [decodeAdapter(await coordinator.adapter(adapterHash))]),
-    )
+    const published = ({ round, adapterHash }: { round: number; adapterHash: string }) =>
+      this.#score(round, async () => [decodeAdapter(await coordinator.adapter(adapterHash))])
+    for (const { round, adapterHash } of coordinator.run(run).rounds)
+      if (adapterHash !== undefined) published({ round, adapterHash })
+    coordinator.on("roundPublished", published)
   }
 
   /** Resolves when every round published so far is scored. */

@@ -1,8 +1,10 @@
+import { hasErrorCode } from "@lamina/protocol/errors"
 import type { RoundView, RunningCoordinator } from "@lamina/server"
 
 import { chance } from "./chance.js"
 import type { Schedule } from "./device-time.js"
 import type { VirtualClient } from "./virtual-client.js"
+import type { VirtualClock } from "./virtual-clock.js"
 
 /** The round that collects now; times in ms of virtual time since 1970. */
 export interface OpenRound {
@@ -15,6 +17,7 @@ export interface OpenRound {
   accepted(): number
 }
 
+type Member = RoundView["members"][number]
 type Terms = Pick<RoundView, "openedMs" | "softDeadlineMs" | "hardDeadlineMs" | "wanted">
 
 /** How often the coordinator looks whether a failed aggregation is to be tried again; real time. */
@@ -25,6 +28,9 @@ interface WatchSetting {
   readonly run: string
   readonly clients: readonly VirtualClient[]
   readonly seed: number
+  readonly clock: VirtualClock
+  /** What keeps the run from going on and will not go away by itself. */
+  readonly fail: (error: unknown) => void
 }
 
 /** What the coordinator and its clients are doing, as far as it decides when virtual time may move. */
@@ -36,7 +42,6 @@ export class RoundWatch {
   number = 0
   #cohort: readonly string[] = []
   #aggregating = false
-  #attempt = 0
   /** Of the open round: who has not taken it up yet, though nothing keeps them. */
   readonly #expected = new Set<string>()
   /** Client -> the round it is at. */
@@ -52,6 +57,9 @@ export class RoundWatch {
     coordinator.on("roundSealed", () => this.#change(() => (this.#aggregating = true)))
     for (const name of ["roundPublished", "roundAbandoned"] as const)
       coordinator.on(name, () => this.#change(() => (this.#aggregating = false)))
+    coordinator.on("runStalled", ({ error }) => {
+      if (hasErrorCode(error) && error.code === "PLAN_INFEASIBLE") setting.fail(error)
+    })
     coordinator.on("runEnded", () => this.#change(() => (this.over = true)))
   }
 
@@ -77,15 +85,12 @@ export class RoundWatch {
     this.#begun = true
   }
 
-  /** Whether a device is there when a round looks for its cohort: drawn anew at every look. */
+  /** Whether a device is there when a round looks for its cohort: drawn anew whenever virtual time has moved. */
   present(name: string, round: number): boolean {
     if (!this.#begun) return false
+    const { seed, clock } = this.setting
     const likely = this.#availability.get(name) ?? 1
-    return likely >= 1 || chance(this.setting.seed, "available", round, this.#attempt, name) < likely
-  }
-
-  drawAgain(): void {
-    this.#attempt += 1
+    return likely >= 1 || chance(seed, "available", round, clock.now(), name) < likely
   }
 
   begun(client: string, round: number): void {
@@ -145,6 +150,17 @@ export class RoundWatch {
     return (await this.#termsOf(round)).openedMs
   }
 
+  /** A round's hard deadline. */
+  async endsMs(round: number): Promise<number> {
+    return (await this.#termsOf(round)).hardDeadlineMs
+  }
+
+  /** What the coordinator has of a client's update. */
+  async answerTo(client: string, round: number): Promise<Pick<Member, "status" | "countedRound">> {
+    const { members } = await this.setting.coordinator.round(this.setting.run, round)
+    return members.find((member) => member.client === client) ?? { status: "waiting" }
+  }
+
   /** When a client that took up a round in this way may take up another. */
   async freeMs(round: number, { fate, endMs }: Schedule): Promise<number> {
     if (fate === "arrives") return Math.min(endMs, (await this.#termsOf(round)).hardDeadlineMs)
@@ -162,7 +178,6 @@ export class RoundWatch {
     this.#change(() => {
       this.number = round
       this.#cohort = cohort
-      this.#attempt = 0
       this.#expected.clear()
       for (const client of cohort) if (!this.#active.has(client)) this.#expected.add(client)
     })

@@ -10,7 +10,7 @@ import { decodeAdapter } from "@lamina/protocol"
 import type { Adapter } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
 import type { Recipe, SimulatedDevice } from "@lamina/protocol/recipe"
-import { startCoordinator } from "@lamina/server"
+import { quorumOf, startCoordinator } from "@lamina/server"
 import type { RoundView, RunningCoordinator } from "@lamina/server"
 import { writePeftAdapter } from "@lamina/tuner"
 import type { TunerPool } from "@lamina/tuner"
@@ -72,6 +72,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   const { clients, population } = await virtualClients(options.recipe, join(out, "data"))
   const cohort = { ...options.recipe.cohort, clients: options.recipe.cohort.clients ?? clients.length }
   const recipe = { ...options.recipe, cohort }
+  expectQuorum(cohort, clients.length)
   const history = new History(out)
   const clock = new VirtualClock(history.latestMs() ?? VIRTUAL_START_MS)
   const dataDir = join(out, "coordinator")
@@ -83,11 +84,14 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     { now: clock.now, present: (name, round) => watch?.present(name, round) ?? false },
   )
   try {
-    const run = await ensureRun(coordinator, dataDir, recipe)
+    expectAlone(coordinator, recipe.name, out)
+    const run = await ensureRun(coordinator, dataDir, recipe, "use another --out folder")
     view.note(`run ${run.id}, coordinator at ${coordinator.url}, kernels ${options.pool.kernels}`)
     if (run.existed)
       view.note(run.state === "done" ? "the run is over, nothing to train" : "the run goes on where it was")
-    watch = new RoundWatch({ coordinator, run: run.id, clients, seed: recipe.seed })
+    const stop = new AbortController()
+    const fail = (error: unknown): void => stop.abort(error)
+    watch = new RoundWatch({ coordinator, run: run.id, clients, seed: recipe.seed, clock, fail })
     const parts = {
       ...options,
       recipe,
@@ -99,6 +103,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
       history,
       clock,
       rounds: watch,
+      stop,
     }
     return await new Simulation(parts).finish()
   } finally {
@@ -118,8 +123,6 @@ interface Party {
 
 class Simulation {
   readonly #scores: RoundScores
-  readonly #stop = new AbortController()
-
   constructor(
     private readonly setting: SimulationOptions & {
       readonly clients: readonly VirtualClient[]
@@ -130,14 +133,16 @@ class Simulation {
       readonly history: History
       readonly clock: VirtualClock
       readonly rounds: RoundWatch
+      /** Aborted with the first failure. */
+      readonly stop: AbortController
     },
   ) {
-    this.#scores = new RoundScores(setting, (error) => this.#stop.abort(error))
+    this.#scores = new RoundScores(setting, (error) => setting.stop.abort(error))
   }
 
   async finish(): Promise<SimulationResult> {
     const { coordinator, run, signal, rounds, view, recipe } = this.setting
-    const all = AbortSignal.any([signal, this.#stop.signal])
+    const all = AbortSignal.any([signal, this.setting.stop.signal])
     setMaxListeners(0, all) // every client listens a few times over: Node's limit of 10 is no leak here
     coordinator.on("roundOpened", ({ round, clients }) => view.roundOpened({ round, rounds: recipe.rounds, clients }))
     this.#scores.watch()
@@ -145,7 +150,7 @@ class Simulation {
     await this.#takePart(all)
     await this.#scores.settled()
     signal.throwIfAborted()
-    this.#stop.signal.throwIfAborted()
+    this.setting.stop.signal.throwIfAborted()
     const state = coordinator.run(run)
     if (state.state !== "done" || state.globalAdapterHash === undefined)
       throw new LaminaError("RUN_STATE", `run ${run} ended as "${state.state}" after ${state.rounds.length} rounds`, {
@@ -154,16 +159,19 @@ class Simulation {
     return this.#result(state.globalAdapterHash)
   }
 
+  readonly #fail = (error: unknown): void => this.setting.stop.abort(error)
+
   /** All clients and the conductor, until the run is over; the first failure ends them all. */
   async #takePart(all: AbortSignal): Promise<void> {
     const { clients, rounds, recipe, clock, history, workers = availableParallelism() } = this.setting
     if (rounds.over) return
     const shape = await baseShapeOf(recipe.base, recipe.lora.targetModules)
     const conductor = new Conductor({
-      ...{ clock, rounds, history, workers, signal: all, seed: recipe.seed },
+      ...{ clock, rounds, history, workers, signal: all, seed: recipe.seed, fail: this.#fail },
       buffered: recipe.cohort.buffer !== undefined,
       cost: planCost(shape),
     })
+    await conductor.recover()
     const connected = new Set<string>()
     let everybody!: () => void
     const allConnected = new Promise<void>((resolve) => (everybody = resolve))
@@ -173,10 +181,10 @@ class Simulation {
     const first = Promise.race([
       ...parties.map((party) => party.then(() => new Promise<never>(() => undefined))),
       allConnected,
+      aborted(all),
     ])
     const conducted = first.then(() => conductor.conduct())
-    const failed = (error: unknown) => this.#stop.abort(error)
-    await Promise.all([...parties, conducted].map((part) => part.catch(failed)))
+    await Promise.all([...parties, conducted].map((part) => part.catch(this.#fail)))
   }
 
   async #participate(client: VirtualClient, { conductor, calibration, all, onConnected }: Party): Promise<void> {
@@ -201,7 +209,11 @@ class Simulation {
     agent.on("connected", () => onConnected(client.name))
     agent.on("progress", ({ round, step, steps, loss }) => {
       view.training(client.name, { step, steps, loss })
-      history.add({ kind: "step", round, client: client.name, step, loss })
+      try {
+        history.add({ kind: "step", round, client: client.name, step, loss })
+      } catch (error) {
+        this.#fail(error)
+      }
     })
     agent.on("receipt", ({ status }) => view.receipt(client.name, status))
     agent.on("round", ({ round, outcome }) => conductor.outcome(client.name, round, outcome))
@@ -229,6 +241,37 @@ class Simulation {
       adapter,
     }
   }
+}
+
+/** Rejects once the signal is. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true })
+    if (signal.aborted) reject(signal.reason as Error)
+  })
+}
+
+/** A folder holds one simulation: another one's history would be taken for this one's. Throws RUN_STATE. */
+function expectAlone(coordinator: RunningCoordinator, name: string, out: string): void {
+  const other = coordinator.runs().find((run) => run.name !== name)
+  if (other)
+    throw new LaminaError("RUN_STATE", `${out}: expected the simulation of recipe ${name}, got that of ${other.name}`, {
+      hint: "use another --out folder",
+    })
+}
+
+/** Too few clients for a quorum never start a round. Throws RECIPE_INVALID. */
+function expectQuorum(
+  { clients: size, quorum: share, buffer }: Recipe["cohort"] & { clients: number },
+  there: number,
+): void {
+  const needed = buffer ? Math.min(size, buffer.size) : quorumOf({ size, share })
+  if (needed > there)
+    throw new LaminaError(
+      "RECIPE_INVALID",
+      `cohort: expected at most ${there} clients to be needed for a round, as many as are simulated, got ${needed}`,
+      { hint: "lower cohort.clients, cohort.quorum or cohort.buffer.size, or simulate more clients" },
+    )
 }
 
 /** What a device does not move, as a client says it. */

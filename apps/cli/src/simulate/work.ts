@@ -7,6 +7,8 @@ interface Assigned {
   readonly round: number
   /** Of a device that is still at an earlier round when it is given this one: what it is given. */
   readonly next?: number
+  /** Of a round that was over when the simulation was stopped: nobody waits for it, it comes to its end all the same. */
+  readonly leftOver?: boolean
   readonly schedule: Schedule
   /** The training itself; `stop` ends it where nobody needs it any more. */
   readonly train: (stop: AbortSignal) => Promise<TrainedUpdate>
@@ -17,11 +19,14 @@ export class Work {
   readonly client: string
   readonly round: number
   readonly next: number | undefined
+  readonly leftOver: boolean
   readonly schedule: Schedule
   /** Settled when the conductor says so, with the training's result. */
   readonly result: Promise<TrainedUpdate>
   /** How it ended without an update, once that is recorded. */
   fate: "late" | "drops" | "out-of-memory" | undefined
+  /** The round that is open when its update arrives. */
+  countedRound: number | undefined
   readonly #train: (stop: AbortSignal) => Promise<TrainedUpdate>
   readonly #stop = new AbortController()
   #trained: Promise<TrainedUpdate> | undefined
@@ -32,10 +37,11 @@ export class Work {
   #resolve!: (update: Promise<TrainedUpdate>) => void
   #reject!: (reason: unknown) => void
 
-  constructor({ client, round, next, schedule, train }: Assigned) {
+  constructor({ client, round, next, leftOver = false, schedule, train }: Assigned) {
     this.client = client
     this.round = round
     this.next = next
+    this.leftOver = leftOver
     this.schedule = schedule
     this.#train = train
     this.result = new Promise((resolve, reject) => {

@@ -229,8 +229,9 @@ export class Coordinator {
     try {
       await work()
     } catch (error) {
-      if (!this.#context.closing())
-        this.#context.logger.error({ err: error, run: driver.id }, "a run could not go on; it is tried again")
+      if (this.#context.closing()) return
+      this.#context.logger.error({ err: error, run: driver.id }, "a run could not go on; it is tried again")
+      this.events.tell("runStalled", { runId: driver.id, error })
     }
   }
 }

@@ -40,6 +40,8 @@ export interface CoordinatorEventMap {
   roundSealed: OfRound & { readonly accepted: number }
   roundPublished: OfRound & { readonly adapterHash: HashHex; readonly report: AggregationReport }
   roundAbandoned: OfRound & { readonly reason: string }
+  /** A run could not go on; it is tried again, and may go on then. */
+  runStalled: { readonly runId: string; readonly error: unknown }
   runEnded: { readonly runId: string; readonly state: "done" | "failed" | "cancelled"; readonly reason?: string }
 }
 

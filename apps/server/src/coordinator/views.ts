@@ -42,6 +42,8 @@ interface CohortView {
   readonly status: "waiting" | "accepted" | "rejected"
   readonly code?: string
   readonly weight?: number
+  /** Buffered runs: the round an accepted update counts in. */
+  readonly countedRound?: number
   readonly metrics?: Readonly<Record<string, number>>
   readonly progress?: Pick<ClientProgress, "phase" | "step" | "steps" | "loss" | "tokensPerSecond">
 }
@@ -158,8 +160,14 @@ export class Views {
   }
 }
 
-function outcomeOf(update: UpdateRow | undefined): Pick<CohortView, "status" | "code" | "weight" | "metrics"> {
+function outcomeOf(
+  update: UpdateRow | undefined,
+): Pick<CohortView, "status" | "code" | "weight" | "countedRound" | "metrics"> {
   if (!update) return { status: "waiting" }
   if (update.status === "REJECTED") return { status: "rejected", code: errorCodeOfWire(update.code) }
-  return { status: "accepted", weight: update.weight, metrics: JSON.parse(update.metrics) as Record<string, number> }
+  const { weight, counted_round, metrics } = update
+  return {
+    ...{ status: "accepted", weight, metrics: JSON.parse(metrics) as Record<string, number> },
+    ...(counted_round === null ? {} : { countedRound: counted_round }),
+  }
 }

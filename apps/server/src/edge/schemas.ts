@@ -39,6 +39,7 @@ const Member = z.object({
   status: z.enum(["waiting", "accepted", "rejected"]),
   code: z.string().optional(),
   weight: z.number().optional(),
+  countedRound: count.optional().describe("buffered runs: the round an accepted update counts in"),
   metrics: z.record(z.string(), z.number()).optional(),
   progress: z
     .object({ phase: z.string(), step: count, steps: count, loss: z.number(), tokensPerSecond: z.number() })
