@@ -42,15 +42,23 @@ export class Commits {
     request: UploadCommit,
     driverOf: (runId: string) => RunDriver | undefined,
   ): Promise<Receipt> {
-    const row = await this.uploads.row(request.uploadId)
-    if (row?.client_id !== clientId)
-      throw new LaminaError("NOT_FOUND", "expected the id of an upload of this client, got another")
+    const row = await this.#rowOf(clientId, request.uploadId)
     if (!equalBytes(bytesOf(row.envelope_root), request.envelopeRoot)) throw conflict()
     const joined = this.#underWay.get(row.id)
     if (joined) return joined
-    const work = this.#decide(row, driverOf(row.run_id)).finally(() => this.#underWay.delete(row.id))
+    const decide = async (): Promise<Receipt> => {
+      await this.#rowOf(clientId, row.id) // another envelope may have taken its place before it was held
+      return this.#decide(row, driverOf(row.run_id))
+    }
+    const work = this.uploads.holding(row, decide).finally(() => this.#underWay.delete(row.id))
     this.#underWay.set(row.id, work)
     return work
+  }
+
+  async #rowOf(clientId: string, uploadId: string): Promise<UploadRow> {
+    const row = await this.uploads.row(uploadId)
+    if (row?.client_id === clientId) return row
+    throw new LaminaError("NOT_FOUND", "expected the id of an upload of this client, got another")
   }
 
   /** Resolves when every commit under way is answered. */

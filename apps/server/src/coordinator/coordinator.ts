@@ -194,7 +194,10 @@ export class Coordinator {
   async #drive(row: RunRow): Promise<void> {
     const driver = new RunDriver(this.#context, row)
     this.#drivers.set(row.id, driver)
-    await driver.start()
+    await driver.start().catch((error: unknown) => {
+      if (driver.number === 0) throw error // it is nowhere yet, and no tick takes it further
+      this.#stalled(driver, error)
+    })
   }
 
   #ended(runId: string): { runId: string; state: string; globalAdapterHash: Uint8Array } {
@@ -229,9 +232,13 @@ export class Coordinator {
     try {
       await work()
     } catch (error) {
-      if (this.#context.closing()) return
-      this.#context.logger.error({ err: error, run: driver.id }, "a run could not go on; it is tried again")
-      this.events.tell("runStalled", { runId: driver.id, error })
+      this.#stalled(driver, error)
     }
+  }
+
+  #stalled(driver: RunDriver, error: unknown): void {
+    if (this.#context.closing()) return
+    this.#context.logger.error({ err: error, run: driver.id }, "a run could not go on; it is tried again")
+    this.events.tell("runStalled", { runId: driver.id, error })
   }
 }

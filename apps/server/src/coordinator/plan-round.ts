@@ -1,6 +1,7 @@
 import type { ClientTerms } from "@lamina/aggregation"
 import { STRATEGY_RULES } from "@lamina/protocol"
 import type { Plan } from "@lamina/protocol"
+import { LaminaError } from "@lamina/protocol/errors"
 import type { Recipe } from "@lamina/protocol/recipe"
 
 import type { RunRow } from "../store/schema.js"
@@ -31,7 +32,7 @@ interface Planning {
 /**
  * The plans of a round's cohort by client id: ranks by the strategy, modules by the planner where the recipe asks for
  * it, and each client's view of the global adapter, which is cut for it and stored where it is not the whole. A client
- * for which no plan fits has none. Throws PLAN_INFEASIBLE where that is everybody.
+ * for which no plan or no view fits has none. Throws PLAN_INFEASIBLE, STRATEGY_UNSUITABLE where that is everybody.
  */
 export async function planRound(context: CoordinatorContext, planning: Planning): Promise<Map<string, ClientTask>> {
   const { recipe } = planning
@@ -44,7 +45,11 @@ export async function planRound(context: CoordinatorContext, planning: Planning)
     ...(chosen ? { chosen } : {}),
   }
   const viewOf = await views(context, { ...planning, cohort }, work)
-  const plans = planCohort(cohort, viewOf ? { ...work, viewOf } : work)
+  const fitting = cohort.filter((client) => !viewOf?.refused.has(client.id))
+  // what others train may depend on who is there
+  if (fitting.length < cohort.length)
+    return planRound(context, { ...planning, cohort: someOf(fitting, viewOf?.refused) })
+  const plans = planCohort(cohort, viewOf ? { ...work, viewOf: viewOf.of } : work)
   return new Map(
     [...plans].map(([id, plan]) => {
       const { estimateMs = 0, trainMs = 0 } = chosen?.get(id) ?? {}
@@ -53,19 +58,33 @@ export async function planRound(context: CoordinatorContext, planning: Planning)
   )
 }
 
+/** Those that are left, if any are. */
+function someOf(cohort: readonly PlannedClient[], refused: ReadonlyMap<string, string> | undefined) {
+  const [reason] = refused?.values() ?? []
+  if (cohort.length === 0) throw new LaminaError("STRATEGY_UNSUITABLE", reason ?? "expected a client, got none")
+  return cohort
+}
+
+interface Views {
+  readonly of: NonNullable<PlanningWork["viewOf"]>
+  /** Why a client can have none, by its id. */
+  readonly refused: ReadonlyMap<string, string>
+}
+
 /** Clients of one rank and one budget share a view: each is made once. */
 async function views(
   context: CoordinatorContext,
   { run, recipe, cohort }: Planning,
   work: PlanningWork,
-): Promise<PlanningWork["viewOf"] | undefined> {
-  const { blobs, worker } = context
+): Promise<Views | undefined> {
+  const { blobs, worker, logger } = context
   if (run.global_adapter_hash === null) return undefined
   const terms = termsOf(cohort, work)
   const wanted = new Map(cohort.map((client, i) => [keyOf(terms[i]!, client), { client, terms: terms[i]! }]))
   const whole: ClientView = { adapterHash: new Uint8Array(0), startRanks: {} }
   const cuts = [...wanted].filter(([, { client }]) => needsCut(recipe, client))
   const made = new Map<string, ClientView>()
+  const reasons = new Map<string, string>()
   if (cuts.length > 0) {
     const projections = await worker.run({
       kind: "project",
@@ -77,10 +96,21 @@ async function views(
         bytesMax: client.capability.downloadBytesMax,
       })),
     })
-    for (const [i, { adapter, startRanks }] of projections.entries())
-      made.set(cuts[i]![0], { adapterHash: bytesOf(await blobs.put(adapter)), startRanks })
+    for (const [i, projected] of projections.entries())
+      if ("refused" in projected) reasons.set(cuts[i]![0], projected.refused)
+      else {
+        const { adapter, startRanks } = projected
+        made.set(cuts[i]![0], { adapterHash: bytesOf(await blobs.put(adapter)), startRanks })
+      }
   }
-  return (each, client) => made.get(keyOf(each, client)) ?? whole
+  const refused = new Map<string, string>()
+  for (const [i, client] of cohort.entries()) {
+    const reason = reasons.get(keyOf(terms[i]!, client))
+    if (reason === undefined) continue
+    refused.set(client.id, reason)
+    logger.warn({ run: run.id, client: client.name }, `no view of the global adapter fits: ${reason}`)
+  }
+  return { of: (each, client) => made.get(keyOf(each, client)) ?? whole, refused }
 }
 
 /** Where clients only stack onto the global adapter, all of it is what they download unless they set a budget. */

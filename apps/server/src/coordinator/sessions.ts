@@ -33,7 +33,9 @@ interface SessionContext {
 /** Who is connected, and whose token is whose. In memory only: after a restart clients open new sessions. */
 export class Sessions {
   readonly connected = new Map<string, ConnectedClient>()
-  readonly #tokens = new Map<string, { clientId: string; socketId: string; expiresMs: number }>()
+  readonly #tokens = new Map<string, { clientId: string; expiresMs: number }>()
+  /** Socket -> its token: it has one at a time. */
+  readonly #tokenOf = new Map<string, string>()
 
   constructor(private readonly context: SessionContext) {}
 
@@ -50,7 +52,7 @@ export class Sessions {
     }
   }
 
-  /** Registers the client behind a signed nonce. Throws SESSION_REJECTED. */
+  /** Registers the client behind a signed nonce; the socket's earlier token ends. Throws SESSION_REJECTED. */
   async open(
     request: OpenSession,
     { nonce, socketId }: { nonce: Uint8Array; socketId: string },
@@ -79,7 +81,9 @@ export class Sessions {
       last_seen_ms: nowMs,
     })
     const token = randomBytes(32).toString("hex")
-    this.#tokens.set(token, { clientId: id, socketId, expiresMs: Infinity })
+    this.#tokens.delete(this.#tokenOf.get(socketId) ?? "")
+    this.#tokenOf.set(socketId, token)
+    this.#tokens.set(token, { clientId: id, expiresMs: Infinity })
     const sockets = this.connected.get(id)?.sockets ?? new Set()
     this.connected.set(id, { id, name, capability, sockets: sockets.add(socketId) })
     events.tell("clientJoined", { clientId: id, client: name })
@@ -88,9 +92,11 @@ export class Sessions {
 
   /** A socket is gone; its client is, once the last of its sockets is. */
   leave(clientId: string, socketId: string): void {
-    for (const session of this.#tokens.values())
-      if (session.socketId === socketId)
-        session.expiresMs = Math.min(session.expiresMs, this.context.now() + TOKEN_GRACE_MS)
+    const session = this.#tokens.get(this.#tokenOf.get(socketId) ?? "")
+    if (session?.clientId === clientId) {
+      this.#tokenOf.delete(socketId)
+      session.expiresMs = this.context.now() + TOKEN_GRACE_MS
+    }
     const client = this.connected.get(clientId)
     if (!client?.sockets.delete(socketId) || client.sockets.size > 0) return
     this.connected.delete(clientId)

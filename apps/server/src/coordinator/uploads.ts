@@ -31,6 +31,8 @@ export interface Chunk {
 /** Uploads on their way in: what was promised with upload.open, chunk by chunk, until everything is durable. */
 export class Uploads {
   readonly #open = new Map<string, Promise<OpenUpload>>()
+  /** `run round client` -> the envelope that is being opened or committed, and by how many requests. */
+  readonly #held = new Map<string, { readonly envelopeRoot: string; users: number }>()
 
   constructor(private readonly context: CoordinatorContext) {}
 
@@ -40,32 +42,61 @@ export class Uploads {
    * UPLOAD_CONFLICT, ENVELOPE_REJECTED, UPDATE_SHAPE, CHUNK_MISMATCH or STORAGE_FULL.
    */
   async open(clientId: string, request: UploadOpen, driver: RunDriver | undefined): Promise<UploadTicket> {
-    const { store, spool } = this.context
     const known = await this.#answered(clientId, request)
     if (known) return known
     const { plan, headerHash } = await this.#requireOpenRound(clientId, request, driver)
     const envelopeRoot = await this.#check(clientId, request, { plan, headerHash })
-    const id = uploadIdOf(clientId, envelopeRoot)
+    const held = { run_id: request.runId, round: request.round, client_id: clientId, envelope_root: envelopeRoot }
+    return this.holding(held, () => this.#openChecked(request, held))
+  }
+
+  /**
+   * Runs `work` while nobody opens or commits another envelope of this client for this round: it would take the bytes
+   * from under it. Throws UPLOAD_CONFLICT where somebody does.
+   */
+  async holding<T>(
+    { run_id, round, client_id, envelope_root }: Pick<UploadRow, "run_id" | "round" | "client_id" | "envelope_root">,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const key = `${run_id} ${round} ${client_id}`
+    const held = this.#held.get(key) ?? { envelopeRoot: envelope_root, users: 0 }
+    if (held.envelopeRoot !== envelope_root) throw conflict()
+    this.#held.set(key, held)
+    held.users += 1
+    try {
+      return await work()
+    } finally {
+      if (--held.users === 0) this.#held.delete(key)
+    }
+  }
+
+  async #openChecked(
+    request: UploadOpen,
+    held: Pick<UploadRow, "run_id" | "round" | "client_id" | "envelope_root">,
+  ): Promise<UploadTicket> {
+    const { store, spool } = this.context
+    const clientId = held.client_id
+    const id = uploadIdOf(clientId, held.envelope_root)
     const whole = request.envelope && wholeEnvelope(request, request.envelope)
     if (!(await store.upload(id))) {
       const row: UploadRow = {
         id,
-        run_id: request.runId,
-        round: request.round,
-        client_id: clientId,
+        ...held,
         header: request.header,
         signature: request.signature,
         leaves: Buffer.concat(request.leaves),
-        envelope_root: envelopeRoot,
         envelope_bytes: request.envelopeBytes,
         opened_ms: this.context.now(),
       }
       const isNew = isSmall(row) || (await spool.create(id, request.envelopeBytes))
       const replaced = await store.openUpload(row, whole)
-      if (replaced !== undefined) await this.forget({ id: replaced, envelope_bytes: Infinity })
+      if (replaced !== undefined && replaced !== id) await this.forget({ id: replaced, envelope_bytes: Infinity })
       if (isNew && !this.#open.has(id)) this.#open.set(id, Promise.resolve(begun(row, whole)))
       if (whole) this.context.metrics.uploadBytes.inc(whole.length)
     } else if (whole) await this.put(clientId, { uploadId: id, index: 0, bytes: whole })
+    // the row may have outlived a power cut that the file's name did not
+    else if (!isSmall({ envelope_bytes: request.envelopeBytes }) && (await spool.create(id, request.envelopeBytes)))
+      this.recheck(id)
     const { have } = await this.load(id, clientId)
     return { uploadId: id, have: have.slice(), window: LIMITS.uploadWindow }
   }

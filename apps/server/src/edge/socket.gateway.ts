@@ -62,10 +62,11 @@ export class SocketGateway implements OnGatewayInit, OnGatewayConnection, OnGate
   open(@ConnectedSocket() socket: ClientSocket, @MessageBody() payload: unknown): Promise<Uint8Array> {
     return this.answer("session.open", async () => {
       const request = messages.OpenSession.decode(frameOf(payload))
-      const { nonce, clientId: former } = socket.data
+      const { nonce } = socket.data
       if (!nonce) throw new LaminaError("SESSION_REJECTED", "expected session.challenge before session.open")
       delete socket.data.nonce // a nonce is good for one attempt
       const { clientId, session } = await this.coordinator.sessions.open(request, { nonce, socketId: socket.id })
+      const former = socket.data.clientId // another request of this socket may have come in between
       if (former !== undefined && former !== clientId) this.coordinator.sessions.leave(former, socket.id)
       socket.data.clientId = clientId
       if (!socket.connected) this.coordinator.sessions.leave(clientId, socket.id)

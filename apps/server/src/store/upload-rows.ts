@@ -27,7 +27,11 @@ export function uploadRows({
       select 1 from rounds where rounds.run_id = uploads.run_id and rounds.round = uploads.round
       and rounds.ended_ms is not null and rounds.recipient_secret is null) returning id, envelope_bytes`,
   )
-  const putEnvelope = sqlite.prepare("insert or replace into envelopes (upload_id, bytes) values (?, ?)")
+  // a chunk may come behind the end of its round
+  const putEnvelope = sqlite.prepare(
+    `insert or replace into envelopes (upload_id, bytes)
+      select @id, @bytes where exists (select 1 from uploads where id = @id and leaves != x'')`,
+  )
   const removeEnvelope = sqlite.prepare("delete from envelopes where upload_id = ?")
   const envelope = oneRow<{ bytes: Uint8Array }>(reader, "select bytes from envelopes where upload_id = ?")
   return {
@@ -38,7 +42,7 @@ export function uploadRows({
         const older = remove.get({ run_id, round, client_id }) as { id: string } | undefined
         if (older) removeEnvelope.run(older.id)
         insert.run(row)
-        if (bytes) putEnvelope.run(row.id, bytes)
+        if (bytes) putEnvelope.run({ id: row.id, bytes })
         return older?.id
       }),
     uploadIds: async () => {
@@ -51,7 +55,7 @@ export function uploadRows({
         for (const { id } of gone) removeEnvelope.run(id)
         return gone
       }),
-    putEnvelope: (uploadId, bytes) => writes.write(() => void putEnvelope.run(uploadId, bytes)),
+    putEnvelope: (uploadId, bytes) => writes.write(() => void putEnvelope.run({ id: uploadId, bytes })),
     envelope: async (uploadId) => (await envelope(uploadId))?.bytes,
   }
 }

@@ -107,10 +107,14 @@ export interface Projected {
   readonly startRanks: Readonly<Record<string, number>>
   readonly relativeError: number
 }
+/** No view keeps to the budget: what is the matter. */
+export interface Unprojected {
+  readonly refused: string
+}
 
 export type Job = InspectJob | AggregateJob | ProjectJob
 export interface JobResults {
   readonly inspect: Inspection
   readonly aggregate: Aggregation
-  readonly project: readonly Projected[]
+  readonly project: readonly (Projected | Unprojected)[]
 }

@@ -11,7 +11,7 @@ import { onDisk } from "../store/disk-errors.js"
 export async function keepAdapter(folder: string, adapter: Adapter): Promise<string> {
   const bytes = encodeAdapter(adapter)
   const name = toHex(hash(bytes))
-  // a disk that fails fails the job; the thread that asked for it decides what that means
+  // a disk that fails fails the aggregation, which is tried again
   await onDisk(
     () => writeDurably(join(folder, name), bytes),
     () => undefined,

@@ -34,6 +34,7 @@ export function openUpdate(update: SealedUpdate, secret: RoundSecret): UpdateCon
 /** Keeps what was opened for the aggregation of its round; the oldest makes room. */
 export function keep({ envelopeRoot, envelopeBytes: bytes }: SealedUpdate, content: UpdateContent): void {
   forget(envelopeRoot)
+  if (bytes > KEPT_BYTES_MAX) return
   for (const [name, oldest] of kept) {
     if (keptBytes + bytes <= KEPT_BYTES_MAX) break
     kept.delete(name)
