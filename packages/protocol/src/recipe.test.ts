@@ -134,7 +134,7 @@ test.each([
   ["limits above lora.rank", { clients: [16, 32].map((rank) => ({ name: `c${rank}`, data: "d", rank })) }],
   [
     "devices above lora.rank",
-    { devices: { big: { rank: 64 } }, population: { count: 2, data: "d", devices: ["big"] } },
+    { devices: { big: { rank: 64 }, plain: {} }, population: { count: 2, data: "d", devices: ["big", "plain"] } },
   ],
   ["ranks that no client has", { population: { count: 2, data: "d.csv", ranks: [8, 8, 4] } }],
   [

@@ -4,22 +4,16 @@ import type { ClientRows } from "../simulate/population.js"
 /** What became of a client in a round. */
 export type ClientOutcome =
   | "accepted"
-  /** Done, after the round had closed. */
+  /** Not in when the round closed, or in buffered rounds so long after it that it was dropped. */
   | "late"
-  /** Its update came for a round so long ago that it was dropped (buffered rounds). */
-  | "stale"
   /** Gone in the middle of the round. */
   | "dropped"
-  /** Stopped in the middle of the round and not back in time. */
-  | "crashed"
   /** Its plan needs more memory than the device has. */
   | "out-of-memory"
   /** Its update was refused. */
   | "rejected"
   /** It ended with an error of its own. */
   | "failed"
-  /** Not there when the round drew its cohort. */
-  | "offline"
 
 /** Times are virtual milliseconds since the run began; a phase that was not reached has none. */
 export interface ReportedTurn {
@@ -47,8 +41,6 @@ export interface ReportedTurn {
 /** Held-out scores: natural log, mean over predicted tokens. */
 export interface ReportedScore {
   readonly loss: number
-  /** Share of right answers, where the data has questions. */
-  readonly accuracy?: number
   readonly perClient: Readonly<Record<string, { readonly loss: number; readonly tokens: number }>>
 }
 

@@ -63,11 +63,6 @@ export async function populate(recipe: Recipe, folder: string): Promise<Populati
   return { clients, rows: counts }
 }
 
-/** The clients of `populate` alone. */
-export async function populationClients(recipe: Recipe, folder: string): Promise<readonly VirtualClient[]> {
-  return (await populate(recipe, folder)).clients
-}
-
 interface Share {
   readonly name: string
   readonly train: readonly PopulationRow[]
