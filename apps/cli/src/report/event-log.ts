@@ -44,6 +44,12 @@ function scalars(round: ReportedRound): Record<string, number> {
     "round/accepted": clients.filter(({ outcome }) => outcome === "accepted").length,
     "bytes/up": round.bytesUp,
     "bytes/down": round.bytesDown,
+    ...(round.abandoned ? {} : aggregationScalars(round)),
+  }
+}
+
+function aggregationScalars(round: ReportedRound): Record<string, number> {
+  return {
     "error/strategy": round.strategyError,
     "error/compression": round.compressionError,
     "rank/stacked": round.stackedRank,

@@ -27,6 +27,11 @@ export function runTable(runs: readonly ReportedRun[]): string {
   )
 }
 
+/** The rounds whose updates counted. */
+export function closedRounds(rounds: ReportedRun["rounds"]): ReportedRun["rounds"] {
+  return rounds.filter(({ abandoned }) => abandoned !== true)
+}
+
 /** A round whose updates were scored, the last one. */
 export function lastScored(run: ReportedRun): ReportedRun["rounds"][number] | undefined {
   return run.rounds.findLast(({ heldOut }) => heldOut !== undefined)
@@ -35,7 +40,8 @@ export function lastScored(run: ReportedRun): ReportedRun["rounds"][number] | un
 const MEASURES: readonly { name: string; of: (run: ReportedRun) => string | number | undefined }[] = [
   { name: "strategy", of: ({ strategy }) => strategy },
   { name: "clients", of: ({ clients }) => clients.length },
-  { name: "rounds closed", of: ({ rounds }) => rounds.length },
+  { name: "rounds closed", of: ({ rounds }) => closedRounds(rounds).length },
+  { name: "rounds abandoned", of: ({ rounds }) => rounds.length - closedRounds(rounds).length || undefined },
   { name: "held-out loss of the base", of: ({ base }) => base?.loss.toFixed(4) },
   { name: "held-out loss at the end", of: (run) => lastScored(run)?.heldOut?.loss.toFixed(4) },
   { name: "virtual time", of: ({ rounds }) => formatTime(rounds.at(-1)?.closedMs ?? 0) },

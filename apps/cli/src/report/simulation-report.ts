@@ -28,7 +28,9 @@ export interface ReportedTurn {
   readonly downloadedMs?: number
   readonly trainedMs?: number
   readonly endMs: number
+  /** Of an update that was accepted or rejected, whole; of any other end 0. */
   readonly bytesUp: number
+  /** Of the global adapter; where the device was gone during its download, in proportion to the time of it. */
   readonly bytesDown: number
   /** What its plan needs. */
   readonly memoryBytes: number
@@ -47,6 +49,8 @@ export interface ReportedScore {
 export interface ReportedRound {
   /** From 1. */
   readonly round: number
+  /** It ended without a quorum, and the next one tried again: no scores, no new global adapter. */
+  readonly abandoned?: true
   readonly openedMs: number
   readonly closedMs: number
   readonly bytesUp: number
@@ -78,7 +82,7 @@ export interface ReportedRun {
   readonly strategy: string
   /** Scores of the base before any round. */
   readonly base?: ReportedScore
-  /** In order, those that closed. */
+  /** In order, those that closed and those that were abandoned. */
   readonly rounds: readonly ReportedRound[]
   /** Of the global adapter at the end. */
   readonly spectrum?: readonly ModuleSpectrum[]

@@ -80,7 +80,7 @@ function gantt(round: ReportedRound): string {
           ...{ ...bar, name, itemStyle: { color } },
           data: lengths.map((phases) => phases[phase] ?? 0),
         })),
-        { type: "scatter", data: endings(turns, at), symbolSize: 1, markLine: closing(at(round.closedMs)) },
+        { type: "scatter", data: endings(turns, at), symbolSize: 1, markLine: closing(round, at(round.closedMs)) },
       ],
     },
     120 + 22 * Math.max(2, turns.length),
@@ -113,11 +113,11 @@ function endings(turns: readonly ReportedTurn[], at: (ms: number) => number): ob
   )
 }
 
-function closing(x: number): object {
+function closing({ abandoned }: ReportedRound, x: number): object {
   return {
     ...{ symbol: "none", silent: true, data: [{ xAxis: x }] },
     lineStyle: { color: INK, type: "dashed", width: 1 },
-    label: { formatter: "closed", color: SOFT_INK, fontSize: 11, position: "start" },
+    label: { formatter: abandoned ? "abandoned" : "closed", color: SOFT_INK, fontSize: 11, position: "start" },
   }
 }
 
