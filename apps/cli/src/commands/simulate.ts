@@ -93,7 +93,10 @@ function resultLines({ rounds, ...run }: ReportedRun): string {
 
 function summarize(done: readonly Simulated[]): Record<string, unknown> {
   const runs = done.map(({ name, result, reported }) => {
-    const { run, rounds, clients, scores, adapter, adapterHash } = result
+    const { run, rounds, scores, adapter, adapterHash } = result
+    const clients = reported.clients.map(({ name: client, rank, precision, device, tokens }) => {
+      return { name: client, rank, precision, device, tokens }
+    })
     const heldOut = scores.map(({ round, scores: { overall } }) => {
       return { round, loss: overall.loss, perplexity: perplexity(overall) }
     })

@@ -69,7 +69,9 @@ export interface ReportedRound {
 export interface ReportedClient {
   readonly name: string
   readonly device: string
+  /** Largest it trains. */
   readonly rank: number
+  /** Storage of the base in its last plan; of a client that had none, the one its held-out data is scored on. */
   readonly precision: string
   /** Of its training data; rows where they are known. */
   readonly tokens: number

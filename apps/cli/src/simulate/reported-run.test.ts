@@ -35,7 +35,7 @@ function viewOf(round: number, state: RoundView["state"]): RoundView {
 }
 
 function runOf(
-  states: readonly RoundView["state"][],
+  views: readonly RoundView[],
   ends: readonly { round: number; client: string; outcome: ClientRow["outcome"]; schedule?: Partial<Schedule> }[],
 ): ReportedRun {
   const history = new History(folder)
@@ -46,14 +46,14 @@ function runOf(
   return reportedRun("run", parseRecipe({ name: "run", base: "base" }), {
     ...{ run: "run", rounds: 1, history, scores: [], adapterHash: "00", adapter: "adapter" },
     clients: ["a", "b"].map((name) => ({ name, rank: 8, precision: "q8", device: "default", tokens: 1 })),
-    views: states.map((state, i) => viewOf(i + 1, state)),
+    views,
     globalAdapter: { modules: [] },
   })
 }
 
 test("the bytes and ends of an abandoned round count in the totals, and its line says that it was abandoned", () => {
   const run = runOf(
-    ["abandoned", "published"],
+    [viewOf(1, "abandoned"), viewOf(2, "published")],
     [
       { round: 1, client: "a", outcome: "accepted" },
       { round: 1, client: "b", outcome: "late" },
@@ -70,10 +70,21 @@ test("the bytes and ends of an abandoned round count in the totals, and its line
   expect(run.rounds[0]?.clients.map(({ outcome }) => outcome)).toEqual(["accepted", "late"])
 })
 
+test("a client holds the base as its last plan did, one without a plan as it is scored", () => {
+  const member = { clientId: "00", client: "a", rank: 8, status: "waiting" } as const
+  const views = ["q4", "nf4"].map((precision, i) => {
+    return { ...viewOf(i + 1, "published"), members: [{ ...member, precision }] }
+  })
+  expect(runOf(views, []).clients.map(({ name, precision }) => [name, precision])).toEqual([
+    ["a", "nf4"],
+    ["b", "q8"],
+  ])
+})
+
 test("a device that is gone during its download has moved a part of it", () => {
   const gone = (afterMs: number): Partial<Schedule> => ({ fate: "drops", endMs: START_MS + afterMs })
   const run = runOf(
-    ["published"],
+    [viewOf(1, "published")],
     [
       { round: 1, client: "a", outcome: "dropped", schedule: gone(1_000) },
       { round: 1, client: "b", outcome: "dropped", schedule: gone(5_000) },

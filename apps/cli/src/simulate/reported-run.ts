@@ -15,6 +15,8 @@ export function reportedRun(name: string, recipe: Recipe, result: SimulationResu
   const scores = new Map(result.scores.map(({ round, scores: of }) => [round, reportedScore(of)]))
   const base = scores.get(0)
   const counts = new Map(result.population?.map((rows) => [rows.name, rows.trainRows]))
+  const members = result.views.flatMap((view) => view.members)
+  const planned = new Map(members.map(({ client, precision }) => [client, precision])) // the last plan's
   return {
     name,
     strategy: recipe.strategy,
@@ -25,7 +27,8 @@ export function reportedRun(name: string, recipe: Recipe, result: SimulationResu
     spectrum: spectrum(result.globalAdapter),
     clients: result.clients.map(({ name: client, device, rank, precision, tokens }) => {
       const rows = counts.get(client)
-      return { name: client, device, rank, precision, tokens, ...(rows === undefined ? {} : { rows }) }
+      const held = planned.get(client) ?? precision
+      return { name: client, device, rank, precision: held, tokens, ...(rows === undefined ? {} : { rows }) }
     }),
     ...(result.population ? { partition: result.population } : {}),
   }
