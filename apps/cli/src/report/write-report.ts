@@ -109,7 +109,8 @@ function sectionOf({ title, note, pictures, tables }: Part): ReportSection {
 
 function introduction({ runs }: SimulationReport): string {
   const what = runs.map(({ name, strategy, clients, rounds }) => {
-    return `${name}: ${strategy}, ${counted(clients.length, "client")}, ${counted(closedRounds(rounds).length, "round")}.`
+    const closed = closedRounds(rounds).length
+    return `${name}: ${strategy}, ${counted(clients.length, "client")}, ${counted(closed, "round")}.`
   })
   const units = "Losses are natural logarithms, means over predicted tokens; times are those of the virtual clock."
   return `${what.join(" ")} ${units}`
