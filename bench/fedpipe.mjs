@@ -70,9 +70,10 @@ function simulate(name, seed) {
   const [run, ...lines] = readFileSync(join(home, "results.jsonl"), "utf8").trim().split("\n").map(JSON.parse)
   const turns = lines.flatMap(({ clients }) => clients)
   const lost = (outcome) => turns.filter((turn) => turn.outcome === outcome).length
+  const closed = lines.filter(({ abandoned }) => !abandoned)
   return {
-    losses: [run.base.loss, ...lines.map(({ heldOut }) => heldOut.loss)],
-    closedMs: [0, ...lines.map(({ closedMs }) => closedMs)],
+    losses: [run.base.loss, ...closed.map(({ heldOut }) => heldOut.loss)],
+    closedMs: [0, ...closed.map(({ closedMs }) => closedMs)],
     turns: turns.length,
     late: lost("late"),
     outOfMemory: lost("out-of-memory"),

@@ -31,6 +31,7 @@ interface Planned {
     readonly device: string
     readonly clients: readonly string[]
     readonly plan?: {
+      readonly precision: string
       readonly modules: readonly { readonly name: string; readonly rank: number }[]
       readonly estimate: { readonly memoryBytes: number; readonly uploadBytes: number }
       readonly binding: readonly string[]
@@ -70,3 +71,31 @@ test("scores from a file decide what a small client trains", async () => {
     "model.layers.5.self_attn.q_proj",
   ])
 })
+
+test("a simulation plans the precision that plan shows, for a device that no 8 bits fit in", async () => {
+  const small = join(folder, "small.yaml")
+  // the first round probes at rank 1 for 2 steps, which is all that this recipe's plans may be
+  const text = `
+name: small
+base: ${JSON.stringify(join(root, "models/tiny"))}
+rounds: 1
+strategy: fedpipe
+strategyOptions: { probeSteps: 2 }
+lora: { rank: 1 }
+training: { steps: 2, batch: 1, context: 32 }
+simulation:
+  devices: { board: { memoryBytes: 1.51e8 } }
+  clients:
+    - { name: anna, data: ${JSON.stringify(join(root, "examples/data/north.txt"))}, device: board }
+    - { name: ben, data: ${JSON.stringify(join(root, "examples/data/south.txt"))} }
+`
+  writeFileSync(small, text)
+  const { plans } = lastJson<Planned>(await lamina("plan", small, "--json"))
+  expect(plans.map(({ plan }) => plan?.precision)).toEqual(["nf4", "q8"])
+  const finished = await lamina("simulate", small, "--out", temporaryFolder("planned"), "--json")
+  const { clients } = lastJson<{ clients: { name: string; precision: string }[] }>(finished)
+  expect(clients.map(({ name, precision }) => [name, precision])).toEqual([
+    ["anna", "nf4"],
+    ["ben", "q8"],
+  ])
+}, 120_000)

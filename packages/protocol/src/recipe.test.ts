@@ -99,6 +99,57 @@ test.each([
   )
 })
 
+const partitioned = (partition: object) => ({ population: { count: 2, data: "d", partition } })
+
+test.each([
+  ["a device", { devices: { phone: { memory: 1 } } }, /^simulation\.devices\.phone: .* memoryBytes, .*got "memory"/m],
+  [
+    "data of a client",
+    { clients: [{ name: "a", data: { path: "x", prompt: "p" } }] },
+    /^simulation\.clients\.0\.data: expected the keys path, promptField, .*separator, got "prompt"$/m,
+  ],
+  [
+    "data without what it needs",
+    { clients: [{ name: "a", data: { pth: "x" } }] },
+    /^simulation\.clients\.0\.data\.path: .*got nothing.*\n^simulation\.clients\.0\.data: .* path, .*got "pth"$/m,
+  ],
+  ["a partition", partitioned({ kind: "iid", alpha: 2 }), /partition: expected the keys kind, got "alpha"$/m],
+  [
+    "a partition of another kind",
+    partitioned({ kind: "shards", key: "k", perclient: 2 }),
+    /partition: expected the keys kind, perClient, key, got "perclient"$/m,
+  ],
+])("a wrong key under %s is told with the keys that may stand there", (_, simulation, message) => {
+  expect(() => parseRecipe({ ...minimal, simulation })).toThrow(
+    expect.objectContaining({ code: "RECIPE_INVALID", message: expect.stringMatching(message) }),
+  )
+})
+
+test("data that is neither a file nor an object is told as it came", () => {
+  const recipe = { ...minimal, simulation: { clients: [{ name: "a", data: 7 }] } }
+  expect(() => parseRecipe(recipe)).toThrow(/^simulation\.clients\.0\.data: .*got 7/)
+})
+
+test.each([
+  ["limits above lora.rank", { clients: [16, 32].map((rank) => ({ name: `c${rank}`, data: "d", rank })) }],
+  [
+    "devices above lora.rank",
+    { devices: { big: { rank: 64 }, plain: {} }, population: { count: 2, data: "d", devices: ["big", "plain"] } },
+  ],
+  ["ranks that no client has", { population: { count: 2, data: "d.csv", ranks: [8, 8, 4] } }],
+  [
+    "devices that no client has",
+    { devices: { a: {}, b: { rank: 4 } }, population: { count: 2, data: "d", devices: ["a", "a", "b"] } },
+  ],
+])("strategies for equal ranks take clients that train the same for all of %s", (_, simulation) => {
+  expect(parseRecipe({ ...minimal, strategy: "fedit", simulation }).strategy).toBe("fedit")
+})
+
+test("the third of a list of ranks counts where there is a third client", () => {
+  const simulation = { population: { count: 3, data: "d.csv", ranks: [8, 8, 4] } }
+  expect(() => parseRecipe({ ...minimal, strategy: "fedit", simulation })).toThrow(/equal ranks, got 8, 4/)
+})
+
 test("docs/recipes.md has a row for every key with its default", () => {
   const page = readFileSync(new URL("../../../docs/recipes.md", import.meta.url), "utf8")
   for (const { path, fallback } of recipeKeys()) {

@@ -2,6 +2,8 @@ import { z } from "zod"
 
 import { LaminaError } from "./errors.js"
 import { LIMITS } from "./limits.js"
+import { describeIssue } from "./recipe-issues.js"
+import type { SchemaNode } from "./recipe-issues.js"
 import { simulation } from "./recipe-simulation.js"
 import { STRATEGY_NAMES } from "./strategy-names.js"
 import { strategyIssues } from "./strategy-rules.js"
@@ -133,43 +135,14 @@ export type RecipeInput = z.input<typeof Recipe>
 export function parseRecipe(data: unknown): Recipe {
   const result = Recipe.safeParse(data, { reportInput: true })
   if (result.success) return result.data
-  const message = result.error.issues.map(describeIssue).join("\n")
+  const schema = recipeJsonSchema() as SchemaNode
+  const message = result.error.issues.map((issue) => describeIssue(issue, schema)).join("\n")
   throw new LaminaError("RECIPE_INVALID", message, { hint: "docs/recipes.md lists every key with its bounds" })
-}
-
-function describeIssue(issue: z.core.$ZodIssue): string {
-  const path = issue.path.length > 0 ? issue.path.join(".") : "recipe"
-  if (issue.code === "unrecognized_keys") {
-    const known = knownKeys(issue.path)
-    const unknown = issue.keys.map((key) => `"${key}"`).join(", ")
-    return `${path}: expected the keys ${known.join(", ")}, got ${unknown}`
-  }
-  if (issue.code === "custom") return `${path}: ${issue.message}`
-  return `${path}: ${issue.message} (got ${describeInput(issue.input)})`
-}
-
-function describeInput(input: unknown): string {
-  if (input === undefined) return "nothing"
-  if (typeof input !== "object" || input === null) return JSON.stringify(input) ?? typeof input
-  return Array.isArray(input) ? `a list of ${input.length}` : "an object"
 }
 
 /** JSON Schema of what a recipe file may say, for editors. */
 export function recipeJsonSchema(): unknown {
   return z.toJSONSchema(Recipe, { io: "input" })
-}
-
-interface SchemaNode {
-  readonly additionalProperties?: SchemaNode | boolean
-  readonly properties?: Readonly<Record<string, SchemaNode>>
-  readonly items?: SchemaNode
-  readonly default?: unknown
-}
-
-function knownKeys(path: readonly PropertyKey[]): string[] {
-  let node: SchemaNode | undefined = recipeJsonSchema() as SchemaNode
-  for (const step of path) node = typeof step === "number" ? node?.items : node?.properties?.[String(step)]
-  return Object.keys(node?.properties ?? {})
 }
 
 /**

@@ -72,10 +72,12 @@ export function strategyIssues(recipe: Asked): { path: string[]; message: string
   return issues
 }
 
+/** What the clients train at most: their own limits, none above the recipe's rank. */
 function simulatedRanks({ lora, simulation }: Asked): number[] {
   const { clients = [], population, devices = {} } = simulation ?? {}
   const ofDevice = (name: string | undefined) => (name === undefined ? undefined : devices[name]?.rank)
-  const ranks = clients.map(({ rank, device }) => rank ?? ofDevice(device) ?? lora.rank)
-  if (!population) return ranks
-  return [...ranks, ...(population.ranks ?? population.devices?.map((name) => ofDevice(name) ?? lora.rank) ?? [])]
+  const ofClients = clients.map(({ rank, device }) => rank ?? ofDevice(device))
+  // lists start again at their end: what stands beyond the number of clients is nobody's
+  const ofPopulation = (population?.ranks ?? population?.devices?.map(ofDevice) ?? []).slice(0, population?.count)
+  return [...ofClients, ...ofPopulation].map((rank) => Math.min(rank ?? lora.rank, lora.rank))
 }

@@ -12,6 +12,7 @@ import { formatBytes, renderTable } from "../output/table.js"
 import { openPool } from "../pool.js"
 import type { BackendChoice } from "../pool.js"
 import { loadRecipe } from "../recipe-file.js"
+import { fileName } from "../report/file-name.js"
 import type { ReportedRun } from "../report/simulation-report.js"
 import { writeSimulationReport } from "../report/write-report.js"
 import { perplexity } from "../simulate/held-out.js"
@@ -44,8 +45,8 @@ export async function simulateCommand(recipePaths: readonly string[], options: S
   const names = recipes.map(({ path, recipe }) =>
     recipes.length === 1 ? recipe.name : basename(path).replace(/\.\w+$/, ""),
   )
-  if (new Set(names).size < names.length)
-    throw new LaminaError("USAGE", `expected recipes of different file names, got ${names.join(", ")}`)
+  expectSimulations(recipes)
+  expectUnlikeNames(names)
   const out = resolve(options.out)
   await makeFolder(out)
   const workers = options.workers === undefined ? simulationWorkers() : { workers: options.workers, threads: 1 }
@@ -68,6 +69,27 @@ export async function simulateCommand(recipePaths: readonly string[], options: S
   } finally {
     await pool.close()
   }
+}
+
+/** Before anything runs: a recipe that cannot would end the others' run without a report. */
+function expectSimulations(recipes: readonly { readonly path: string; readonly recipe: Recipe }[]): void {
+  const without = recipes.filter(({ recipe }) => recipe.simulation === undefined).map(({ path }) => path)
+  if (without.length > 0)
+    throw new LaminaError(
+      "RECIPE_INVALID",
+      `simulation: expected clients or a population to simulate, got none in ${without.join(", ")}`,
+      { hint: "docs/recipes.md has the keys of a simulation; `lamina run` starts a recipe without one" },
+    )
+}
+
+/** Folders and event files are named by what `fileName` makes of them. */
+function expectUnlikeNames(names: readonly string[]): void {
+  const files = names.map(fileName)
+  const alike = names.filter((_, i) => files.indexOf(files[i]!) !== files.lastIndexOf(files[i]!))
+  if (alike.length > 0)
+    throw new LaminaError("USAGE", `expected recipes of unlike file names, got ${alike.join(", ")}`, {
+      hint: "each run has a folder named as its recipe's file, in which all but letters, digits, _, . and - is a dash",
+    })
 }
 
 async function simulateOne(run: {
@@ -93,7 +115,10 @@ function resultLines({ rounds, ...run }: ReportedRun): string {
 
 function summarize(done: readonly Simulated[]): Record<string, unknown> {
   const runs = done.map(({ name, result, reported }) => {
-    const { run, rounds, clients, scores, adapter, adapterHash } = result
+    const { run, rounds, scores, adapter, adapterHash } = result
+    const clients = reported.clients.map(({ name: client, rank, precision, device, tokens }) => {
+      return { name: client, rank, precision, device, tokens }
+    })
     const heldOut = scores.map(({ round, scores: { overall } }) => {
       return { round, loss: overall.loss, perplexity: perplexity(overall) }
     })

@@ -1,5 +1,5 @@
 import { htmlTable } from "./html.js"
-import { lastScored } from "./run-table.js"
+import { closedRounds, lastScored } from "./run-table.js"
 import type { ReportedClient, ReportedRun } from "./simulation-report.js"
 import { quantile } from "./statistics.js"
 
@@ -53,6 +53,8 @@ function eachMachine(run: ReportedRun): string {
 /** Updates of these clients that counted, all rounds. */
 function acceptedOf({ rounds }: ReportedRun, names: readonly string[]): number {
   const wanted = new Set(names)
-  const accepted = rounds.flatMap(({ clients }) => clients.filter(({ outcome }) => outcome === "accepted"))
+  const accepted = closedRounds(rounds).flatMap(({ clients }) =>
+    clients.filter(({ outcome }) => outcome === "accepted"),
+  )
   return accepted.filter(({ name }) => wanted.has(name)).length
 }

@@ -44,6 +44,12 @@ function scalars(round: ReportedRound): Record<string, number> {
     "round/accepted": clients.filter(({ outcome }) => outcome === "accepted").length,
     "bytes/up": round.bytesUp,
     "bytes/down": round.bytesDown,
+    ...(round.abandoned ? {} : aggregationScalars(round)),
+  }
+}
+
+function aggregationScalars(round: ReportedRound): Record<string, number> {
+  return {
     "error/strategy": round.strategyError,
     "error/compression": round.compressionError,
     "rank/stacked": round.stackedRank,
@@ -51,11 +57,10 @@ function scalars(round: ReportedRound): Record<string, number> {
   }
 }
 
-function scoreScalars({ loss, accuracy, perClient }: ReportedScore): Record<string, number> {
+function scoreScalars({ loss, perClient }: ReportedScore): Record<string, number> {
   const losses = Object.values(perClient).map((score) => score.loss)
   return {
     "held-out/loss": loss,
-    ...(accuracy === undefined ? {} : { "held-out/accuracy": accuracy }),
     ...(losses.length === 0 ? {} : { "held-out/worst-client": Math.max(...losses) }),
   }
 }

@@ -12,12 +12,18 @@ export function roundTable({ rounds }: ReportedRun): string {
     `${round.clients.filter(({ outcome }) => outcome === "accepted").length} of ${round.clients.length}`,
     ...[0.5, 0.9].map((q) => endOf(round, q)),
     formatTime(round.closedMs - round.openedMs),
-    ...[round.strategyError, round.compressionError].map((error) => (error === 0 ? "0" : error.toExponential(1))),
-    `${round.stackedRank} to ${round.rank}`,
+    ...aggregatedCells(round),
     round.heldOut?.loss.toFixed(3) ?? "-",
   ])
   const head = ["round", "accepted", "half were in after", "90 % after", "closed after"]
   return htmlTable([...head, "strategy error", "compression error", "rank", "held-out loss"], rows)
+}
+
+/** Errors and ranks of its aggregation. */
+function aggregatedCells({ abandoned, strategyError, compressionError, stackedRank, rank }: ReportedRound): string[] {
+  if (abandoned) return ["-", "-", "abandoned"]
+  const errors = [strategyError, compressionError].map((error) => (error === 0 ? "0" : error.toExponential(1)))
+  return [...errors, `${stackedRank} to ${rank}`]
 }
 
 function endOf({ clients, openedMs }: ReportedRound, q: number): string {

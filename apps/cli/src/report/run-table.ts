@@ -5,13 +5,12 @@ import { formatTime } from "./statistics.js"
 
 /** Every outcome, the order of tables and bars. */
 export const OUTCOMES: readonly ClientOutcome[] = [
-  ...(["accepted", "late", "stale", "dropped", "crashed", "out-of-memory", "rejected", "failed", "offline"] as const),
+  ...(["accepted", "late", "dropped", "out-of-memory", "rejected", "failed"] as const),
 ]
 
-const UPDATES = { accepted: "updates", late: "updates", stale: "updates", rejected: "updates" } as const
 const WHAT: Readonly<Record<ClientOutcome, string>> = {
-  ...UPDATES,
-  ...{ dropped: "clients", crashed: "clients", failed: "clients", offline: "clients", "out-of-memory": "clients" },
+  ...{ accepted: "updates", late: "updates", rejected: "updates" },
+  ...{ dropped: "clients", failed: "clients", "out-of-memory": "clients" },
 }
 
 /** Runs side by side, a column each. */
@@ -28,6 +27,11 @@ export function runTable(runs: readonly ReportedRun[]): string {
   )
 }
 
+/** The rounds whose updates counted. */
+export function closedRounds(rounds: ReportedRun["rounds"]): ReportedRun["rounds"] {
+  return rounds.filter(({ abandoned }) => abandoned !== true)
+}
+
 /** A round whose updates were scored, the last one. */
 export function lastScored(run: ReportedRun): ReportedRun["rounds"][number] | undefined {
   return run.rounds.findLast(({ heldOut }) => heldOut !== undefined)
@@ -36,11 +40,10 @@ export function lastScored(run: ReportedRun): ReportedRun["rounds"][number] | un
 const MEASURES: readonly { name: string; of: (run: ReportedRun) => string | number | undefined }[] = [
   { name: "strategy", of: ({ strategy }) => strategy },
   { name: "clients", of: ({ clients }) => clients.length },
-  { name: "rounds closed", of: ({ rounds }) => rounds.length },
+  { name: "rounds closed", of: ({ rounds }) => closedRounds(rounds).length },
+  { name: "rounds abandoned", of: ({ rounds }) => rounds.length - closedRounds(rounds).length || undefined },
   { name: "held-out loss of the base", of: ({ base }) => base?.loss.toFixed(4) },
   { name: "held-out loss at the end", of: (run) => lastScored(run)?.heldOut?.loss.toFixed(4) },
-  { name: "accuracy of the base", of: ({ base }) => shareOf(base?.accuracy) },
-  { name: "accuracy at the end", of: (run) => shareOf(lastScored(run)?.heldOut?.accuracy) },
   { name: "virtual time", of: ({ rounds }) => formatTime(rounds.at(-1)?.closedMs ?? 0) },
   { name: "sent by clients", of: ({ rounds }) => formatBytes(total(rounds, ({ bytesUp }) => bytesUp)) },
   { name: "fetched by clients", of: ({ rounds }) => formatBytes(total(rounds, ({ bytesDown }) => bytesDown)) },
@@ -51,10 +54,6 @@ const MEASURES: readonly { name: string; of: (run: ReportedRun) => string | numb
 ]
 
 type Rounds = ReportedRun["rounds"]
-
-function shareOf(share: number | undefined): string | undefined {
-  return share === undefined ? undefined : `${(100 * share).toFixed(1)} %`
-}
 
 function total(rounds: Rounds, of: (round: Rounds[number]) => number): number {
   return rounds.reduce((sum, round) => sum + of(round), 0)

@@ -4,22 +4,16 @@ import type { ClientRows } from "../simulate/population.js"
 /** What became of a client in a round. */
 export type ClientOutcome =
   | "accepted"
-  /** Done, after the round had closed. */
+  /** Not in when the round closed, or in buffered rounds so long after it that it was dropped. */
   | "late"
-  /** Its update came for a round so long ago that it was dropped (buffered rounds). */
-  | "stale"
   /** Gone in the middle of the round. */
   | "dropped"
-  /** Stopped in the middle of the round and not back in time. */
-  | "crashed"
   /** Its plan needs more memory than the device has. */
   | "out-of-memory"
   /** Its update was refused. */
   | "rejected"
   /** It ended with an error of its own. */
   | "failed"
-  /** Not there when the round drew its cohort. */
-  | "offline"
 
 /** Times are virtual milliseconds since the run began; a phase that was not reached has none. */
 export interface ReportedTurn {
@@ -34,7 +28,9 @@ export interface ReportedTurn {
   readonly downloadedMs?: number
   readonly trainedMs?: number
   readonly endMs: number
+  /** Of an update that was accepted or rejected, whole; of any other end 0. */
   readonly bytesUp: number
+  /** Of the global adapter; where the device was gone during its download, in proportion to the time of it. */
   readonly bytesDown: number
   /** What its plan needs. */
   readonly memoryBytes: number
@@ -47,14 +43,14 @@ export interface ReportedTurn {
 /** Held-out scores: natural log, mean over predicted tokens. */
 export interface ReportedScore {
   readonly loss: number
-  /** Share of right answers, where the data has questions. */
-  readonly accuracy?: number
   readonly perClient: Readonly<Record<string, { readonly loss: number; readonly tokens: number }>>
 }
 
 export interface ReportedRound {
   /** From 1. */
   readonly round: number
+  /** It ended without a quorum, and the next one tried again: no scores, no new global adapter. */
+  readonly abandoned?: true
   readonly openedMs: number
   readonly closedMs: number
   readonly bytesUp: number
@@ -73,7 +69,9 @@ export interface ReportedRound {
 export interface ReportedClient {
   readonly name: string
   readonly device: string
+  /** Largest it trains. */
   readonly rank: number
+  /** Storage of the base in its last plan; of a client that had none, the one its held-out data is scored on. */
   readonly precision: string
   /** Of its training data; rows where they are known. */
   readonly tokens: number
@@ -86,7 +84,7 @@ export interface ReportedRun {
   readonly strategy: string
   /** Scores of the base before any round. */
   readonly base?: ReportedScore
-  /** In order, those that closed. */
+  /** In order, those that closed and those that were abandoned. */
   readonly rounds: readonly ReportedRound[]
   /** Of the global adapter at the end. */
   readonly spectrum?: readonly ModuleSpectrum[]

@@ -23,10 +23,7 @@ export function timelinePictures(run: ReportedRun): Picture[] {
 }
 
 const OUTCOME_COLORS = Object.fromEntries(
-  ["#4c9a6a", "#d1793b", "#c77ba5", "#b0474f", "#7a68a6", "#8c6d46", "#a8a23b", "#9aa3ad"].map((color, i) => [
-    OUTCOMES[i],
-    color,
-  ]),
+  ["#4c9a6a", "#d1793b", "#b0474f", "#8c6d46", "#a8a23b", "#9aa3ad"].map((color, i) => [OUTCOMES[i], color]),
 )
 
 function outcomeBars(rounds: readonly ReportedRound[]): string {
@@ -57,7 +54,7 @@ const PHASES = [
 
 /** A bar for each client: its phases, and how it ended where not well. */
 function gantt(round: ReportedRound): string {
-  const turns = round.clients.filter(({ outcome }) => outcome !== "offline")
+  const turns = round.clients
   const from = Math.min(round.openedMs, ...turns.map(({ startMs }) => startMs))
   const until = Math.max(round.closedMs, ...turns.map(({ endMs }) => endMs))
   const unit = timeUnit(until - from)
@@ -66,10 +63,9 @@ function gantt(round: ReportedRound): string {
   const names = turns.map(({ name, device }) => (device === "default" ? name : `${name}, ${device}`))
   const lengths = turns.map((turn) => phaseLengthsMs(turn, round.closedMs).map((ms) => ms / unit.ms))
   const bar = { type: "bar", stack: "time", barMaxWidth: 16, barCategoryGap: "25%" } as const
-  const offline = round.clients.length - turns.length
   return drawChart(
     {
-      title: chartTitle(`Round ${round.round}${offline === 0 ? "" : ` (${offline} offline)`}`),
+      title: chartTitle(`Round ${round.round}`),
       legend: { ...sideLegend(), data: PHASES.map(({ name }) => name) },
       grid: { left: 170, right: LEGEND_WIDTH, top: 48, bottom: 48 },
       xAxis: { ...AXIS, ...{ type: "value", name: `virtual ${unit.name} since ${begin}`, nameGap: 28 } },
@@ -84,7 +80,7 @@ function gantt(round: ReportedRound): string {
           ...{ ...bar, name, itemStyle: { color } },
           data: lengths.map((phases) => phases[phase] ?? 0),
         })),
-        { type: "scatter", data: endings(turns, at), symbolSize: 1, markLine: closing(at(round.closedMs)) },
+        { type: "scatter", data: endings(turns, at), symbolSize: 1, markLine: closing(round, at(round.closedMs)) },
       ],
     },
     120 + 22 * Math.max(2, turns.length),
@@ -117,11 +113,11 @@ function endings(turns: readonly ReportedTurn[], at: (ms: number) => number): ob
   )
 }
 
-function closing(x: number): object {
+function closing({ abandoned }: ReportedRound, x: number): object {
   return {
     ...{ symbol: "none", silent: true, data: [{ xAxis: x }] },
     lineStyle: { color: INK, type: "dashed", width: 1 },
-    label: { formatter: "closed", color: SOFT_INK, fontSize: 11, position: "start" },
+    label: { formatter: abandoned ? "abandoned" : "closed", color: SOFT_INK, fontSize: 11, position: "start" },
   }
 }
 
@@ -134,9 +130,7 @@ function arrivals(round: ReportedRound): string {
     return { name, dashed, step: true, points }
   }
   const ends = (accepted: boolean): readonly number[] =>
-    round.clients
-      .filter(({ outcome }) => outcome !== "offline" && (outcome === "accepted") === accepted)
-      .map(({ endMs }) => endMs)
+    round.clients.filter(({ outcome }) => (outcome === "accepted") === accepted).map(({ endMs }) => endMs)
   const series = [
     curve(
       "downloaded",

@@ -57,6 +57,22 @@ test("the tables have the numbers of the rounds", async () => {
   expect(cells("2")).toEqual(["2", "2 of 2", "108.0 s", "2.6 min", "2.8 min", "2.5e-1", "1.0e-3", "16 to 8", "-"])
 })
 
+test("an abandoned round counts in bytes and ends, and in nothing that came of updates", async () => {
+  const nothing = { strategyError: 0, compressionError: 0, stackedRank: 0, rank: 0, coverage: [], heldOut: undefined }
+  const clients = [turnOf("a"), turnOf("b", { outcome: "dropped", endMs: 5_000 })]
+  const rounds = [roundOf(1, { ...nothing, abandoned: true, clients }), roundOf(2, { openedMs: 12_000 })]
+  const page = await read(await writeSimulationReport(out, { name: "r", runs: [runOf("r", { rounds })] }))
+  const row = (...cells: (string | number)[]): RegExp =>
+    new RegExp(cells.map((cell) => `<td[^>]*>${cell}</td>`).join(""))
+  expect(page).toMatch(row("rounds closed", 1))
+  expect(page).toMatch(row("rounds abandoned", 1))
+  expect(page).toMatch(row("sent by clients", "4.0 MB")) // 2 MB in each round
+  expect(page).toMatch(row("clients dropped", 1))
+  expect(page).toMatch(row(1, "1 of 2", "10.0 s", "10.0 s", "12.0 s", "-", "-", "abandoned", "-"))
+  expect(page).toMatch(row("a", "laptop", 8, "q8", 10, 100, 1)) // its update of round 1 counted in nothing
+  expect(page).toContain(">abandoned</text>")
+})
+
 test("a round's picture says how each client ended, and counts many clients instead", async () => {
   const page = async (clients: number, ended: "dropped" | "accepted"): Promise<string> => {
     const turns = Array.from({ length: clients }, (_, i) => turnOf(`c${i}`, i === 0 ? { outcome: ended } : {}))

@@ -16,7 +16,7 @@ import { partitionPicture } from "./partition-chart.js"
 import { writePictures } from "./pictures.js"
 import type { Picture } from "./pictures.js"
 import { roundTable } from "./round-table.js"
-import { runTable } from "./run-table.js"
+import { closedRounds, runTable } from "./run-table.js"
 import type { ReportedRun, SimulationReport } from "./simulation-report.js"
 import { spectrumPicture } from "./spectrum-chart.js"
 import { timelinePictures } from "./timeline.js"
@@ -109,7 +109,8 @@ function sectionOf({ title, note, pictures, tables }: Part): ReportSection {
 
 function introduction({ runs }: SimulationReport): string {
   const what = runs.map(({ name, strategy, clients, rounds }) => {
-    return `${name}: ${strategy}, ${counted(clients.length, "client")}, ${counted(rounds.length, "round")}.`
+    const closed = closedRounds(rounds).length
+    return `${name}: ${strategy}, ${counted(clients.length, "client")}, ${counted(closed, "round")}.`
   })
   const units = "Losses are natural logarithms, means over predicted tokens; times are those of the virtual clock."
   return `${what.join(" ")} ${units}`

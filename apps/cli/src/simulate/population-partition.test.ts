@@ -9,18 +9,17 @@ const key = fc.constantFrom("a", "b", "c", "d")
 const partition: fc.Arbitrary<Partition> = fc.oneof(
   fc.constant({ kind: "iid" } as const),
   fc.record({ kind: fc.constant("dirichlet" as const), alpha: fc.double({ min: 0.001, max: 1000, noNaN: true }), key }),
-  fc.record({ kind: fc.constant("shards" as const), perClient: fc.integer({ min: 1, max: 4 }), key }),
+  fc.record({ kind: fc.constant("shards" as const), perClient: fc.integer({ min: 1, max: 8 }), key }),
   fc.record({ kind: fc.constant("quantity" as const), alpha: fc.double({ min: 0.001, max: 1000, noNaN: true }) }),
 )
-/** Rows for at most 10 clients of 4 shards or 2 rows each. */
+/** Rows for at most 10 clients of 2 rows each; fewer of them than there may be shards. */
 const input: fc.Arbitrary<PartitionInput> = fc.record({
-  keys: fc.array(key, { minLength: 40, maxLength: 120 }),
+  keys: fc.array(key, { minLength: 20, maxLength: 120 }),
   clients: fc.integer({ min: 1, max: 10 }),
   seed: fc.nat(),
   rowsMin: fc.constantFrom(1, 2),
 })
 
-/** Enough rows that a shard has one, and every client `rowsMin`. */
 test("every row goes to exactly one client, and every client has its least", () => {
   fc.assert(
     fc.property(partition, input, (kind, given) => {
@@ -30,6 +29,16 @@ test("every row goes to exactly one client, and every client has its least", () 
       for (const rows of division) expect(rows.length).toBeGreaterThanOrEqual(given.rowsMin)
     }),
   )
+})
+
+test.each([
+  [{ rows: 30, clients: 15, perClient: 4, rowsMin: 2 }],
+  [{ rows: 16, clients: 8, perClient: 8, rowsMin: 2 }],
+])("shards without a row in them leave no client without its own: %j", ({ rows, clients, perClient, rowsMin }) => {
+  const keys = Array.from({ length: rows }, (_, i) => "abcd"[i % 4] as string)
+  const division = partitionRows({ kind: "shards", perClient, key: "k" }, { keys, clients, seed: 1, rowsMin })
+  expect(Math.min(...division.map((own) => own.length))).toBe(rowsMin)
+  expect(division.flat().sort((left, right) => left - right)).toEqual([...keys.keys()])
 })
 
 test("natural gives one key one client, the largest first, and others' rows to nobody", () => {

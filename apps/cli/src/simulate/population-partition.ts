@@ -118,12 +118,14 @@ function fill(division: Division, { rowsMin, seed }: PartitionInput): void {
 }
 
 /**
- * Rows sorted by key (shuffled within one) and cut into clients · perClient pieces of one size, which go to the clients
- * at random.
+ * Rows sorted by key (shuffled within one) and cut into clients · perClient pieces of one size (one row more or less:
+ * none where there are fewer rows than pieces), which go to the clients at random.
  */
 function byShards(perClient: number, input: PartitionInput): Division {
   const stream = new RandomStream(input.seed, "population/shards")
   const sorted = [...rowsByKey(input.keys).values()].flatMap((rows) => stream.shuffled(rows))
   const order = stream.shuffled(cut(sorted, evenSizes(sorted.length, input.clients * perClient)))
-  return Array.from({ length: input.clients }, (_, i) => order.slice(i * perClient, (i + 1) * perClient).flat())
+  const division = cut(order, Array<number>(input.clients).fill(perClient)).map((pieces) => pieces.flat())
+  fill(division, input)
+  return division
 }

@@ -6,7 +6,7 @@ import { parseRecipe } from "@lamina/protocol/recipe"
 import type { RecipeInput } from "@lamina/protocol/recipe"
 import { loadDocuments } from "@lamina/tuner"
 
-import { populate, populationClients } from "./population.js"
+import { populate } from "./population.js"
 
 let folder: string
 beforeEach(async () => {
@@ -43,7 +43,7 @@ const linesOf = async (client: string, file: string, out = "out"): Promise<Recor
     .map((line) => JSON.parse(line) as Record<string, unknown>)
 
 test("rows keep all columns, every row is somebody's, a tenth is held out, and a client can read its own", async () => {
-  const clients = await populationClients(recipeOf(await divided({})), join(folder, "out"))
+  const { clients } = await populate(recipeOf(await divided({})), join(folder, "out"))
   expect(clients.map(({ name }) => name)).toEqual(["client-001", "client-002", "client-003", "client-004"])
   const ids: string[] = []
   for (const { name } of clients) {

@@ -8,6 +8,7 @@ import type { DataSource } from "@lamina/tuner"
 import { dataOfRecipe } from "../data-options.js"
 import { readIfThere, writeText } from "../output/files.js"
 import { makeFolder } from "../output/folder.js"
+import { affordedBy } from "./afforded.js"
 import { populationNames } from "./population-names.js"
 import { keysBySize, partitionRows } from "./population-partition.js"
 import { RandomStream } from "./population-random.js"
@@ -63,11 +64,6 @@ export async function populate(recipe: Recipe, folder: string): Promise<Populati
   return { clients, rows: counts }
 }
 
-/** The clients of `populate` alone. */
-export async function populationClients(recipe: Recipe, folder: string): Promise<readonly VirtualClient[]> {
-  return (await populate(recipe, folder)).clients
-}
-
 interface Share {
   readonly name: string
   readonly train: readonly PopulationRow[]
@@ -114,14 +110,13 @@ function expectEnough({ partition, count, rowsMax }: PopulationRecipe, keys: rea
 }
 
 function machineOf(
-  { simulation, lora }: Recipe,
+  recipe: Recipe,
   { ranks, devices }: PopulationRecipe,
   client: number,
-): Pick<VirtualClient, "rank" | "precision" | "device" | "deviceName"> {
+): Omit<VirtualClient, "name" | "data" | "heldOut"> {
   const deviceName = devices?.[client % devices.length] ?? "default"
-  const device = simulation?.devices[deviceName] ?? SimulatedDevice.parse({})
-  const rank = ranks?.[client % ranks.length] ?? device.rank ?? lora.rank
-  return { rank, precision: device.precision ?? "q8", device, deviceName }
+  const device = recipe.simulation?.devices[deviceName] ?? SimulatedDevice.parse({})
+  return { ...affordedBy(recipe, device, { rank: ranks?.[client % ranks.length] }), device, deviceName }
 }
 
 async function linesFile(path: string, rows: readonly PopulationRow[], source: DataSource): Promise<DataSource> {

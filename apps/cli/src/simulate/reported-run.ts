@@ -4,6 +4,7 @@ import type { Recipe } from "@lamina/protocol/recipe"
 import type { RoundView } from "@lamina/server"
 
 import type { ReportedRound, ReportedRun, ReportedScore, ReportedTurn } from "../report/simulation-report.js"
+import type { Schedule } from "./device-time.js"
 import type { Scores } from "./held-out.js"
 import type { SimulationResult } from "./simulation.js"
 import { VIRTUAL_START_MS } from "./virtual-clock.js"
@@ -14,23 +15,26 @@ export function reportedRun(name: string, recipe: Recipe, result: SimulationResu
   const scores = new Map(result.scores.map(({ round, scores: of }) => [round, reportedScore(of)]))
   const base = scores.get(0)
   const counts = new Map(result.population?.map((rows) => [rows.name, rows.trainRows]))
+  const members = result.views.flatMap((view) => view.members)
+  const planned = new Map(members.map(({ client, precision }) => [client, precision])) // the last plan's
   return {
     name,
     strategy: recipe.strategy,
     ...(base ? { base } : {}),
     rounds: result.views
-      .filter(({ state }) => state === "published")
+      .filter(({ state }) => state === "published" || state === "abandoned")
       .map((view) => reportedRound(view, turns.get(view.round) ?? [], scores.get(view.round))),
     spectrum: spectrum(result.globalAdapter),
     clients: result.clients.map(({ name: client, device, rank, precision, tokens }) => {
       const rows = counts.get(client)
-      return { name: client, device, rank, precision, tokens, ...(rows === undefined ? {} : { rows }) }
+      const held = planned.get(client) ?? precision
+      return { name: client, device, rank, precision: held, tokens, ...(rows === undefined ? {} : { rows }) }
     }),
     ...(result.population ? { partition: result.population } : {}),
   }
 }
 
-/** Totals of a run. */
+/** Totals of a run, abandoned rounds with the others. */
 export function runTotals({ rounds }: ReportedRun): {
   bytesUp: number
   bytesDown: number
@@ -50,6 +54,7 @@ function reportedRound(view: RoundView, turns: readonly ReportedTurn[], heldOut?
   const { report } = view
   return {
     round: view.round,
+    ...(view.state === "abandoned" ? { abandoned: true } : {}),
     openedMs: view.openedMs - VIRTUAL_START_MS,
     closedMs: (view.endedMs ?? view.openedMs) - VIRTUAL_START_MS,
     bytesUp: turns.reduce((sum, { bytesUp }) => sum + bytesUp, 0),
@@ -85,7 +90,7 @@ function turnsByRound({ history, clients, views }: SimulationResult): Map<number
       ...phasesOf(schedule),
       endMs: schedule.endMs - VIRTUAL_START_MS,
       bytesUp: sent ? schedule.bytesUp : 0,
-      bytesDown: schedule.bytesDown,
+      bytesDown: Math.round(downloadedShare(schedule) * schedule.bytesDown),
       memoryBytes: schedule.memoryBytes,
       ...(row.staleness === undefined ? {} : { staleness: row.staleness }),
       ...(loss === undefined || !sent ? {} : { loss }),
@@ -98,13 +103,13 @@ function turnsByRound({ history, clients, views }: SimulationResult): Map<number
   return turns
 }
 
+/** How much of its download a device came to: less than all where it was gone before. */
+function downloadedShare({ fate, startMs, downloadedMs, endMs }: Schedule): number {
+  return fate === "drops" && endMs < downloadedMs ? (endMs - startMs) / (downloadedMs - startMs) : 1
+}
+
 /** Phases a device came to the end of. */
-function phasesOf({
-  fate,
-  downloadedMs,
-  trainedMs,
-  endMs,
-}: { fate: string } & Record<"downloadedMs" | "trainedMs" | "endMs", number>) {
+function phasesOf({ fate, downloadedMs, trainedMs, endMs }: Schedule) {
   return {
     ...(downloadedMs < endMs || fate === "arrives" ? { downloadedMs: downloadedMs - VIRTUAL_START_MS } : {}),
     ...(trainedMs < endMs || fate === "arrives" ? { trainedMs: trainedMs - VIRTUAL_START_MS } : {}),

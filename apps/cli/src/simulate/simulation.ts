@@ -198,7 +198,7 @@ class Simulation {
       runId: run,
       workDir: join(out, "clients", client.name),
       cacheDir: join(out, "cache"),
-      precision: client.precision,
+      ...(client.namedPrecision === undefined ? {} : { precision: client.namedPrecision }),
       rank: client.rank,
       ...limitsOf(client.device),
       machine: machineOf(client.device),

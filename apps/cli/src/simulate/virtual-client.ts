@@ -1,23 +1,20 @@
-import type { HeldPrecision } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
 import { SimulatedDevice } from "@lamina/protocol/recipe"
 import type { Recipe } from "@lamina/protocol/recipe"
 import type { DataSource } from "@lamina/tuner"
 
 import { dataOfRecipe } from "../data-options.js"
+import { affordedBy } from "./afforded.js"
+import type { Afforded } from "./afforded.js"
 import { populate } from "./population.js"
 import type { ClientRows } from "./population.js"
 
 /** One client of a simulation, everything about it settled. */
-export interface VirtualClient {
+export interface VirtualClient extends Afforded {
   readonly name: string
   readonly data: DataSource
   /** Scored after rounds. */
   readonly heldOut?: DataSource
-  /** Largest rank it trains. */
-  readonly rank: number
-  /** Storage of its base in memory. */
-  readonly precision: HeldPrecision
   /** Its name in the recipe's `devices`; "default" without one. */
   readonly deviceName: string
   readonly device: SimulatedDevice
@@ -43,8 +40,7 @@ export function namedClients(recipe: Recipe): VirtualClient[] {
     return {
       ...{ name, deviceName, device, data: dataOfRecipe(data) },
       ...(heldOut === undefined ? {} : { heldOut: dataOfRecipe(heldOut) }),
-      rank: rank ?? device.rank ?? recipe.lora.rank,
-      precision: precision ?? device.precision ?? "q8",
+      ...affordedBy(recipe, device, { rank, precision }),
     }
   })
 }
