@@ -1,7 +1,7 @@
 // Every strategy on the embedded base and the State of the Union addresses: `npm run bench -- strategies --out FILE`.
 // 10 clients, presidents as natural keys and Dirichlet(0.5), rank 16 for all and ranks 64 to 4, several seeds.
-// Options: --rounds N --steps N --seeds N --only STRATEGY,... --folder FOLDER. A run that is there already is not run
-// again: the benchmark goes on where it was stopped.
+// Options: --rounds N --steps N --seeds N or A,B,... --only STRATEGY,... --folder FOLDER. A run that is there already
+// is not run again: the benchmark goes on where it was stopped.
 import { execFile } from "node:child_process"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join, resolve } from "node:path"
@@ -24,7 +24,7 @@ const option = (name, fallback) => {
 }
 const rounds = Number(option("rounds", 3))
 const steps = Number(option("steps", 16))
-const seeds = Number(option("seeds", 3))
+const seeds = seedsOf(option("seeds", "3"))
 const only = option("only", STRATEGY_NAMES.join(",")).split(",")
 const folder = resolve(option("folder", "runs/strategies"))
 
@@ -74,7 +74,7 @@ async function cell(setting) {
 mkdirSync(folder, { recursive: true })
 writeAddresses(join(folder, "addresses.jsonl"))
 const rows = []
-for (let seed = 1; seed <= seeds; seed++)
+for (const seed of seeds)
   for (const partition of Object.keys(PARTITIONS))
     for (const ranks of Object.keys(RANKS))
       for (const strategy of only) rows.push(await cell({ strategy, partition, ranks, seed }))
@@ -97,6 +97,12 @@ for (const [group, cells] of groups) {
   const time = mean(of("virtualSeconds")).toFixed(0)
   const error = Math.max(...of("strategyError")).toExponential(1)
   process.stderr.write(`| ${[group, loss, lead, ...traffic, time, error].join(" | ")} |\n`)
+}
+
+/** 3: 1, 2 and 3; "2," or "2,5": those. */
+function seedsOf(text) {
+  if (text.includes(",")) return text.split(",").filter(Boolean).map(Number)
+  return Array.from({ length: Number(text) }, (_, i) => i + 1)
 }
 
 function settingOf({ partition, ranks, seed }) {
