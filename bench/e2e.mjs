@@ -1,9 +1,9 @@
 // Four strategies on a real model and a real task: SmolLM2-135M on E2E NLG, 10 clients of ranks 64 to 4, restaurants
 // split by Dirichlet(0.5): `npm run bench -- e2e --data FOLDER --out FILE`. FOLDER holds the set's train.csv and
-// test.csv (columns mr, ref; arXiv:1706.09254). Held-out loss after every round, then ROUGE-L and BLEU of greedy answers
-// to meaning representations of the test set, against all their references.
-// Options: --rounds N --steps N --prompts N --seed N --only STRATEGY,... --folder FOLDER. A run that is there already is
-// not run again: the benchmark goes on where it was stopped.
+// test.csv (columns mr, ref; arXiv:1706.09254). Held-out loss after every other round, then ROUGE-L and BLEU of greedy
+// answers to meaning representations of the test set, against all their references.
+// Options: --rounds N --steps N --prompts N --seed N --only STRATEGY,... --folder FOLDER. A run that is there already
+// is not run again: the benchmark goes on where it was stopped.
 import { execFileSync } from "node:child_process"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join, resolve } from "node:path"

@@ -64,7 +64,7 @@ test("a stacking strategy gives everybody all of it, or as much as a client's bu
   expect(plans[0]!.downloadBytesMax).toBe(most)
 })
 
-test("a rank that hetlora pruned stays pruned, in rounds that prune nothing and for clients that sit one out", async () => {
+test("a rank that hetlora pruned stays pruned, also after rounds that prune nothing", async () => {
   const coordinator = await coordinatorOn()
   const lora = { rank: 4, alphaPerRank: 2 }
   const request = runRequest({ strategy: "hetlora", rounds: 3, lora, strategyOptions: { pruneTo: 0.5 } })

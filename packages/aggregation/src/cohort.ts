@@ -20,9 +20,9 @@ export interface Rule {
 }
 
 /**
- * Checks a cohort before its first update, then each update before `rule` sees it. Clients of weight 0, or next
- * to it beside the others', are awaited and passed over, whatever they send. Throws ROUND_EMPTY, UPLOAD_CONFLICT (a client twice), UPDATE_WEIGHT; `add` and
- * `finish` throw as the interface says.
+ * Checks a cohort before its first update, then each update before `rule` sees it. Clients of weight 0, or next to it
+ * beside the others', are awaited and passed over, whatever they send. Throws ROUND_EMPTY, UPLOAD_CONFLICT (a client
+ * twice), UPDATE_WEIGHT; `add` and `finish` throw as the interface says.
  */
 export function accumulatorOf(round: RoundInput, rule: Rule): Accumulator {
   const { clients } = round
@@ -68,8 +68,8 @@ export function accumulatorOf(round: RoundInput, rule: Rule): Accumulator {
 }
 
 /**
- * What an aggregate is not: finite updates whose scales or sums pass what f32 holds. Looked at only where an error is not
- * finite either, as one of zero is too that was missed. Throws UPDATE_NOT_FINITE.
+ * Finite updates may have scales or sums that pass what f32 holds. Looked at only where an error is not finite either,
+ * as that of a zero is which was missed. Throws UPDATE_NOT_FINITE.
  */
 function requireFinite({ global, errors, compressionErrors }: Omit<RoundResult, "coverage">): void {
   const suspects = [...errors, ...compressionErrors].filter(({ relativeError }) => !Number.isFinite(relativeError))

@@ -28,9 +28,10 @@ const WORKING_BYTES = 54
 
 /**
  * Peak memory of one client's training process in bytes: base, frozen adapter, factors with gradients and moments,
- * activations that wait for the gradient, and what is in flight. For `--compute bf16` (the client's default) and `int8`, where q, k, v,
- * the attention's result, gate and up wait in 2 bytes and the residual streams in 4 (decision 0011). With gradient
- * checkpointing each block keeps its input, and one block at a time has all its activations again.
+ * activations that wait for the gradient, and what is in flight. For `--compute bf16` (the client's default) and
+ * `int8`, where q, k, v, the attention's result, gate and up wait in 2 bytes and the residual streams in 4 (decision
+ * 0011). With gradient checkpointing each block keeps its input, and one block at a time has all its activations
+ * again.
  */
 export function memoryBytes(base: BaseShape, use: MemoryUse): number {
   const { hidden, ffn, layers } = base

@@ -14,8 +14,8 @@ const PRECISIONS: readonly HeldPrecision[] = ["q8", "q4", "nf4", "bf16", "f32"]
 
 /**
  * What a recipe fixes for every plan of a round: ranks up to `lora.rank`, itself among them, rows and steps of
- * `training`, and `cohort.softDeadlineMs`, by which everybody is to be in. `adapterBytes` is the global adapter that every
- * client fetches first and that stays frozen, or is added to the base where the recipe says so.
+ * `training`, and `cohort.softDeadlineMs`, by which everybody is to be in. `adapterBytes` is the global adapter that
+ * every client fetches first and that stays frozen, or is added to the base where the recipe says so.
  */
 export function termsOf(
   { lora, training, cohort, globalAdapter }: Pick<Recipe, "lora" | "training" | "cohort" | "globalAdapter">,

@@ -7,7 +7,7 @@ interface Assigned {
   readonly round: number
   /** Of a device that is still at an earlier round when it is given this one: what it is given. */
   readonly next?: number
-  /** Of a round that was over when the simulation was stopped: nobody waits for it, it comes to its end all the same. */
+  /** Of a round that was over when the simulation was stopped: it comes to its end though nobody waits for it. */
   readonly leftOver?: boolean
   readonly schedule: Schedule
   /** The training itself; `stop` ends it where nobody needs it any more. */

@@ -12,8 +12,8 @@ export interface StoredAggregation {
 }
 
 /**
- * Makes the bytes of an aggregation durable; the rows are written with the round's end. What earlier rounds pruned stays
- * in the report. Throws STORAGE_FULL.
+ * Makes the bytes of an aggregation durable; the rows are written with the round's end. What earlier rounds pruned
+ * stays in the report. Throws STORAGE_FULL.
  */
 export async function storeAggregation(
   { blobs, store }: CoordinatorContext,
