@@ -12,9 +12,9 @@ const SOFT_MS = 60_000
 const HARD_MS = 90_000
 
 /** Rounds of two updates, quorum one, and a clock that is moved by hand: nobody looks at it but who is told to. */
-function federation(dataDir: string, { startMs = 1_000 } = {}) {
+function federation(dataDir: string, { startMs = 1_000, patienceMs = SOFT_MS } = {}) {
   const clock = { ms: startMs }
-  return { clock, coordinator: coordinatorOn(dataDir, {}, { now: () => clock.ms }) }
+  return { clock, coordinator: coordinatorOn(dataDir, { patienceMs }, { now: () => clock.ms }) }
 }
 const buffered = (changes: { clients: number; quorum?: number; rounds?: number }) => {
   const { clients, quorum = 0.5, rounds = 3 } = changes
@@ -78,9 +78,13 @@ test("updates that find the open round abandoned, or none open, count in the one
   const late = await atRoundTwo(before, run, clients)
   await before.close()
 
-  const { clock, coordinator: starting } = federation(dataDir, { startMs: first.clock.ms + 1 })
+  const { clock, coordinator: starting } = federation(dataDir, {
+    startMs: first.clock.ms,
+    patienceMs: 2 * HARD_MS,
+  })
   const coordinator = await starting
   const [c, d] = await Promise.all(clients.slice(2).map((client) => again(client, coordinator)))
+  await d!.next(run) // by now the coordinator has looked at the clock because they came
   clock.ms += HARD_MS
   const abandoned = nextEvent(coordinator, "roundAbandoned")
   // the first of them ends round 2; the second is judged before round 3 is there: a and b are still to come back
