@@ -4,7 +4,7 @@ import { join } from "node:path"
 
 import type { RecipeInput } from "@lamina/protocol/recipe"
 import { startCoordinator } from "@lamina/server"
-import type { CoordinatorEventMap, CoordinatorOptions, RunningCoordinator } from "@lamina/server"
+import type { CoordinatorEventMap, CoordinatorOptions, CoordinatorRuntime, RunningCoordinator } from "@lamina/server"
 
 import { ProtocolClient } from "./protocol-client.js"
 
@@ -50,8 +50,9 @@ const opened: { close(): Promise<void> | void }[] = []
 export async function coordinatorOn(
   dataDir = emptyFolder(),
   options: Partial<CoordinatorOptions> = {},
+  runtime: CoordinatorRuntime = {},
 ): Promise<RunningCoordinator> {
-  const coordinator = await startCoordinator({ dataDir, port: 0, logLevel: "silent", tickMs: 20, ...options })
+  const coordinator = await startCoordinator({ dataDir, port: 0, logLevel: "silent", tickMs: 20, ...options }, runtime)
   opened.push(coordinator)
   return coordinator
 }

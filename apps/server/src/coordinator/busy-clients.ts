@@ -5,10 +5,14 @@ import type { Store } from "../store/store.js"
 export class BusyClients {
   readonly #roundOf = new Map<ClientId, number>()
 
-  /** As the store says it is for the rounds before `next` whose updates are not too late yet. */
+  /**
+   * As the store says it is for the rounds before `next` whose updates are not too late yet. A round without its key
+   * was abandoned: it takes none.
+   */
   static async load(store: Store, runId: string, span: { next: number; stalenessMax: number }): Promise<BusyClients> {
     const busy = new BusyClients()
     for (let round = Math.max(1, span.next - span.stalenessMax); round < span.next; round++) {
+      if (!(await store.round(runId, round))?.recipient_secret) continue
       const plans = await store.plans(runId, round)
       busy.opened(
         round,
@@ -25,6 +29,11 @@ export class BusyClients {
 
   answered(id: ClientId, round: number): void {
     if (this.#roundOf.get(id) === round) this.#roundOf.delete(id)
+  }
+
+  /** An abandoned round takes no updates: its clients are free again. */
+  forget(round: number): void {
+    for (const [id, begun] of this.#roundOf) if (begun === round) this.#roundOf.delete(id)
   }
 
   /** What was begun before `round` would come too late: its clients are free again. */

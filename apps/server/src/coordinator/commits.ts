@@ -26,6 +26,8 @@ interface Answer {
 /** What becomes of a complete envelope: opened, judged, made durable, answered with a signed receipt. */
 export class Commits {
   readonly #underWay = new Map<string, Promise<Receipt>>()
+  /** Carried updates that wait for a round, each with its run. */
+  readonly #waiting = new Set<{ readonly driver: RunDriver }>()
 
   constructor(
     private readonly context: CoordinatorContext,
@@ -61,8 +63,9 @@ export class Commits {
     throw new LaminaError("NOT_FOUND", "expected the id of an upload of this client, got another")
   }
 
-  /** Resolves when every commit under way is answered. */
+  /** Resolves when every commit under way is answered: while the coordinator closes, no round is waited for. */
   async settled(): Promise<void> {
+    for (const { driver } of this.#waiting) driver.wake()
     await Promise.allSettled(this.#underWay.values())
   }
 
@@ -88,7 +91,7 @@ export class Commits {
 
   async #judge(row: UploadRow, { round, driver }: { round: RoundRow; driver: RunDriver | undefined }): Promise<Answer> {
     const open = driver?.number === row.round && driver.open?.round.phase === "collecting"
-    if (driver?.carries(row.round) && !open) return this.#carry(row, { round, driver })
+    if (driver?.carries(row.round) && !open && round.recipient_secret) return this.#carry(row, { round, driver })
     if (driver?.number !== row.round || !driver.open || round.ended_ms !== null) return this.#afterTheEnd(row)
     // once sealed nothing is opened any more: the rules answer LATE whatever is inside
     if (driver.open.round.phase !== "collecting")
@@ -102,20 +105,37 @@ export class Commits {
     return inspection ? this.#record(row, driver, inspection) : this.#afterTheEnd(row)
   }
 
-  /** Buffered runs: an update whose round is over counts in the one that collects now, or in the next. */
+  /**
+   * Buffered runs: an update whose round is over counts in the one that collects now, or in the next. Throws
+   * SESSION_EXPIRED where the coordinator closes before one collects.
+   */
   async #carry(row: UploadRow, { round, driver }: { round: RoundRow; driver: RunDriver }): Promise<Answer> {
     if (!isComplete(await this.uploads.load(row.id, row.client_id))) throw incomplete()
     const inspection = await this.#inspect(row, round)
-    await driver.collecting()
-    if (!driver.carries(row.round)) return this.#afterTheEnd(row)
     const name = (await this.context.store.plan(row.run_id, row.round, row.client_id))?.client_name ?? row.client_id
     const written = { ...this.#written(row, inspection), round: row.round }
-    const { status, sequence } = await driver.carry(written, { name, verdict: inspection.verdict })
-    if (status === "CONFLICT") throw conflict()
-    if (status === "LATE") return this.#carry(row, { round, driver }) // sealed in between: the next round takes it
-    if (status === "CLOSED" || status === "NOT_SELECTED") return this.#afterTheEnd(row)
-    if (status === "DUPLICATE") return (await this.#settled(row)) ?? { status, code: 0, sequence }
-    return this.#told(row, { status, sequence }, inspection)
+    for (;;) {
+      await this.#collecting(driver)
+      // the round it was trained for may have been abandoned meanwhile: without its key nothing can be counted
+      const trainedFor = await this.context.store.round(row.run_id, row.round)
+      if (!driver.carries(row.round) || !trainedFor?.recipient_secret) return this.#afterTheEnd(row)
+      const { status, sequence } = await driver.carry(written, { name, verdict: inspection.verdict })
+      if (status === "LATE" || status === "CLOSED") continue // over in between: the next round takes it
+      if (status === "CONFLICT") throw conflict()
+      if (status === "NOT_SELECTED") return this.#afterTheEnd(row)
+      if (status === "DUPLICATE") return (await this.#settled(row)) ?? { status, code: 0, sequence }
+      return this.#told(row, { status, sequence }, inspection)
+    }
+  }
+
+  /** Resolves when a round collects or the run is over. Throws SESSION_EXPIRED while the coordinator closes. */
+  async #collecting(driver: RunDriver): Promise<void> {
+    const waiting = { driver }
+    this.#waiting.add(waiting)
+    await driver.collecting()
+    this.#waiting.delete(waiting)
+    if (this.context.closing())
+      throw new LaminaError("SESSION_EXPIRED", "expected a round to count in, got a coordinator that closes")
   }
 
   async #inspect(row: UploadRow, round: RoundRow): Promise<Inspection> {

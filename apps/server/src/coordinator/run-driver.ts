@@ -54,6 +54,8 @@ export class RunDriver {
   #ended = false
   /** Buffered runs only. */
   #busy = new BusyClients()
+  /** ms since 1970; buffered runs: until then clients may still come back after a restart, and rounds wait for them. */
+  #comingBackMs = 0
   readonly #waiting: (() => void)[] = []
   /** How observers are told of the end of the round, once the book shows it. */
   #news: (() => void) | undefined
@@ -86,6 +88,7 @@ export class RunDriver {
       const last = (await this.context.store.rounds(this.id)).at(-1)
       const { buffer } = this.recipe.cohort
       if (buffer && last) {
+        this.#comingBackMs = this.context.now() + this.context.patienceMs
         const span = { next: last.round + 1, stalenessMax: buffer.stalenessMax }
         this.#busy = await BusyClients.load(this.context.store, this.id, span)
       }
@@ -141,13 +144,21 @@ export class RunDriver {
     return buffer !== undefined && !this.#ended && round <= this.#number && this.#number - round <= buffer.stalenessMax
   }
 
-  /** Resolves when a round collects, or the run is over. */
+  /** Resolves when a round collects, the run is over, or the coordinator closes. */
   async collecting(): Promise<void> {
-    while (!this.#ended && this.#round.phase !== "collecting")
+    while (!this.#ended && !this.context.closing() && this.#round.phase !== "collecting")
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
   }
 
-  /** As `commit`, for an update that was trained for an earlier round of a buffered run. */
+  /** Who waits in `collecting` looks again: something they wait for may have happened. */
+  wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve()
+  }
+
+  /**
+   * As `commit`, for an update that was trained for an earlier round of a buffered run. LATE and CLOSED are no last
+   * word while the run `carries` its round: the next round that collects may take it.
+   */
   carry(
     update: Omit<NewUpdate, "at_ms" | "run_id" | "counted_round">,
     { name, verdict }: Pick<CarriedUpdate, "name" | "verdict">,
@@ -157,11 +168,13 @@ export class RunDriver {
       let sequence = 0
       const event = { kind: "carry", id, name, round, envelopeRoot, verdict } as const
       const effects = await this.#apply(event, async (logged, answers) => {
+        const status = statusIn(answers)
+        if (status !== "ACCEPTED" && status !== "REJECTED") return this.context.store.appendEvent(logged)
         const row = { ...update, run_id: this.id, counted_round: this.#number, at_ms: logged.atMs }
         const [recorded = 0] = await this.context.store.recordUpdates([{ update: row, logged }])
         sequence = recorded
         this.#busy.answered(id, round)
-        this.#count(statusIn(answers) === "ACCEPTED" ? "ACCEPTED" : "REJECTED")
+        this.#count(status)
       })
       return { status: statusIn(effects), sequence }
     })
@@ -245,7 +258,7 @@ export class RunDriver {
         this.#number,
         cohort.map(({ id }) => id),
       )
-    this.#wake()
+    this.wake()
     events.tell("roundOpened", { runId: this.id, round: this.#number, clients: cohort.map(({ name }) => name) })
     events.hint()
   }
@@ -314,6 +327,7 @@ export class RunDriver {
     const round = this.#number
     if (this.#round.phase === "abandoned") {
       const { reason } = this.#round
+      this.#busy.forget(round)
       await store.closeRound(this.id, round, { reason, atMs: now() })
       this.#row = { ...this.#row, reason, ended_ms: now() }
       this.#news = () => events.tell("roundAbandoned", { runId: this.id, round, reason })
@@ -348,18 +362,14 @@ export class RunDriver {
     if (buffer) {
       this.#busy.forgetBefore(this.#number - buffer.stalenessMax)
       const idle = Math.max(0, clients - this.#busy.count)
-      // a round of a buffered run may open with nobody idle: what comes from earlier ones fills it
+      // a round of a buffered run may open with nobody: what comes from earlier ones fills it
       const minimum = this.#busy.count > 0 ? 0 : Math.min(idle, buffer.size)
-      return { phase: "selecting", target: idle, minimum, patienceMs: this.#number === 1 ? soon : 0 }
+      return { phase: "selecting", target: idle, minimum, patienceMs: this.#number === 1 ? soon : this.#comingBackMs }
     }
     const target = Math.ceil(clients * overSelection - 1e-9)
     const first = this.#number === 1 && this.context.present === undefined
     const minimum = first ? clients : quorumOf({ size: clients, share: quorum })
     return { phase: "selecting", target, minimum, patienceMs: first && target === clients ? Infinity : soon }
-  }
-
-  #wake(): void {
-    for (const resolve of this.#waiting.splice(0)) resolve()
   }
 
   async #end(state: "done" | "failed" | "cancelled", reason?: string): Promise<void> {
@@ -368,7 +378,7 @@ export class RunDriver {
     const why = reason === undefined ? {} : { reason }
     await store.endRun(this.id, { state, ...why, atMs })
     this.#ended = true
-    this.#wake()
+    this.wake()
     book.end(this.id, { state, ...why, atMs })
     this.context.retire(this)
     events.tell("runEnded", { runId: this.id, state, ...why })
@@ -381,7 +391,8 @@ function outcomeOf({ state, reason }: RoundRow): Outcome {
   return reason === "cancelled" ? "cancelled" : "abandoned"
 }
 
+/** A carried update that comes between two rounds has no answer by the rules of either: it is late for the first. */
 function statusIn(effects: readonly RoundEffect[]): AnswerStatus {
   for (const effect of effects) if (effect.kind === "answer") return effect.status
-  throw new TypeError("an update that the rules of the round did not answer")
+  return "LATE"
 }

@@ -67,7 +67,8 @@ interface Closed extends Open {
 }
 export type Collecting = Open & { readonly phase: "collecting" }
 export type Sealed = Closed & { readonly phase: "sealed" }
-export type Aggregating = Closed & { readonly phase: "aggregating"; readonly attempt: number }
+/** `failures`: aggregations of this sealed set that failed so far. */
+export type Aggregating = Closed & { readonly phase: "aggregating"; readonly failures: number }
 export type Published = Closed & { readonly phase: "published"; readonly adapterHash: HashHex }
 type Abandoned = { readonly phase: "abandoned"; readonly reason: AbandonReason } & Partial<Open>
 

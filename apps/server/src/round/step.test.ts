@@ -178,17 +178,30 @@ test("rejected updates count as answers but not for the quorum", () => {
   expect(round).toMatchObject({ phase: "abandoned", reason: "quorum-missed" })
 })
 
-test("a failing aggregation is tried four times, then the round is abandoned", () => {
-  let round: Round = step(collecting(1, 1), commit("id0"), 1).round
+const STARTED = { event: { kind: "aggregation-started" }, atMs: 5 } as const
+const FAILED = { event: { kind: "aggregation-failed" }, atMs: 6 } as const
+
+test("a failing aggregation is tried four times, then the round is abandoned, by its log as well", () => {
+  const start = step(collecting(1, 1), commit("id0"), 1).round
   const aggregates: number[] = []
+  let soFar = feed(start, [])
   for (let attempt = 1; attempt <= AGGREGATION_ATTEMPTS_MAX; attempt++) {
-    round = step(round, { kind: "aggregation-started" }, 5).round
-    const result = step(round, { kind: "aggregation-failed" }, 6)
-    aggregates.push(result.effects.filter((effect) => effect.kind === "aggregate").length)
-    round = result.round
+    soFar = feed(start, [...soFar.log, STARTED, FAILED])
+    aggregates.push(soFar.effects.filter((effect) => effect.kind === "aggregate").length)
+    // a restart in between forgets no failure
+    expect(replay(start, soFar.log)).toEqual(soFar.round)
   }
-  expect(aggregates).toEqual([1, 1, 1, 0])
-  expect(round).toMatchObject({ phase: "abandoned", reason: "aggregation-failed" })
+  expect(aggregates).toEqual([1, 2, 3, 3])
+  expect(soFar.round).toMatchObject({ phase: "abandoned", reason: "aggregation-failed" })
+})
+
+test("aggregations that began and were cut off count for nothing, however many they are", () => {
+  const start = step(collecting(1, 1), commit("id0"), 1).round
+  const began = Array.from({ length: 3 * AGGREGATION_ATTEMPTS_MAX }, () => STARTED)
+  const { round, log } = feed(start, [...began, FAILED])
+  expect(round).toMatchObject({ phase: "aggregating", failures: 1 })
+  // began, failed: the log does not grow with every try
+  expect(log).toHaveLength(2)
 })
 
 test("cancelling ends a round in every phase but the last", () => {

@@ -16,7 +16,8 @@ import type {
 } from "./round.js"
 
 /**
- * Aggregations of one sealed set that may fail before the round is given up (a crash of the process does not count).
+ * The failed aggregation of one sealed set with which the round is given up. What only began does not count: a process
+ * that crashed or closed meanwhile, a disk that was full.
  */
 export const AGGREGATION_ATTEMPTS_MAX = 4
 
@@ -142,18 +143,24 @@ function closeIfDue(round: Collecting, nowMs: number): StepResult | undefined {
 }
 
 function stepClosed(round: Sealed | Aggregating, event: RoundEvent): StepResult {
-  const attempt = round.phase === "aggregating" ? round.attempt : 0
   switch (event.kind) {
     case "aggregation-started":
-      return { round: { ...round, phase: "aggregating", attempt: attempt + 1 }, effects: [] }
+      return round.phase === "aggregating"
+        ? same(round)
+        : { round: { ...round, phase: "aggregating", failures: 0 }, effects: [] }
     case "aggregated":
       return {
         round: withoutAttempt(round, event.adapterHash),
         effects: [{ kind: "publish", adapterHash: event.adapterHash }],
       }
-    case "aggregation-failed":
-      if (attempt >= AGGREGATION_ATTEMPTS_MAX) return abandoned(round, "aggregation-failed")
-      return { round, effects: [{ kind: "aggregate", accepted: round.accepted, counted: round.counted }] }
+    case "aggregation-failed": {
+      const failures = 1 + (round.phase === "aggregating" ? round.failures : 0)
+      if (failures >= AGGREGATION_ATTEMPTS_MAX) return abandoned(round, "aggregation-failed")
+      return {
+        round: { ...round, phase: "aggregating", failures },
+        effects: [{ kind: "aggregate", accepted: round.accepted, counted: round.counted }],
+      }
+    }
     case "cancelled":
       return abandoned(round, "cancelled")
     case "carry":
