@@ -29,18 +29,21 @@ const DEVICES = {
 /** A round that waits for the slowest, and one that closes without who is late. */
 const PATIENT = { quorum: 0.5, softDeadlineMs: 900_000, hardDeadlineMs: 900_000 }
 const STRICT = { quorum: 0.5, softDeadlineMs: 45_000, hardDeadlineMs: 90_000 }
-/** What each run is called, how it plans, and how long it waits. The first one's loss at the end is the target. */
+/**
+ * What each run is called, how it plans, how long it waits, and how many rounds more it has: planned rounds are shorter
+ * and the first is the probe, so that time decides. The first one's loss at the end is the target.
+ */
 const RUNS = {
   "one plan for all, strict": { strategy: "flora", cohort: STRICT },
   "one plan for all, patient": { strategy: "flora", cohort: PATIENT },
-  fedpipe: { strategy: "fedpipe", cohort: STRICT },
+  fedpipe: { strategy: "fedpipe", cohort: STRICT, more: 3 },
 }
 
-function recipeOf(planning, seed) {
+function recipeOf({ more = 0, ...planning }, seed) {
   return {
     name: "fleet",
     base: resolve("models/tiny"),
-    rounds,
+    rounds: rounds + more,
     seed,
     ...planning,
     lora: { rank: 16 },
