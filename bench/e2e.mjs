@@ -10,10 +10,8 @@ import { join, resolve } from "node:path"
 
 import { stringify } from "yaml"
 
-const option = (name, fallback) => {
-  const at = process.argv.indexOf(`--${name}`)
-  return at < 0 ? fallback : process.argv[at + 1]
-}
+import { option } from "./data/option.mjs"
+
 const rounds = Number(option("rounds", 4))
 const steps = Number(option("steps", 8))
 const prompts = Number(option("prompts", 60))

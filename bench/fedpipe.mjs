@@ -8,11 +8,8 @@ import { join, resolve } from "node:path"
 import { stringify } from "yaml"
 
 import { writeAddresses } from "./data/addresses.mjs"
+import { option } from "./data/option.mjs"
 
-const option = (name, fallback) => {
-  const at = process.argv.indexOf(`--${name}`)
-  return at < 0 ? fallback : process.argv[at + 1]
-}
 const rounds = Number(option("rounds", 6))
 const seeds = Number(option("seeds", 3))
 const folder = resolve(option("folder", "runs/fedpipe"))

@@ -12,15 +12,12 @@ import { stringify } from "yaml"
 import { STRATEGY_NAMES, STRATEGY_RULES } from "@lamina/protocol"
 
 import { writeAddresses } from "./data/addresses.mjs"
+import { option } from "./data/option.mjs"
 
 const RANKS = { equal: [16], unequal: [64, 32, 16, 16, 8, 8, 4, 4, 4, 4] }
 const PARTITIONS = {
   presidents: { kind: "natural", key: "president" },
   dirichlet: { kind: "dirichlet", alpha: 0.5, key: "president" },
-}
-const option = (name, fallback) => {
-  const at = process.argv.indexOf(`--${name}`)
-  return at < 0 ? fallback : process.argv[at + 1]
 }
 const rounds = Number(option("rounds", 3))
 const steps = Number(option("steps", 16))

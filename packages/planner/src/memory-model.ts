@@ -14,8 +14,8 @@ interface MemoryUse extends Pick<ClientPlan, "precision" | "batch" | "gradientCh
 /** A, B, gradient, and AdamW's two moments of each number, in f32. */
 export const BYTES_PER_PARAMETER = 16
 
-/** The training thread and its client share them. */
-const BYTES_PER_FROZEN_PARAMETER = 4
+/** f32, as in the adapter's file; the training thread and its client share them. */
+export const BYTES_PER_FROZEN_PARAMETER = 4
 
 /**
  * Node, tfjs, tokenizer, kernel library and the head's scratch: what a training process takes beside everything that

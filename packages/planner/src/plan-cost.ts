@@ -2,12 +2,9 @@ import { factorCount } from "@lamina/protocol"
 import type { Plan } from "@lamina/protocol"
 
 import type { BaseShape } from "./api.js"
-import { memoryBytes } from "./memory-model.js"
+import { BYTES_PER_FROZEN_PARAMETER, memoryBytes } from "./memory-model.js"
 import { layerOf } from "./problem.js"
 import { relativeCost } from "./time-model.js"
-
-/** Adapters are f32, and what their file has beside that is next to nothing. */
-const BYTES_PER_NUMBER = 4
 
 /** What a plan costs whoever carries it out, by the planner's own models. */
 export interface PlanCost {
@@ -37,5 +34,5 @@ export function costOf(base: BaseShape, plan: Plan, viewBytes: number): PlanCost
 function frozenOf({ mergeGlobal, modules }: Plan, viewBytes: number): number {
   if (mergeGlobal) return 0
   const started = factorCount(modules.map(({ startRank, ...module }) => ({ ...module, rank: startRank })))
-  return Math.max(0, viewBytes / BYTES_PER_NUMBER - started)
+  return Math.max(0, viewBytes / BYTES_PER_FROZEN_PARAMETER - started)
 }

@@ -2,6 +2,7 @@ import type { HeldPrecision } from "@lamina/protocol"
 import type { Recipe } from "@lamina/protocol/recipe"
 
 import type { PlanningTerms } from "./api.js"
+import { BYTES_PER_FROZEN_PARAMETER } from "./memory-model.js"
 
 /** Ranks FedPipe chooses from, as far as the recipe's `lora.rank` allows. */
 const RANKS = [4, 8, 16, 32, 64]
@@ -24,7 +25,7 @@ export function termsOf(
   const { steps, batch, accumulate, context } = training
   return {
     ...{ steps, batch, accumulate, context, downloadBytes: adapterBytes, deadlineMs: cohort.softDeadlineMs },
-    frozenParameters: globalAdapter.merge ? 0 : adapterBytes / 4,
+    frozenParameters: globalAdapter.merge ? 0 : adapterBytes / BYTES_PER_FROZEN_PARAMETER,
     precisions: PRECISIONS,
     ranks: [...RANKS.filter((rank) => rank < lora.rank), lora.rank],
   }

@@ -131,9 +131,12 @@ export class Conductor {
   async recover(): Promise<void> {
     const { rounds, history } = this.setting
     const open = await rounds.open()
+    const answers = new Map<number, Awaited<ReturnType<RoundWatch["answers"]>>>()
     for (const { client, round, schedule } of history.allBegun()) {
       if (this.#recorded.has(`${client} ${round}`)) continue
-      const { status, countedRound } = await rounds.answerTo(client, round)
+      const ofRound = answers.get(round) ?? (await rounds.answers(round))
+      answers.set(round, ofRound)
+      const { status, countedRound } = ofRound.get(client) ?? { status: "waiting" }
       if (status !== "waiting") this.#record(client, round, status, this.#staleness(round, countedRound))
       else if (round !== open?.round)
         this.#leaveOver(new Work({ client, round, leftOver: true, schedule, train: busy }), await rounds.endsMs(round))

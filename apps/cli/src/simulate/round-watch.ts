@@ -155,10 +155,10 @@ export class RoundWatch {
     return (await this.#termsOf(round)).hardDeadlineMs
   }
 
-  /** What the coordinator has of a client's update. */
-  async answerTo(client: string, round: number): Promise<Pick<Member, "status" | "countedRound">> {
+  /** What the coordinator has of every update of a round, by client. */
+  async answers(round: number): Promise<ReadonlyMap<string, Pick<Member, "status" | "countedRound">>> {
     const { members } = await this.setting.coordinator.round(this.setting.run, round)
-    return members.find((member) => member.client === client) ?? { status: "waiting" }
+    return new Map(members.map((member) => [member.client, member]))
   }
 
   /** When a client that took up a round in this way may take up another. */

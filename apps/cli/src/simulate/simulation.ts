@@ -137,7 +137,7 @@ class Simulation {
       readonly stop: AbortController
     },
   ) {
-    this.#scores = new RoundScores(setting, (error) => setting.stop.abort(error))
+    this.#scores = new RoundScores(setting, this.#fail)
   }
 
   async finish(): Promise<SimulationResult> {
