@@ -3,7 +3,8 @@ import { readFileSync, readdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 
 import { writeFoodRows } from "./food-rows.js"
-import { LaminaProcess, lamina, root, temporaryFolder } from "./lamina-process.js"
+import { killedAgainAndAgain } from "./kill-again.js"
+import { lamina, root, temporaryFolder } from "./lamina-process.js"
 
 /**
  * A small fleet of unlike devices that come and go: slow ones are late, some drop out, some crash. The seed alone
@@ -60,16 +61,12 @@ interface Turn {
 }
 
 test.each(["flora", "zeropad"])(
-  "%s: the same seed gives the same bytes twice, and after a kill in the middle",
+  "%s: the same seed gives the same bytes twice, and killed again and again",
   async (strategy) => {
     const recipe = recipeFile(strategy)
     const [calm, rough] = [temporaryFolder("calm"), temporaryFolder("rough")]
     await finished(recipe, calm)
-    const first = new LaminaProcess(["simulate", recipe, "--out", rough])
-    await first.until(/round 2\/3[^]*trained/)
-    first.kill("SIGKILL")
-    await first.finished
-    await finished(recipe, rough)
+    expect(await killedAgainAndAgain(recipe, rough, 17)).toBeGreaterThan(2)
     expect(outcome(rough)).toEqual(outcome(calm))
 
     const rounds = readFileSync(join(calm, "results.jsonl"), "utf8").trim().split("\n").slice(1)

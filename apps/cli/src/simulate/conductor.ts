@@ -171,7 +171,7 @@ export class Conductor {
     for (;;) {
       signal.throwIfAborted()
       await this.#settled()
-      if (rounds.over) return this.#letAllGo()
+      if (rounds.over) return this.letAllGo()
       const open = await rounds.open()
       if (open) {
         this.#looks = 0
@@ -327,11 +327,16 @@ export class Conductor {
     this.setting.history.add({ kind: "client", round, client, outcome, atMs, ...staleness })
   }
 
-  /** The run is over: who is still training hears it. */
-  #letAllGo(): void {
+  /**
+   * The run is over: who took up a round and has not heard how it ended is late, also where the simulation was stopped
+   * in between.
+   */
+  letAllGo(): void {
+    for (const { client, round } of this.setting.history.allBegun()) {
+      const key = `${client} ${round}`
+      if (!this.#recorded.has(key) && !this.#underWay.has(key)) this.#record(client, round, "late")
+    }
     for (const work of [...this.#works, ...this.#gone]) {
-      if (work.fate === undefined && !this.#recorded.has(`${work.client} ${work.round}`))
-        this.#record(work.client, work.round, "late")
       work.fate ??= "late"
       work.refuse(roundIsOver(work))
     }

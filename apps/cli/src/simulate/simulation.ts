@@ -164,7 +164,6 @@ class Simulation {
   /** All clients and the conductor, until the run is over; the first failure ends them all. */
   async #takePart(all: AbortSignal): Promise<void> {
     const { clients, rounds, recipe, clock, history, workers = availableParallelism() } = this.setting
-    if (rounds.over) return
     const shape = await baseShapeOf(recipe.base, recipe.lora.targetModules)
     const conductor = new Conductor({
       ...{ clock, rounds, history, workers, signal: all, seed: recipe.seed, fail: this.#fail },
@@ -172,6 +171,7 @@ class Simulation {
       cost: planCost(shape),
     })
     await conductor.recover()
+    if (rounds.over) return conductor.letAllGo()
     const connected = new Set<string>()
     let everybody!: () => void
     const allConnected = new Promise<void>((resolve) => (everybody = resolve))

@@ -181,7 +181,11 @@ export class Coordinator {
   async tick(): Promise<void> {
     this.sessions.sweep()
     this.metrics.activeRuns.set(this.#drivers.size)
-    await Promise.all([...this.#drivers.values()].map((driver) => this.#guarded(driver, () => driver.tick())))
+    await this.#look([...this.#drivers.values()])
+  }
+
+  async #look(drivers: readonly RunDriver[]): Promise<void> {
+    await Promise.all(drivers.map((driver) => this.#guarded(driver, () => driver.tick())))
   }
 
   /** Resolves when everything that was begun is written. */
@@ -218,13 +222,17 @@ export class Coordinator {
     })
   }
 
-  /** A thousand clients that come at once are one look. */
+  /**
+   * A thousand clients that come at once are one look, for the runs that draw a cohort: that somebody came brings no
+   * open round closer to its end.
+   */
   #lookSoon(): void {
     if (this.#looking) return
     this.#looking = true
     setImmediate(() => {
       this.#looking = false
-      if (!this.#context.closing()) void this.tick()
+      if (this.#context.closing()) return
+      void this.#look([...this.#drivers.values()].filter(({ open }) => !open))
     })
   }
 
