@@ -7,7 +7,7 @@ import tseslint from "typescript-eslint"
 const layers = {
   "packages/protocol": [],
   "packages/kernels": [],
-  "packages/crypto": ["protocol"],
+  "packages/crypto": ["kernels", "protocol"],
   "packages/aggregation": ["kernels", "protocol"],
   "packages/planner": ["protocol"],
   "packages/tuner": ["kernels", "protocol"],

@@ -41,14 +41,6 @@ export function keysOf(
   return { payload: kdf(contentKey, "payload", context), commitment: kdf(contentKey, "commit", context) }
 }
 
-/** Nonce of segment i: 11 bytes big-endian counter, then 1 for the last segment. */
-export function segmentNonce(index: number, last: number): Uint8Array {
-  const nonce = new Uint8Array(12)
-  new DataView(nonce.buffer).setUint32(7, index)
-  nonce[11] = index === last ? 1 : 0
-  return nonce
-}
-
 /** H over the container's manifest: the first 4 + n bytes, n their u32le; all bytes where there are fewer. */
 export function manifestHashOf(plaintext: Uint8Array): Uint8Array {
   if (plaintext.byteLength < 4) return hash(plaintext)

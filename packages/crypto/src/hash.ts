@@ -1,33 +1,47 @@
 import { createReadStream } from "node:fs"
 import { timingSafeEqual } from "node:crypto"
 
+import { Blake2b, blake2b, hashesNatively } from "@lamina/kernels/bytes"
+
 import { sodium } from "./sodium.js"
 
 /** Bytes of every hash of Lamina. */
 export const HASH_BYTES = 32
 
+/** From here on the addon is faster than libsodium in WebAssembly. */
+const NATIVE_BYTES_MIN = 1024
+const NATIVE_PARTS_MAX = 32
+
 /** BLAKE2b-256 of the parts, one after another. */
 export function hash(...parts: readonly Uint8Array[]): Uint8Array {
-  const [first, ...rest] = parts
-  if (rest.length === 0) return sodium.crypto_generichash(HASH_BYTES, first ?? new Uint8Array(0), null)
-  const hasher = new Hasher()
+  const [first = new Uint8Array(0), ...rest] = parts
+  if (rest.length === 0 && first.byteLength < NATIVE_BYTES_MIN)
+    return sodium.crypto_generichash(HASH_BYTES, first, null)
+  if (parts.length <= NATIVE_PARTS_MAX && hashesNatively()) return blake2b(parts)
+  const hasher = newHasher()
   for (const part of parts) hasher.update(part)
   return hasher.digest()
 }
 
-/**
- * BLAKE2b-256 of bytes that come in pieces. Its state is libsodium's memory, given back by digest(): call it whatever
- * happens.
- */
-export class Hasher {
+/** BLAKE2b-256 of bytes that come in pieces. Call digest() whatever happens: it may hold memory until then. */
+export interface Hasher {
+  update(bytes: Uint8Array): void
+  /** Ends the hash: the object is spent. */
+  digest(): Uint8Array
+}
+
+export function newHasher(): Hasher {
+  return hashesNatively() ? new Blake2b() : new SodiumHasher()
+}
+
+/** Its state is libsodium's memory. */
+class SodiumHasher implements Hasher {
   readonly #state = sodium.crypto_generichash_init(null, HASH_BYTES)
 
-  update(bytes: Uint8Array): this {
+  update(bytes: Uint8Array): void {
     sodium.crypto_generichash_update(this.#state, bytes)
-    return this
   }
 
-  /** Ends the hash: the object is spent. */
   digest(): Uint8Array {
     return sodium.crypto_generichash_final(this.#state, HASH_BYTES)
   }
@@ -35,7 +49,7 @@ export class Hasher {
 
 /** BLAKE2b-256 of a file, read in pieces. Rejects with the system's error, or the signal's reason. */
 export async function hashFile(path: string, options: { signal?: AbortSignal } = {}): Promise<Uint8Array> {
-  const hasher = new Hasher()
+  const hasher = newHasher()
   let result: Uint8Array
   try {
     for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20, ...options }))

@@ -1,13 +1,14 @@
+import { blake2bLeaves, hashesNatively } from "@lamina/kernels/bytes"
 import { LIMITS } from "@lamina/protocol"
 
-import { hash } from "./hash.js"
+import { HASH_BYTES, hash } from "./hash.js"
 
 const LEAF = Uint8Array.of(0)
 const NODE = Uint8Array.of(1)
 
 /** H(0x00 ‖ chunk). */
 export function leafHash(chunk: Uint8Array): Uint8Array {
-  return hash(LEAF, chunk)
+  return hashesNatively() ? blake2bLeaves(chunk, Math.max(1, chunk.byteLength)) : hash(LEAF, chunk)
 }
 
 /** H(0x01 ‖ left ‖ right) upwards; a last odd hash of a level goes up as it is. At least one leaf. */
@@ -29,6 +30,11 @@ export function rootOf(leaves: readonly Uint8Array[]): Uint8Array {
 
 /** Leaves of bytes cut into chunks of LIMITS.chunkBytes; empty bytes are one empty chunk. */
 export function leavesOf(bytes: Uint8Array): Uint8Array[] {
+  if (hashesNatively()) {
+    const hashes = blake2bLeaves(bytes, LIMITS.chunkBytes)
+    const each = Array.from({ length: hashes.byteLength / HASH_BYTES }, (_, i) => i * HASH_BYTES)
+    return each.map((at) => hashes.subarray(at, at + HASH_BYTES))
+  }
   const leaves: Uint8Array[] = []
   for (let at = 0; at === 0 || at < bytes.byteLength; at += LIMITS.chunkBytes)
     leaves.push(leafHash(bytes.subarray(at, at + LIMITS.chunkBytes)))

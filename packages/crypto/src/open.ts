@@ -1,7 +1,6 @@
 import { LIMITS, LaminaError } from "@lamina/protocol"
 import type { EnvelopeHeader, UploadOpen } from "@lamina/protocol"
 
-import { TAG_BYTES, decryptInto } from "./aead.js"
 import {
   ENVELOPE_SUITE,
   ENVELOPE_VERSION,
@@ -12,12 +11,12 @@ import {
   layoutOf,
   manifestHashOf,
   parseHeader,
-  segmentNonce,
 } from "./envelope-layout.js"
 import { concat, equalBytes, hash } from "./hash.js"
 import { verify } from "./identity.js"
 import { leafHash, rootOf } from "./merkle.js"
 import { STANZA_BYTES, unwrapKey } from "./recipient.js"
+import { openSegments } from "./segments.js"
 
 /** Where an envelope must come from. */
 export interface Expected {
@@ -65,7 +64,9 @@ export function openEnvelope(
   if (!contentKey) throw rejected()
   const { payload, commitment } = keysOf(contentKey, header)
   if (!equalBytes(commitment, header.keyCommitment)) throw rejected()
-  const plaintext = openSegments(envelope.subarray(layout.segmentsAt), { key: payload, aad: hash(headerBytes) }, header)
+  const plaintext = new Uint8Array(header.plaintextBytes)
+  const sealing = { key: payload, aad: hash(headerBytes) }
+  if (!openSegments(sealing, envelope.subarray(layout.segmentsAt), plaintext)) throw rejected()
   if (!equalBytes(manifestHashOf(plaintext), header.manifestHash)) throw rejected()
   return plaintext
 }
@@ -95,21 +96,6 @@ function acceptHeader(bytes: Uint8Array, expected: Expected): EnvelopeHeader {
     equalBytes(header.clientId, expected.clientId)
   if (!fits) throw rejected()
   return header
-}
-
-function openSegments(
-  sealed: Uint8Array,
-  { key, aad }: { key: Uint8Array; aad: Uint8Array },
-  header: EnvelopeHeader,
-): Uint8Array {
-  const plaintext = new Uint8Array(header.plaintextBytes)
-  for (let i = 0; i < header.segments; i++) {
-    const out = plaintext.subarray(i * LIMITS.segmentBytes, (i + 1) * LIMITS.segmentBytes)
-    const at = i * (LIMITS.segmentBytes + TAG_BYTES)
-    const piece = sealed.subarray(at, at + out.byteLength + TAG_BYTES)
-    if (!decryptInto(out, { key, nonce: segmentNonce(i, header.segments - 1), aad }, piece)) throw rejected()
-  }
-  return plaintext
 }
 
 function rejected(): LaminaError {

@@ -3,7 +3,6 @@ import { randomBytes } from "node:crypto"
 import { LIMITS, messages } from "@lamina/protocol"
 import type { EnvelopeHeader } from "@lamina/protocol"
 
-import { TAG_BYTES, encryptInto } from "./aead.js"
 import {
   ENVELOPE_SUITE,
   ENVELOPE_VERSION,
@@ -13,13 +12,13 @@ import {
   keysOf,
   layoutOf,
   manifestHashOf,
-  segmentNonce,
 } from "./envelope-layout.js"
 import { concat, hash } from "./hash.js"
 import { sign } from "./identity.js"
 import type { Identity } from "./identity.js"
 import { leafHash, leavesOf, rootOf } from "./merkle.js"
 import { wrapKey } from "./recipient.js"
+import { sealSegments } from "./segments.js"
 
 export interface SealInput {
   readonly identity: Identity
@@ -93,21 +92,12 @@ function assemble(parts: {
   payload: Uint8Array
 }): Uint8Array {
   const { header, stanza, plaintext, payload } = parts
-  const { segments, stanzaAt, segmentsAt, envelopeBytes } = layoutOf(header.byteLength, plaintext.byteLength)
+  const { stanzaAt, segmentsAt, envelopeBytes } = layoutOf(header.byteLength, plaintext.byteLength)
   const out = new Uint8Array(envelopeBytes)
   out.set(MAGIC)
   new DataView(out.buffer).setUint32(MAGIC.byteLength, header.byteLength, true)
   out.set(header, MAGIC.byteLength + 4)
   out.set(stanza, stanzaAt)
-  const aad = hash(header)
-  for (let i = 0; i < segments; i++) {
-    const piece = plaintext.subarray(i * LIMITS.segmentBytes, (i + 1) * LIMITS.segmentBytes)
-    const at = segmentsAt + i * (LIMITS.segmentBytes + TAG_BYTES)
-    encryptInto(
-      out.subarray(at, at + piece.byteLength + TAG_BYTES),
-      { key: payload, nonce: segmentNonce(i, segments - 1), aad },
-      piece,
-    )
-  }
+  sealSegments({ key: payload, aad: hash(header) }, plaintext, out.subarray(segmentsAt))
   return out
 }

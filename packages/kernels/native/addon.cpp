@@ -8,6 +8,7 @@
 #include <string>
 
 #include "addon_attention.hpp"
+#include "addon_bytes.hpp"
 #include "addon_elementwise.hpp"
 #include "addon_linalg.hpp"
 #include "arguments.hpp"
@@ -217,6 +218,14 @@ NAPI_MODULE_INIT() {
               {"narrow", narrow},
               {"transpose", transpose_f64},
               {"eigen", eigen},
+              {"blake2b", blake2b},
+              {"blake2bLeaves", blake2b_of_leaves},
+              {"blake2bStart", blake2b_start},
+              {"blake2bUpdate", blake2b_update},
+              {"blake2bFinish", blake2b_finish},
+              {"hasSegments", has_segments},
+              {"sealSegments", seal},
+              {"openSegments", open},
               {"setThreads", set_threads_of_caller},
               {"threads", threads_of_caller},
               {"processors", processor_count},

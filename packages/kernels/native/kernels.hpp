@@ -118,11 +118,19 @@ struct F64Set {
   void (*probe_rows)(const float* b, long ldb, long rows, long length, const float* sums, double* energies);
 };
 
+// BLAKE2b-256 of 0x00 and a chunk (blake2b.hpp), of `streams` chunks of one length side by side; null where that is no
+// faster than one after another.
+struct Blake2bLanes {
+  int streams;  // 16 at most
+  void (*leaves)(const uint8_t* const* chunks, size_t length, uint8_t* const* hashes);
+};
+
 struct KernelSet {
   const char* name;
   int lanes;
   GemmFamily f32;
   F64Set f64;
+  Blake2bLanes blake2b;
 
   // out[t][r] = scale * sum_k x[t][k] a[r][k]
   void (*dot_rows)(const float* x, long ldx, long rows, const float* a, long lda, long r_count, long k, float scale,

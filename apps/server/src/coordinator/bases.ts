@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs"
 import { readdir, stat } from "node:fs/promises"
 import { basename, join, relative, resolve, sep } from "node:path"
 
-import { Hasher, hash, toHex } from "@lamina/crypto"
+import { hash, newHasher, toHex } from "@lamina/crypto"
 import { LaminaError } from "@lamina/protocol/errors"
 import { compareNames, messages } from "@lamina/protocol"
 import type { BaseFile } from "@lamina/protocol"
@@ -76,7 +76,7 @@ async function listFiles(root: string): Promise<string[]> {
 }
 
 async function hashFile(path: string): Promise<{ bytes: number; hash: Uint8Array }> {
-  const hasher = new Hasher()
+  const hasher = newHasher()
   let bytes = 0
   try {
     for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {

@@ -7,6 +7,7 @@
 #include <arm_neon.h>
 #endif
 
+#include "../blake2b.hpp"
 #include "../kernels.hpp"
 
 namespace lamina {
@@ -20,6 +21,7 @@ namespace {
 #include "elementwise.inl"
 #include "attention.inl"
 #include "decode.inl"
+#include "blake2b.inl"
 
 }  // namespace
 
@@ -30,6 +32,7 @@ const KernelSet& LAMINA_ISA_FUNCTION() {
                                     L,
                                     f32_family(),
                                     f64_set(),
+                                    {kStreams, blake2b_leaves},
                                     dot_rows,
                                     token_sum,
                                     drop,

@@ -121,6 +121,20 @@ export interface Addon {
   /** rows, cols, transposed, x, y. */
   narrow(...args: [number, number, boolean, Array64, Array32]): number
   transpose(rows: number, cols: number, x: Array64, y: Array64): number
+  /** hash (32), key (at most 64), number of parts (at most 32), parts. */
+  blake2b(hash: Uint8Array, key: Uint8Array, count: number, ...parts: Uint8Array[]): number
+  /** bytes, bytes of a piece, hashes (32 for each piece). */
+  blake2bLeaves(bytes: Uint8Array, piece: number, hashes: Uint8Array): number
+  /** state (208). */
+  blake2bStart(state: Uint8Array): number
+  blake2bUpdate(state: Uint8Array, bytes: Uint8Array): number
+  /** state, hash (32). */
+  blake2bFinish(state: Uint8Array, hash: Uint8Array): number
+  hasSegments(): boolean
+  /** key (32), aad, bytes of a segment, plaintext, out (with a tag of 16 for each segment). */
+  sealSegments(key: Uint8Array, aad: Uint8Array, segment: number, plaintext: Uint8Array, out: Uint8Array): number
+  /** key (32), aad, bytes of a segment, sealed, out (plaintext); false too where lengths do not fit. */
+  openSegments(key: Uint8Array, aad: Uint8Array, segment: number, sealed: Uint8Array, out: Uint8Array): boolean
   /** For calls from this JavaScript thread; 1 runs inline. */
   setThreads(count: number): number
   threads(): number

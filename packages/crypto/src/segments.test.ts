@@ -1,0 +1,42 @@
+import { sealsNatively } from "@lamina/kernels/bytes"
+
+import { leafHash, leavesOf } from "./merkle.js"
+import { concat, hash } from "./hash.js"
+import { openBySegment, openSegments, sealBySegment, sealSegments } from "./segments.js"
+import { sodium } from "./sodium.js"
+
+const text = (length: number): Uint8Array => Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 9)) & 0xff)
+const sealing = { key: text(32), aad: text(20) }
+
+/** Around a segment of 64 KiB, and more than the lanes of a vector. */
+test.each([0, 1, 65_535, 65_536, 65_537, 700_001])(
+  "with and without the addon the same %i bytes are sealed",
+  (length) => {
+    expect(sealsNatively()).toBe(true)
+    const sealedBytes = length + 16 * Math.max(1, Math.ceil(length / 65_536))
+    const [natively, without] = [new Uint8Array(sealedBytes), new Uint8Array(sealedBytes)]
+    sealSegments(sealing, text(length), natively)
+    sealBySegment(sealing, text(length), without)
+    expect(Buffer.compare(natively, without)).toBe(0)
+    const opened = new Uint8Array(length)
+    expect(openBySegment(sealing, natively, opened)).toBe(true)
+    expect(Buffer.compare(opened, text(length))).toBe(0)
+    expect(openSegments(sealing, without, opened.fill(7))).toBe(true)
+    expect(Buffer.compare(opened, text(length))).toBe(0)
+    without[length] = (without[length] ?? 0) ^ 1
+    expect([openSegments(sealing, without, opened), openBySegment(sealing, without, opened)]).toEqual([false, false])
+  },
+)
+
+test("leaves and hashes are libsodium's", () => {
+  const bytes = text(9 * 262_144 + 77)
+  const leaves = leavesOf(bytes)
+  expect(leaves).toHaveLength(10)
+  for (const [i, leaf] of leaves.entries()) {
+    const chunk = bytes.subarray(i * 262_144, (i + 1) * 262_144)
+    expect(leaf).toEqual(sodium.crypto_generichash(32, concat(Uint8Array.of(0), chunk), null))
+    expect(leafHash(chunk)).toEqual(leaf)
+  }
+  for (const length of [0, 3, 1_023, 1_024, 5_000])
+    expect(hash(text(length))).toEqual(sodium.crypto_generichash(32, text(length), null))
+})

@@ -1,0 +1,116 @@
+#include "segments.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#if !defined(_WIN32)
+#include <dlfcn.h>
+#endif
+
+namespace lamina {
+namespace {
+
+// OpenSSL's public interface (evp.h), by name: the addon is not linked to any one build of it.
+constexpr int kGetTag = 0x10, kSetTag = 0x11;
+struct Evp {
+  void* (*ctx_new)();
+  void (*ctx_free)(void*);
+  int (*ctx_ctrl)(void*, int, int, void*);
+  const void* (*chacha20_poly1305)();
+  int (*encrypt_init)(void*, const void*, void*, const uint8_t*, const uint8_t*);
+  int (*encrypt_update)(void*, uint8_t*, int*, const uint8_t*, int);
+  int (*encrypt_final)(void*, uint8_t*, int*);
+  int (*decrypt_init)(void*, const void*, void*, const uint8_t*, const uint8_t*);
+  int (*decrypt_update)(void*, uint8_t*, int*, const uint8_t*, int);
+  int (*decrypt_final)(void*, uint8_t*, int*);
+  bool complete;
+};
+
+template <typename Function>
+bool find(Function& function, const char* name) {
+#if defined(_WIN32)
+  (void)name;
+  function = nullptr;
+#else
+  function = reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
+#endif
+  return function != nullptr;
+}
+
+const Evp& evp() {
+  static const Evp found = [] {
+    Evp e{};
+    e.complete = find(e.ctx_new, "EVP_CIPHER_CTX_new") && find(e.ctx_free, "EVP_CIPHER_CTX_free") &&
+                 find(e.ctx_ctrl, "EVP_CIPHER_CTX_ctrl") && find(e.chacha20_poly1305, "EVP_chacha20_poly1305") &&
+                 find(e.encrypt_init, "EVP_EncryptInit_ex") && find(e.encrypt_update, "EVP_EncryptUpdate") &&
+                 find(e.encrypt_final, "EVP_EncryptFinal_ex") && find(e.decrypt_init, "EVP_DecryptInit_ex") &&
+                 find(e.decrypt_update, "EVP_DecryptUpdate") && find(e.decrypt_final, "EVP_DecryptFinal_ex");
+    return e;
+  }();
+  return found;
+}
+
+struct Context {
+  void* const ctx = evp().ctx_new();
+  ~Context() { evp().ctx_free(ctx); }
+};
+
+struct Nonce {
+  uint8_t bytes[12] = {};
+  Nonce(size_t index, bool last) {
+    for (int i = 10; i >= 3; i--, index >>= 8) bytes[i] = static_cast<uint8_t>(index);
+    bytes[11] = last ? 1 : 0;
+  }
+};
+
+// Calls `one` with nonce, offset and length of every segment's plaintext, and its number.
+template <typename One>
+bool each_segment(const Segments& s, size_t bytes, const One& one) {
+  const size_t count = std::max<size_t>(1, (bytes + s.segment - 1) / s.segment);
+  for (size_t i = 0; i < count; i++) {
+    const size_t at = i * s.segment;
+    if (!one(Nonce(i, i == count - 1).bytes, at, static_cast<int>(std::min(s.segment, bytes - at)), i)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool segments_available() { return evp().complete; }
+
+bool seal_segments(const Segments& s, const uint8_t* plaintext, size_t bytes, uint8_t* out) {
+  const Evp& e = evp();
+  const Context context;
+  void* const ctx = context.ctx;
+  if (!ctx || !e.encrypt_init(ctx, e.chacha20_poly1305(), nullptr, s.key, nullptr)) return false;
+  return each_segment(s, bytes, [&](const uint8_t* nonce, size_t at, int length, size_t i) {
+    uint8_t* const to = out + at + i * kSegmentTag;
+    int done = 0;
+    return e.encrypt_init(ctx, nullptr, nullptr, nullptr, nonce) &&
+           e.encrypt_update(ctx, nullptr, &done, s.aad, static_cast<int>(s.aad_bytes)) &&
+           (length == 0 || e.encrypt_update(ctx, to, &done, plaintext + at, length)) &&
+           e.encrypt_final(ctx, to + length, &done) &&
+           e.ctx_ctrl(ctx, kGetTag, static_cast<int>(kSegmentTag), to + length);
+  });
+}
+
+bool open_segments(const Segments& s, const uint8_t* sealed, uint8_t* out, size_t bytes) {
+  const Evp& e = evp();
+  const Context context;
+  void* const ctx = context.ctx;
+  const bool opened =
+      ctx && e.decrypt_init(ctx, e.chacha20_poly1305(), nullptr, s.key, nullptr) &&
+      each_segment(s, bytes, [&](const uint8_t* nonce, size_t at, int length, size_t i) {
+        const uint8_t* const from = sealed + at + i * kSegmentTag;
+        int done = 0;
+        return e.decrypt_init(ctx, nullptr, nullptr, nullptr, nonce) &&
+               e.ctx_ctrl(ctx, kSetTag, static_cast<int>(kSegmentTag), const_cast<uint8_t*>(from + length)) &&
+               e.decrypt_update(ctx, nullptr, &done, s.aad, static_cast<int>(s.aad_bytes)) &&
+               (length == 0 || e.decrypt_update(ctx, out + at, &done, from, length)) &&
+               e.decrypt_final(ctx, out + at + length, &done);
+      });
+  if (!opened) memset(out, 0, bytes);
+  return opened;
+}
+
+}  // namespace lamina

@@ -1,0 +1,82 @@
+import { addon, nativeAvailable } from "../native/addon.js"
+import { checkStatus } from "../native/status.js"
+
+const HASH_BYTES = 32
+/** sizeof(Blake2b) of native/blake2b.hpp. */
+const STATE_BYTES = 208
+const NONE = new Uint8Array(0)
+
+/** What all segments of one message share. */
+export interface SegmentKey {
+  /** 32 bytes; seals one message. */
+  readonly key: Uint8Array
+  /** Authenticated with every segment; at most 1 MiB. */
+  readonly aad: Uint8Array
+  /** Bytes of plaintext in a segment. */
+  readonly segmentBytes: number
+}
+
+/** Whether the addon is there and hashes. */
+export function hashesNatively(): boolean {
+  return nativeAvailable()
+}
+
+let seals: boolean | undefined
+
+/** Whether the addon is there and finds an OpenSSL in the process to seal with (native/segments.cpp). */
+export function sealsNatively(): boolean {
+  return (seals ??= nativeAvailable() && addon().hasSegments())
+}
+
+/** BLAKE2b-256 (RFC 7693), 32 bytes, of the parts one after another; at most 32 of them. */
+export function blake2b(parts: readonly Uint8Array[]): Uint8Array {
+  const hash = new Uint8Array(HASH_BYTES)
+  checkStatus("blake2b", addon().blake2b(hash, NONE, parts.length, ...parts))
+  return hash
+}
+
+/** BLAKE2b-256 of bytes that come in pieces. */
+export class Blake2b {
+  readonly #state = new Uint8Array(STATE_BYTES)
+
+  constructor() {
+    checkStatus("blake2bStart", addon().blake2bStart(this.#state))
+  }
+
+  update(bytes: Uint8Array): void {
+    checkStatus("blake2bUpdate", addon().blake2bUpdate(this.#state, bytes))
+  }
+
+  digest(): Uint8Array {
+    const hash = new Uint8Array(HASH_BYTES)
+    checkStatus("blake2bFinish", addon().blake2bFinish(this.#state, hash))
+    return hash
+  }
+}
+
+/**
+ * BLAKE2b-256 of 0x00 ‖ piece, of every `pieceBytes` of `bytes` (the last may be shorter; empty bytes are one empty
+ * piece), 32 bytes each, one after another: up to eight pieces side by side in the lanes of a vector.
+ */
+export function blake2bLeaves(bytes: Uint8Array, pieceBytes: number): Uint8Array {
+  const hashes = new Uint8Array(HASH_BYTES * Math.max(1, Math.ceil(bytes.byteLength / pieceBytes)))
+  checkStatus("blake2bLeaves", addon().blake2bLeaves(bytes, pieceBytes, hashes))
+  return hashes
+}
+
+/**
+ * ChaCha20-Poly1305 (RFC 8439) of every segment of `plaintext` into `out`, each followed by its tag of 16 bytes; the
+ * nonce is STREAM's (Hoang et al. 2015): 11 bytes that count, then 1 for the last segment. Empty plaintext is one empty
+ * segment. Throws KERNEL_SHAPE where `out` is not plaintext and tags long.
+ */
+export function sealSegments({ key, aad, segmentBytes }: SegmentKey, plaintext: Uint8Array, out: Uint8Array): void {
+  checkStatus("sealSegments", addon().sealSegments(key, aad, segmentBytes, plaintext, out))
+}
+
+/**
+ * The plaintext of `sealed` into `out`; false, and `out` zeroed, where a segment does not authenticate, and where the
+ * lengths do not fit.
+ */
+export function openSegments({ key, aad, segmentBytes }: SegmentKey, sealed: Uint8Array, out: Uint8Array): boolean {
+  return addon().openSegments(key, aad, segmentBytes, sealed, out)
+}
