@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs"
 
-import type { Identity } from "@lamina/crypto"
+import type { Identity, Memory } from "@lamina/crypto"
 import { toHex } from "@lamina/crypto"
 import type { Adapter, Metric, TaskOffer } from "@lamina/protocol"
 import { checkUpdate, compareNames, encodeUpdate, hasErrorCode, LaminaError } from "@lamina/protocol"
@@ -135,7 +135,7 @@ async function prepare(
     scores: task.plan.reportScores ? (trained.scores ?? []) : [],
   }
   checkUpdate(content, task.plan) // a trainer's mistake is found here, not by the coordinator
-  const update = (): Uint8Array => encodeUpdate(content)
+  const update = (memory: Memory): Uint8Array => encodeUpdate(content, memory)
   const spooled = await withRoom(parts, signal, "seal", () =>
     parts.spool.seal(name, { identity: parts.identity, task, federationId: parties.federationId, update }),
   )

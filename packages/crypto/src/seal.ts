@@ -13,6 +13,7 @@ import {
   layoutOf,
   manifestHashOf,
 } from "./envelope-layout.js"
+import type { Memory } from "./buffers.js"
 import { concat, hash } from "./hash.js"
 import { sign } from "./identity.js"
 import type { Identity } from "./identity.js"
@@ -28,6 +29,8 @@ export interface SealInput {
   /** X-Wing public key of the round. */
   readonly recipientKey: Uint8Array
   readonly plaintext: Uint8Array
+  /** Where the envelope goes; its own memory by default. */
+  readonly memory?: Memory
 }
 
 /** Secrets of one envelope: fresh for every envelope, given only by test vectors. */
@@ -74,7 +77,8 @@ export function sealToBytes(
   }
   const { payload, commitment } = keysOf(secrets.contentKey, bare)
   const header = messages.EnvelopeHeader.encode({ ...bare, keyCommitment: commitment })
-  const envelope = assemble({ header, stanza, plaintext, payload })
+  const memory = input.memory ?? ((bytes) => new Uint8Array(bytes))
+  const envelope = assemble({ header, stanza, plaintext, payload }, memory)
   const leaves = leavesOf(envelope)
   const root = rootOf(leaves)
   const signature = sign(identity, SIGNATURE_LABEL, roundHeaderHash, hash(header), root, be64(envelope.byteLength))
@@ -85,17 +89,15 @@ function freshSecrets(): SealSecrets {
   return { contentKey: randomBytes(32), salt: randomBytes(24) }
 }
 
-function assemble(parts: {
-  header: Uint8Array
-  stanza: Uint8Array
-  plaintext: Uint8Array
-  payload: Uint8Array
-}): Uint8Array {
+function assemble(
+  parts: { header: Uint8Array; stanza: Uint8Array; plaintext: Uint8Array; payload: Uint8Array },
+  memory: Memory,
+): Uint8Array {
   const { header, stanza, plaintext, payload } = parts
   const { stanzaAt, segmentsAt, envelopeBytes } = layoutOf(header.byteLength, plaintext.byteLength)
-  const out = new Uint8Array(envelopeBytes)
+  const out = memory(envelopeBytes)
   out.set(MAGIC)
-  new DataView(out.buffer).setUint32(MAGIC.byteLength, header.byteLength, true)
+  new DataView(out.buffer, out.byteOffset).setUint32(MAGIC.byteLength, header.byteLength, true)
   out.set(header, MAGIC.byteLength + 4)
   out.set(stanza, stanzaAt)
   sealSegments({ key: payload, aad: hash(header) }, plaintext, out.subarray(segmentsAt))

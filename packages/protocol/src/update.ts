@@ -22,7 +22,11 @@ export interface UpdateContent {
 const ALIGN = 64
 const aligned = (offset: number): number => Math.ceil(offset / ALIGN) * ALIGN
 
-export function encodeUpdate({ weight, adapter, metrics, scores }: UpdateContent): Uint8Array {
+/** `memory` gives so many bytes of any content; its own by default. */
+export function encodeUpdate(
+  { weight, adapter, metrics, scores }: UpdateContent,
+  memory: (bytes: number) => Uint8Array = (bytes) => new Uint8Array(bytes),
+): Uint8Array {
   let offset = 0
   const place = (tensor: Float32Array): { dtype: "f32"; offset: number; bytes: number } => {
     const at = offset
@@ -33,16 +37,22 @@ export function encodeUpdate({ weight, adapter, metrics, scores }: UpdateContent
   const manifest = messages.UpdateManifest.encode({ weight, modules, metrics, scores })
   const start = aligned(4 + manifest.byteLength)
   const last = modules.at(-1)
-  const out = new Uint8Array(start + (last ? last.b.offset + last.b.bytes : 0))
-  new DataView(out.buffer).setUint32(0, manifest.byteLength, true)
+  const out = memory(start + (last ? last.b.offset + last.b.bytes : 0))
+  new DataView(out.buffer, out.byteOffset).setUint32(0, manifest.byteLength, true)
   out.set(manifest, 4)
+  let end = 4 + manifest.byteLength
+  const put = (tensor: Float32Array, at: number): void => {
+    out.fill(0, end, at)
+    out.set(asBytes(tensor), at)
+    end = at + tensor.byteLength
+  }
   for (const [i, { a, b }] of adapter.modules.entries()) {
     const placed = modules[i]
     if (!placed) continue
-    out.set(asBytes(a), start + placed.a.offset)
-    out.set(asBytes(b), start + placed.b.offset)
+    put(a, start + placed.a.offset)
+    put(b, start + placed.b.offset)
   }
-  return out
+  return out.fill(0, end)
 }
 
 /**

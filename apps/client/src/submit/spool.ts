@@ -1,9 +1,10 @@
-import { readdirSync } from "node:fs"
-import { open, rm } from "node:fs/promises"
+import { close, open, read, readdirSync } from "node:fs"
+import { rm } from "node:fs/promises"
 import { join } from "node:path"
+import { promisify } from "node:util"
 
-import type { Identity, SealedEnvelope } from "@lamina/crypto"
-import { equalBytes, leafHash, readSealed, sealToBytes, spoolEnvelope } from "@lamina/crypto"
+import type { Identity, Memory, SealedEnvelope } from "@lamina/crypto"
+import { Buffers, equalBytes, leafHash, readSealed, sealToBytes, spoolEnvelope } from "@lamina/crypto"
 import { LaminaError, LIMITS, messages } from "@lamina/protocol"
 
 import { exists } from "../durable.js"
@@ -16,10 +17,11 @@ import { Slot } from "./slot.js"
 export interface SpooledUpdate extends RoundName, Omit<SealedEnvelope, "path"> {
   /** RH of the round it was sealed for. */
   readonly headerHash: Uint8Array
-  /** Chunk i as it is on the disk. Throws BLOB_CORRUPT when that is not what was sealed. */
-  chunk(i: number): Promise<Uint8Array>
-  /** The whole envelope, where it was sealed a moment ago and the process has room for it; `release` when sent. */
+  /** Chunk i as it is on the disk, in memory of `memory`. Throws BLOB_CORRUPT when that is not what was sealed. */
+  chunk(i: number, memory?: Memory): Promise<Uint8Array>
+  /** The whole envelope, where it was sealed a moment ago and the process has room for it, until `release`. */
   readonly held?: Uint8Array
+  /** Nobody reads `held` any more; again: a no-op. */
   release(): void
 }
 
@@ -27,12 +29,15 @@ export interface SpooledUpdate extends RoundName, Omit<SealedEnvelope, "path"> {
 const HELD_BYTES_MAX = 64 * 1024 * 1024
 let heldBytes = 0
 
+/** Of updates on their way into envelopes, and of envelopes, by all clients of the process. */
+const buffers = new Buffers(HELD_BYTES_MAX)
+
 interface SealInputs {
   readonly identity: Identity
   readonly task: VerifiedTask
   readonly federationId: Uint8Array
   /** Encoded update, or how to encode it once it is its turn. */
-  readonly update: Uint8Array | (() => Uint8Array)
+  readonly update: Uint8Array | ((memory: Memory) => Uint8Array)
 }
 
 /** An update is in memory twice while it is sealed; more at once would not be faster. */
@@ -88,9 +93,10 @@ export class Spool {
     if ((slotted?.runId === name.runId && slotted.round === name.round) || (await exists(this.#envelope(name))))
       throw new Error(`round ${name.round} of run ${name.runId} is sealed already`)
     const { headerHash: roundHeaderHash, header } = task
-    const plaintext = typeof update === "function" ? update() : update
+    const plaintext = typeof update === "function" ? update(buffers.take) : update
     const input = { identity, federationId, roundHeaderHash, recipientKey: header.recipientKey, plaintext }
-    const sealed = sealToBytes(input)
+    const sealed = sealToBytes({ ...input, memory: buffers.take })
+    if (typeof update === "function") buffers.give(plaintext)
     const path = this.#envelope(name)
     const { envelope, ...parts } = sealed
     const spooled = asSpooled(name, { ...parts, path })
@@ -99,7 +105,9 @@ export class Spool {
       return inMemory(spooled, envelope)
     }
     await spoolEnvelope(sealed, path)
-    return { ...spooled, ...hold(envelope) }
+    if (heldBytes + envelope.byteLength <= HELD_BYTES_MAX) return { ...spooled, ...hold(envelope) }
+    buffers.give(envelope)
+    return spooled
   }
 
   /**
@@ -141,7 +149,7 @@ function asSpooled(name: RoundName, sealed: SealedEnvelope): SpooledUpdate {
   const { header, leaves, root, signature, bytes, path } = sealed
   const headerHash = messages.EnvelopeHeader.decode(header).roundHeaderHash
   const spooled = { ...name, header, leaves, root, signature, bytes, headerHash }
-  return { ...spooled, chunk: (i) => readChunk(sealed, path, i), release: () => undefined }
+  return { ...spooled, chunk: (i, memory = own) => readChunk(sealed, { path, i, memory }), release: () => undefined }
 }
 
 /** A small envelope is one chunk and stays in memory with its parts. */
@@ -150,28 +158,37 @@ function inMemory(spooled: SpooledUpdate, envelope: Uint8Array): SpooledUpdate {
 }
 
 function hold(envelope: Uint8Array): Pick<SpooledUpdate, "held" | "release"> {
-  if (heldBytes + envelope.byteLength > HELD_BYTES_MAX) return { release: () => undefined }
-  let bytes = envelope.byteLength
-  heldBytes += bytes
+  let held = true
+  heldBytes += envelope.byteLength
   const release = (): void => {
-    heldBytes -= bytes
-    bytes = 0
+    if (!held) return
+    held = false
+    heldBytes -= envelope.byteLength
+    buffers.give(envelope)
   }
   return { held: envelope, release }
 }
 
-async function readChunk({ leaves, bytes }: SealedEnvelope, path: string, i: number): Promise<Uint8Array> {
+const own: Memory = (bytes) => new Uint8Array(bytes)
+const opened = promisify(open)
+const closed = promisify(close)
+const readAt = promisify(read)
+
+async function readChunk(
+  { leaves, bytes }: SealedEnvelope,
+  { path, i, memory }: { path: string; i: number; memory: Memory },
+): Promise<Uint8Array> {
   const start = i * LIMITS.chunkBytes
-  const chunk = new Uint8Array(Math.min(LIMITS.chunkBytes, bytes - start))
-  const file = await open(path, "r")
+  const chunk = memory(Math.min(LIMITS.chunkBytes, bytes - start))
+  const file = await opened(path, "r")
   try {
     for (let at = 0; at < chunk.byteLength;) {
-      const { bytesRead } = await file.read(chunk, at, chunk.byteLength - at, start + at)
+      const { bytesRead } = await readAt(file, chunk, at, chunk.byteLength - at, start + at)
       if (bytesRead === 0) break
       at += bytesRead
     }
   } finally {
-    await file.close()
+    await closed(file)
   }
   const leaf = leaves[i]
   if (!leaf || !equalBytes(leafHash(chunk), leaf))

@@ -1,4 +1,4 @@
-import { toHex } from "@lamina/crypto"
+import { Buffers, toHex } from "@lamina/crypto"
 import type { Receipt, UploadTicket } from "@lamina/protocol"
 import { LaminaError, LIMITS } from "@lamina/protocol"
 
@@ -21,6 +21,7 @@ export interface UploadOptions {
 
 /** Chunks that all clients of the process have in memory at once: as many as there are connections. */
 const sending = new Slots(CONNECTIONS_MAX)
+const chunks = new Buffers(CONNECTIONS_MAX * LIMITS.chunkBytes)
 
 /** Refusals after which the upload is opened again: it lacks chunks, was evicted, or has no room at this moment. */
 const OPEN_AGAIN = new Set(["UPLOAD_INCOMPLETE", "CHUNK_MISMATCH", "NOT_FOUND"])
@@ -94,9 +95,11 @@ async function sendMissing(options: UploadOptions, name: RoundName, { spooled, t
 
 async function sendChunk(options: UploadOptions, { spooled, ticket }: Sending, i: number): Promise<number> {
   const start = i * LIMITS.chunkBytes
-  const body = spooled.held?.subarray(start, start + LIMITS.chunkBytes) ?? (await spooled.chunk(i))
+  const held = spooled.held?.subarray(start, start + LIMITS.chunkBytes)
+  const body = held ?? (await spooled.chunk(i, chunks.take))
   const path = `/v1/uploads/${encodeURIComponent(ticket.uploadId)}/chunks/${i}`
   await options.http.request({ method: "PUT", path, body }, (answer) => answer.body.dump())
+  if (!held) chunks.give(body) // answered: it has left this process
   return body.byteLength
 }
 

@@ -9,6 +9,7 @@ import { LaminaError } from "@lamina/protocol/errors"
 
 import type { Coordinator } from "../coordinator/coordinator.js"
 import type { Access } from "./access.js"
+import { chunkDone } from "./chunk-bodies.js"
 import { parseRange } from "./range.js"
 import { ACCESS, COORDINATOR } from "./tokens.js"
 
@@ -43,10 +44,15 @@ export class BulkController {
     @Param("index") index: string,
   ): Promise<void> {
     const clientId = this.access.client(request.headers.authorization)
-    if (!(request.body instanceof Uint8Array)) throw new LaminaError("FRAME_MALFORMED", `expected a body of ${BYTES}`)
+    const { body } = request
+    if (!(body instanceof Uint8Array)) throw new LaminaError("FRAME_MALFORMED", `expected a body of ${BYTES}`)
     if (!/^\d{1,6}$/.test(index))
       throw new LaminaError("FRAME_MALFORMED", `expected the number of a chunk, got "${index.slice(0, 20)}"`)
-    await this.coordinator.putChunk(clientId, { uploadId: id, index: Number(index), bytes: request.body })
+    try {
+      await this.coordinator.putChunk(clientId, { uploadId: id, index: Number(index), bytes: body })
+    } finally {
+      chunkDone(body)
+    }
   }
 
   @Get("adapters/:hash")

@@ -8,13 +8,12 @@ import { FastifyAdapter } from "@nestjs/platform-fastify"
 import type { NestFastifyApplication } from "@nestjs/platform-fastify"
 import type { Logger } from "pino"
 
-import { LIMITS } from "@lamina/protocol"
-
 import type { Config } from "../config.js"
 import type { Coordinator } from "../coordinator/coordinator.js"
 import type { CoordinatorIdentity } from "../coordinator/identity.js"
 import { Access } from "./access.js"
 import { BulkController } from "./bulk.controller.js"
+import { takeChunkBodies } from "./chunk-bodies.js"
 import { ErrorFilter } from "./error-filter.js"
 import { FederationController } from "./federation.controller.js"
 import { HealthController } from "./health.controller.js"
@@ -99,11 +98,7 @@ function edgeModule(
  */
 function takeChunks(app: NestFastifyApplication, access: Access): void {
   const fastify = app.getHttpAdapter().getInstance()
-  fastify.addContentTypeParser(
-    "application/octet-stream",
-    { parseAs: "buffer", bodyLimit: LIMITS.chunkBytes },
-    (_request, body, done) => done(null, body),
-  )
+  takeChunkBodies(fastify)
   fastify.addHook("onRequest", async (request) => {
     if (request.method === "PUT") access.client(request.headers.authorization)
   })

@@ -1,13 +1,13 @@
-import { readFileSync } from "node:fs"
+import { closeSync, fstatSync, openSync, readSync } from "node:fs"
 
 import Database from "better-sqlite3"
 
-import { equalBytes, headerOf, leavesOf, openEnvelope, rootOf, toHex } from "@lamina/crypto"
+import { Buffers, equalBytes, headerOf, leavesOf, openEnvelope, rootOf, toHex } from "@lamina/crypto"
 import { decodeUpdate, messages } from "@lamina/protocol"
 import type { UpdateContent } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
 
-import type { EnvelopeSource, RoundSecret, SealedUpdate } from "./jobs.js"
+import type { RoundSecret, SealedUpdate } from "./jobs.js"
 
 /** Updates this thread has opened and that are still to be aggregated, while they are small together. */
 const KEPT_BYTES_MAX = 64 * 1024 * 1024
@@ -19,10 +19,12 @@ let keptBytes = 0
  * made durable, ENVELOPE_REJECTED, or what decodeUpdate throws. Its values are not judged here.
  */
 export function openUpdate(update: SealedUpdate, secret: RoundSecret): UpdateContent {
-  const envelope = read(update.source)
+  const envelope = read(update)
   if (envelope?.byteLength !== update.envelopeBytes) throw corrupt(update)
   try {
-    return open(envelope, update, secret)
+    const content = open(envelope, update, secret)
+    buffers.give(envelope)
+    return content
   } catch (error) {
     // every byte is under the header's signature or authenticated with its key; only what failed that is hashed, to
     // tell a disk that lost bytes from a client that sealed wrong ones
@@ -66,15 +68,36 @@ function open(envelope: Uint8Array, update: SealedUpdate, secret: RoundSecret): 
 
 const readers = new Map<string, Database.Statement>()
 
+/** Envelopes are read, opened and forgotten, one after another. */
+const buffers = new Buffers(KEPT_BYTES_MAX)
+
 /** This thread has nothing else to do while the disk reads. */
-function read(source: EnvelopeSource): Uint8Array | undefined {
-  if ("path" in source) return readFileSync(source.path)
+function read({ source, envelopeBytes }: SealedUpdate): Uint8Array | undefined {
+  if ("path" in source) return readFile(source.path, envelopeBytes)
   let reader = readers.get(source.database)
   if (!reader) {
     const database = new Database(source.database, { readonly: true })
     readers.set(source.database, (reader = database.prepare("select bytes from envelopes where upload_id = ?")))
   }
   return (reader.get(source.uploadId) as { bytes: Uint8Array } | undefined)?.bytes
+}
+
+/** Undefined where the file has another length; the system's error where it is not there. */
+function readFile(path: string, bytes: number): Uint8Array | undefined {
+  const file = openSync(path, "r")
+  try {
+    if (fstatSync(file).size !== bytes) return undefined
+    const memory = buffers.take(bytes)
+    let read = 0
+    while (read < bytes) {
+      const more = readSync(file, memory, read, bytes - read, read)
+      if (more === 0) return undefined
+      read += more
+    }
+    return memory
+  } finally {
+    closeSync(file)
+  }
 }
 
 function corrupt({ clientId }: SealedUpdate): LaminaError {

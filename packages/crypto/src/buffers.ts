@@ -1,0 +1,33 @@
+/** Memory for so many bytes, content undefined. */
+export type Memory = (bytes: number) => Uint8Array
+
+/** A buffer is taken for anything down to this share of it. */
+const SHARE_MIN = 0.5
+const ROUNDED_TO_BYTES = 4096
+
+/**
+ * Buffers that are used again. Megabytes of fresh ones per update would make the garbage collector walk the whole heap
+ * every few updates. At most `bytesMax` are kept; what is given back must not be in use any more.
+ */
+export class Buffers {
+  readonly #free: ArrayBuffer[] = []
+  #bytes = 0
+
+  constructor(private readonly bytesMax: number) {}
+
+  readonly take: Memory = (bytes) => {
+    const at = this.#free.findIndex(({ byteLength }) => byteLength >= bytes && bytes >= SHARE_MIN * byteLength)
+    const [known] = at < 0 ? [] : this.#free.splice(at, 1)
+    if (known) this.#bytes -= known.byteLength
+    const rounded = Math.ceil(bytes / ROUNDED_TO_BYTES) * ROUNDED_TO_BYTES
+    return new Uint8Array(known ?? Buffer.allocUnsafeSlow(rounded).buffer, 0, bytes)
+  }
+
+  /** The same memory again is a mistake: two would write to it. */
+  give({ buffer }: Uint8Array): void {
+    if (!(buffer instanceof ArrayBuffer) || this.#free.includes(buffer)) return
+    if (this.#bytes + buffer.byteLength > this.bytesMax) return
+    this.#free.push(buffer)
+    this.#bytes += buffer.byteLength
+  }
+}
