@@ -287,10 +287,13 @@ export class WireServer {
     if (!upload) return json(response, 404, { code: "NOT_FOUND", message: "no such upload" })
     const parts: Buffer[] = []
     for await (const part of request) parts.push(part as Buffer)
-    const chunk = new Uint8Array(Buffer.concat(parts))
-    if (toHex(leafHash(chunk)) !== toHex(upload.open.leaves[i] ?? new Uint8Array(0)))
-      return json(response, 409, { code: "CHUNK_MISMATCH", message: `chunk ${i}` })
-    upload.chunks.set(i, chunk)
+    const body = new Uint8Array(Buffer.concat(parts))
+    for (let at = 0, index = i; at < body.length; at += LIMITS.chunkBytes, index++) {
+      const chunk = body.subarray(at, at + LIMITS.chunkBytes)
+      if (toHex(leafHash(chunk)) !== toHex(upload.open.leaves[index] ?? new Uint8Array(0)))
+        return json(response, 409, { code: "CHUNK_MISMATCH", message: `chunk ${index}` })
+      upload.chunks.set(index, chunk)
+    }
     response.writeHead(204).end()
   }
 }

@@ -261,7 +261,7 @@ test("chunks of wrong bytes, length, index or sender are refused; the right byte
   const sealed = north.seal(task)
   expect(sealed.leaves.length).toBe(1) // 4 · 1000 · (11 + 11) B of tensors = 88 kB
   const { uploadId, have, window } = await north.openUpload(task, sealed)
-  expect([[...have], window]).toEqual([[0], 4])
+  expect([[...have], window]).toEqual([[0], LIMITS.uploadWindow])
   const put = async (client: ProtocolClient, index: number, bytes: Uint8Array) => {
     const response = await client.putChunk(uploadId, index, bytes)
     return [response.status, response.status === 204 ? "" : ((await response.json()) as { code: string }).code]
@@ -276,7 +276,10 @@ test("chunks of wrong bytes, length, index or sender are refused; the right byte
   ).toEqual([409, "CHUNK_MISMATCH"])
   expect(await put(north, 0, chunk.subarray(1))).toEqual([409, "CHUNK_MISMATCH"])
   expect(await put(north, 1, chunk)).toEqual([409, "CHUNK_MISMATCH"])
-  expect(await put(north, 0, new Uint8Array(LIMITS.chunkBytes + 1))).toEqual([413, "FRAME_TOO_LARGE"])
+  expect(await put(north, 0, new Uint8Array(0))).toEqual([409, "CHUNK_MISMATCH"])
+  expect(await put(north, 0, new Uint8Array(LIMITS.chunkBytes))).toEqual([409, "CHUNK_MISMATCH"])
+  const tooMuch = LIMITS.requestChunksMax * LIMITS.chunkBytes + 1
+  expect(await put(north, 0, new Uint8Array(tooMuch))).toEqual([413, "FRAME_TOO_LARGE"])
   await south.task(run)
   expect(await put(south, 0, chunk)).toEqual([404, "NOT_FOUND"])
   expect((await fetch(`${north.url}/v1/uploads/${uploadId}/chunks/0`, { method: "PUT", body: "x" })).status).toBe(401)
@@ -300,7 +303,18 @@ test("an envelope of several chunks may come in any order, and the ticket says w
   for (const i of [3, 1]) expect((await north!.putChunk(uploadId, i, chunkOf(sealed.envelope, i))).status).toBe(204)
   expect([...(await north!.openUpload(task, sealed)).have]).toEqual([0b1010])
   expect(await refusal(north!.commit(uploadId, sealed.root))).toBe("UPLOAD_INCOMPLETE")
-  await Promise.all([0, 2].map((i) => north!.putChunk(uploadId, i, chunkOf(sealed.envelope, i))))
+  const two = Buffer.concat([chunkOf(sealed.envelope, 2), chunkOf(sealed.envelope, 3)])
+  for (const [i, wrong] of [
+    [2, two.subarray(0, -1)],
+    [2, Buffer.concat([two, two.subarray(0, 9)])],
+    [1, two],
+    [3, two],
+    [2, Buffer.concat([two.subarray(0, -1), Buffer.of(1)])],
+  ] as const)
+    expect((await north!.putChunk(uploadId, i, wrong)).status).toBe(409)
+  expect([...(await north!.openUpload(task, sealed)).have]).toEqual([0b1010]) // all chunks of a request, or none
+  expect((await north!.putChunk(uploadId, 2, two)).status).toBe(204)
+  expect((await north!.putChunk(uploadId, 0, sealed.envelope.subarray(0, 2 * LIMITS.chunkBytes))).status).toBe(204)
   expect((await north!.commit(uploadId, sealed.root)).status).toBe("ACCEPTED")
 })
 

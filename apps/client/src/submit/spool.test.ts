@@ -31,8 +31,8 @@ test("a sealed update is found again by run and round, and its chunks are the en
   expect(found?.headerHash).toEqual(headerHash)
   expect(found?.leaves).toHaveLength(2)
   const envelope = Buffer.concat([
-    (await found?.chunk(0)) ?? new Uint8Array(0),
-    (await found?.chunk(1)) ?? new Uint8Array(0),
+    (await found?.chunks({ first: 0, count: 1 })) ?? new Uint8Array(0),
+    (await found?.chunks({ first: 1, count: 1 })) ?? new Uint8Array(0),
   ])
   expect(envelope.byteLength).toBe(sealed.bytes)
   const expected = { federationId, roundHeaderHash: headerHash, clientId: identity.clientId }
@@ -54,8 +54,8 @@ test("a chunk that the disk changed is refused, the others are still read", asyn
   const file = await open(join(folder, "run.with.dots.12", "envelope"), "r+")
   await file.write(Uint8Array.of(0xaa, 0xbb), 0, 2, 262_144 + 100)
   await file.close()
-  await expect(sealed.chunk(1)).rejects.toMatchObject({ code: "BLOB_CORRUPT" })
-  expect((await sealed.chunk(0)).byteLength).toBe(262_144)
+  await expect(sealed.chunks({ first: 1, count: 1 })).rejects.toMatchObject({ code: "BLOB_CORRUPT" })
+  expect((await sealed.chunks({ first: 0, count: 1 })).byteLength).toBe(262_144)
 })
 
 test("what a run left unsealed goes with it, a sealed round stays", async () => {

@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { promisify } from "node:util"
 
 import type { Identity, Memory, SealedEnvelope } from "@lamina/crypto"
-import { Buffers, equalBytes, leafHash, readSealed, sealToBytes, spoolEnvelope } from "@lamina/crypto"
+import { Buffers, equalBytes, leavesOf, readSealed, sealToBytes, spoolEnvelope } from "@lamina/crypto"
 import { LaminaError, LIMITS, messages } from "@lamina/protocol"
 
 import { exists } from "../durable.js"
@@ -17,12 +17,23 @@ import { Slot } from "./slot.js"
 export interface SpooledUpdate extends RoundName, Omit<SealedEnvelope, "path"> {
   /** RH of the round it was sealed for. */
   readonly headerHash: Uint8Array
-  /** Chunk i as it is on the disk, in memory of `memory`. Throws BLOB_CORRUPT when that is not what was sealed. */
-  chunk(i: number, memory?: Memory): Promise<Uint8Array>
+  /** Chunks as they are on the disk, in memory of `memory`. Throws BLOB_CORRUPT when that is not what was sealed. */
+  chunks(run: ChunkRun, memory?: Memory): Promise<Uint8Array>
   /** The whole envelope, where it was sealed a moment ago and the process has room for it, until `release`. */
   readonly held?: Uint8Array
   /** Nobody reads `held` any more; again: a no-op. */
   release(): void
+}
+
+/** Chunks of an envelope, one after another. */
+export interface ChunkRun {
+  readonly first: number
+  readonly count: number
+}
+
+/** Where the chunks of a run lie in an envelope of so many bytes. */
+export function placeOf({ first, count }: ChunkRun, bytes: number): { start: number; end: number } {
+  return { start: first * LIMITS.chunkBytes, end: Math.min(bytes, (first + count) * LIMITS.chunkBytes) }
 }
 
 /** Envelopes kept in memory between sealing and sending, by all clients of the process; others are read back. */
@@ -149,12 +160,12 @@ function asSpooled(name: RoundName, sealed: SealedEnvelope): SpooledUpdate {
   const { header, leaves, root, signature, bytes, path } = sealed
   const headerHash = messages.EnvelopeHeader.decode(header).roundHeaderHash
   const spooled = { ...name, header, leaves, root, signature, bytes, headerHash }
-  return { ...spooled, chunk: (i, memory = own) => readChunk(sealed, { path, i, memory }), release: () => undefined }
+  return { ...spooled, chunks: (run, memory = own) => readChunks(sealed, run, memory), release: () => undefined }
 }
 
 /** A small envelope is one chunk and stays in memory with its parts. */
 function inMemory(spooled: SpooledUpdate, envelope: Uint8Array): SpooledUpdate {
-  return { ...spooled, held: envelope, chunk: async () => envelope }
+  return { ...spooled, held: envelope, chunks: async () => envelope }
 }
 
 function hold(envelope: Uint8Array): Pick<SpooledUpdate, "held" | "release"> {
@@ -174,26 +185,26 @@ const opened = promisify(open)
 const closed = promisify(close)
 const readAt = promisify(read)
 
-async function readChunk(
-  { leaves, bytes }: SealedEnvelope,
-  { path, i, memory }: { path: string; i: number; memory: Memory },
-): Promise<Uint8Array> {
-  const start = i * LIMITS.chunkBytes
-  const chunk = memory(Math.min(LIMITS.chunkBytes, bytes - start))
+async function readChunks(sealed: SealedEnvelope, run: ChunkRun, memory: Memory): Promise<Uint8Array> {
+  const { path, leaves } = sealed
+  const { start, end } = placeOf(run, sealed.bytes)
+  const bytes = memory(end - start)
   const file = await opened(path, "r")
   try {
-    for (let at = 0; at < chunk.byteLength;) {
-      const { bytesRead } = await readAt(file, chunk, at, chunk.byteLength - at, start + at)
+    for (let at = 0; at < bytes.byteLength;) {
+      const { bytesRead } = await readAt(file, bytes, at, bytes.byteLength - at, start + at)
       if (bytesRead === 0) break
       at += bytesRead
     }
   } finally {
     await closed(file)
   }
-  const leaf = leaves[i]
-  if (!leaf || !equalBytes(leafHash(chunk), leaf))
-    throw new LaminaError("BLOB_CORRUPT", `${path}: chunk ${i} is not what was sealed`, {
-      hint: "the disk changed it; this round is lost for this client",
-    })
-  return chunk
+  for (const [i, got] of leavesOf(bytes).entries()) {
+    const leaf = leaves[run.first + i]
+    if (!leaf || !equalBytes(got, leaf))
+      throw new LaminaError("BLOB_CORRUPT", `${path}: chunk ${run.first + i} is not what was sealed`, {
+        hint: "the disk changed it; this round is lost for this client",
+      })
+  }
+  return bytes
 }

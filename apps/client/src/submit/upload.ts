@@ -9,7 +9,8 @@ import type { Session } from "../session/session.js"
 import { Slots } from "../slots.js"
 import type { Random } from "../timing.js"
 import { backoffMs } from "../timing.js"
-import type { SpooledUpdate } from "./spool.js"
+import { placeOf } from "./spool.js"
+import type { ChunkRun, SpooledUpdate } from "./spool.js"
 
 export interface UploadOptions {
   readonly session: Session
@@ -19,9 +20,16 @@ export interface UploadOptions {
   readonly signal: AbortSignal
 }
 
-/** Chunks that all clients of the process have in memory at once: as many as there are connections. */
-const sending = new Slots(CONNECTIONS_MAX)
-const chunks = new Buffers(CONNECTIONS_MAX * LIMITS.chunkBytes)
+const RUN_BYTES_MAX = LIMITS.requestChunksMax * LIMITS.chunkBytes
+/** Requests that all clients of the process have in memory at once, 32 MiB at most: half the connections. */
+const sending = new Slots(CONNECTIONS_MAX / 2)
+const buffers = new Buffers((CONNECTIONS_MAX / 2) * RUN_BYTES_MAX)
+
+/** Twice as many chunks to a request while one takes less than this, half as many where it takes more. */
+const QUICK_MS = 1_000
+const SLOW_MS = 4_000
+/** What the last requests of this process say of its way to the coordinator. */
+let chunksAtOnce = 1
 
 /** Refusals after which the upload is opened again: it lacks chunks, was evicted, or has no room at this moment. */
 const OPEN_AGAIN = new Set(["UPLOAD_INCOMPLETE", "CHUNK_MISMATCH", "NOT_FOUND"])
@@ -37,7 +45,10 @@ const OPENED_MAX = 20
  */
 export async function upload(options: UploadOptions, name: RoundName, spooled: SpooledUpdate): Promise<Receipt> {
   const { session, emit, random } = options
-  const whole = spooled.bytes <= LIMITS.smallEnvelopeBytesMax ? (spooled.held ?? (await spooled.chunk(0))) : undefined
+  const whole =
+    spooled.bytes <= LIMITS.smallEnvelopeBytesMax
+      ? (spooled.held ?? (await spooled.chunks({ first: 0, count: 1 })))
+      : undefined
   let bytesSent = 0
   for (let opened = 0; ; opened++) {
     const ticket = await session.request("upload.open", {
@@ -76,31 +87,48 @@ async function sendMissing(options: UploadOptions, name: RoundName, { spooled, t
     throw new LaminaError("UPLOAD_INCOMPLETE", "the coordinator takes no chunks at this moment")
   let chunks = chunksTotal - missing.length
   let bytesSent = 0
+  const window = Math.min(ticket.window, LIMITS.uploadWindow)
+  const runMax = Math.min(window, LIMITS.requestChunksMax)
   const sender = async (): Promise<void> => {
-    for (let i = missing.shift(); i !== undefined; i = missing.shift()) {
-      bytesSent += await sending.run(() => sendChunk(options, { spooled, ticket }, i))
-      chunks += 1
+    for (let run = nextRun(missing, runMax); run; run = nextRun(missing, runMax)) {
+      const next = run
+      bytesSent += await sending.run(() => sendRun(options, { spooled, ticket }, next))
+      chunks += run.count
       options.emit("uploading", { ...name, chunks, chunksTotal })
     }
   }
-  const senders = Array.from({ length: Math.min(ticket.window, LIMITS.uploadWindow, missing.length) }, sender)
+  const senders = Array.from({ length: Math.floor(window / runMax) }, sender)
   try {
     await Promise.all(senders)
   } finally {
-    missing.length = 0 // one failed: the others end after the chunk they are at
+    missing.length = 0 // one failed: the others end after the request they are at
     await Promise.allSettled(senders)
   }
   return bytesSent
 }
 
-async function sendChunk(options: UploadOptions, { spooled, ticket }: Sending, i: number): Promise<number> {
-  const start = i * LIMITS.chunkBytes
-  const held = spooled.held?.subarray(start, start + LIMITS.chunkBytes)
-  const body = held ?? (await spooled.chunk(i, chunks.take))
-  const path = `/v1/uploads/${encodeURIComponent(ticket.uploadId)}/chunks/${i}`
+/** Takes the next missing chunks that follow one another, as many as a request carries by now. */
+function nextRun(missing: number[], max: number): ChunkRun | undefined {
+  const [first] = missing
+  if (first === undefined) return undefined
+  let count = 1
+  while (count < Math.min(max, chunksAtOnce) && missing[count] === first + count) count += 1
+  missing.splice(0, count)
+  return { first, count }
+}
+
+async function sendRun(options: UploadOptions, { spooled, ticket }: Sending, run: ChunkRun): Promise<number> {
+  const { start, end } = placeOf(run, spooled.bytes)
+  const held = spooled.held?.subarray(start, end)
+  const body = held ?? (await spooled.chunks(run, buffers.take))
+  const path = `/v1/uploads/${encodeURIComponent(ticket.uploadId)}/chunks/${run.first}`
+  const beganMs = performance.now()
   await options.http.request({ method: "PUT", path, body }, (answer) => answer.body.dump())
-  if (!held) chunks.give(body) // answered: it has left this process
-  return body.byteLength
+  const tookMs = performance.now() - beganMs
+  if (tookMs < QUICK_MS) chunksAtOnce = Math.min(LIMITS.requestChunksMax, Math.max(chunksAtOnce, 2 * run.count))
+  else if (tookMs > SLOW_MS) chunksAtOnce = Math.max(1, Math.floor(run.count / 2))
+  if (!held) buffers.give(body) // answered: it has left this process
+  return end - start
 }
 
 /**

@@ -23,7 +23,7 @@ import { withoutShape } from "./planned-modules.js"
 import { RunDriver } from "./run-driver.js"
 import type { RunRequest } from "./run-request.js"
 import { Uploads } from "./uploads.js"
-import type { Chunk } from "./uploads.js"
+import type { Chunks } from "./uploads.js"
 import { Views } from "./views.js"
 
 /** A client that heard nothing asks again after this; hints make it sooner. */
@@ -169,8 +169,8 @@ export class Coordinator {
     return { ...ticket, receipt }
   }
 
-  putChunk(clientId: string, chunk: Chunk): Promise<void> {
-    return this.#uploads.put(clientId, chunk)
+  putChunks(clientId: string, chunks: Chunks): Promise<void> {
+    return this.#uploads.put(clientId, chunks)
   }
 
   commitUpload(clientId: string, request: UploadCommit): Promise<Receipt> {

@@ -1,4 +1,4 @@
-import { checkOpen, equalBytes, leafHash, rootOf, toHex } from "@lamina/crypto"
+import { checkOpen, equalBytes, leafHash, leavesOf, rootOf, toHex } from "@lamina/crypto"
 import { LIMITS, messages } from "@lamina/protocol"
 import type { Plan, UploadOpen, UploadTicket } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
@@ -22,9 +22,11 @@ interface OpenUpload {
   readonly have: Uint8Array
 }
 
-export interface Chunk {
+export interface Chunks {
   readonly uploadId: string
+  /** Of the first. */
   readonly index: number
+  /** One chunk or several, one after another. */
   readonly bytes: Uint8Array
 }
 
@@ -102,25 +104,28 @@ export class Uploads {
   }
 
   /**
-   * Makes one chunk durable; again with the same bytes: a no-op. Throws NOT_FOUND, CHUNK_MISMATCH, ROUND_CLOSED or
-   * STORAGE_FULL.
+   * Makes chunks durable, all or none; again with the same bytes: a no-op. Throws NOT_FOUND, CHUNK_MISMATCH,
+   * ROUND_CLOSED or STORAGE_FULL.
    */
-  async put(clientId: string, { uploadId, index, bytes }: Chunk): Promise<void> {
+  async put(clientId: string, { uploadId, index, bytes }: Chunks): Promise<void> {
     const upload = await this.load(uploadId, clientId)
     const { row, chunks, have } = upload
     const offset = index * LIMITS.chunkBytes
-    const expected = Math.min(LIMITS.chunkBytes, row.envelope_bytes - offset)
-    if (index >= chunks || bytes.length !== expected)
+    const rest = row.envelope_bytes - offset
+    const whole = bytes.length === rest || (bytes.length < rest && bytes.length % LIMITS.chunkBytes === 0)
+    if (index >= chunks || bytes.length === 0 || !whole)
       throw new LaminaError(
         "CHUNK_MISMATCH",
-        `chunk ${index} of ${chunks}: expected ${Math.max(0, expected)} bytes, got ${bytes.length}`,
+        `chunk ${index} of ${chunks}: expected ${expectedBytes(rest)}, got ${bytes.length}`,
       )
-    if (!equalBytes(leafHash(bytes), leafOf(row, index)))
-      throw new LaminaError("CHUNK_MISMATCH", `chunk ${index}: expected the bytes of its leaf, got others`)
-    if (bit(have, index)) return
+    const leaves = leavesOf(bytes)
+    for (const [i, leaf] of leaves.entries())
+      if (!equalBytes(leaf, leafOf(row, index + i)))
+        throw new LaminaError("CHUNK_MISMATCH", `chunk ${index + i}: expected the bytes of its leaf, got others`)
+    if (leaves.every((_, i) => bit(have, index + i))) return
     if (isSmall(row)) await this.context.store.putEnvelope(uploadId, bytes)
     else await this.context.spool.write(uploadId, offset, bytes)
-    setBit(have, index)
+    for (const i of leaves.keys()) setBit(have, index + i)
     this.context.metrics.uploadBytes.inc(bytes.length)
   }
 
@@ -220,14 +225,20 @@ export class Uploads {
     if (row.leaves.length === 0)
       throw new LaminaError("ROUND_CLOSED", `round ${row.round} of run ${row.run_id} is over`)
     const upload = begun(row)
-    for (let i = 0; i < upload.chunks; i++) {
+    for (let first = 0; first < upload.chunks; first += LIMITS.requestChunksMax) {
+      const [at, length] = [first * LIMITS.chunkBytes, LIMITS.requestChunksMax * LIMITS.chunkBytes]
       const bytes = isSmall(row)
         ? await this.context.store.envelope(uploadId)
-        : await this.context.spool.read(uploadId, i * LIMITS.chunkBytes, LIMITS.chunkBytes)
-      if (bytes && equalBytes(leafHash(bytes), leafOf(row, i))) setBit(upload.have, i)
+        : await this.context.spool.read(uploadId, at, length)
+      for (const [i, leaf] of (bytes ? leavesOf(bytes) : []).entries())
+        if (first + i < upload.chunks && equalBytes(leaf, leafOf(row, first + i))) setBit(upload.have, first + i)
     }
     return upload
   }
+}
+
+function expectedBytes(rest: number): string {
+  return rest > LIMITS.chunkBytes ? `whole chunks of ${LIMITS.chunkBytes} bytes` : `${Math.max(0, rest)} bytes`
 }
 
 /** An upload without any chunk, or with the only one. */

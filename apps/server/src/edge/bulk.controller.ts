@@ -9,7 +9,7 @@ import { LaminaError } from "@lamina/protocol/errors"
 
 import type { Coordinator } from "../coordinator/coordinator.js"
 import type { Access } from "./access.js"
-import { chunkDone } from "./chunk-bodies.js"
+import { chunksDone } from "./chunk-bodies.js"
 import { parseRange } from "./range.js"
 import { ACCESS, COORDINATOR } from "./tokens.js"
 
@@ -35,10 +35,10 @@ export class BulkController {
 
   @Put("uploads/:id/chunks/:index")
   @HttpCode(204)
-  @ApiOperation({ summary: "Make one chunk of an upload durable" })
+  @ApiOperation({ summary: "Make chunks of an upload durable: this one and those behind it, as many as the body has" })
   @ApiParam({ name: "id", schema: { type: "string" } })
   @ApiParam({ name: "index", schema: { type: "integer" } })
-  async putChunk(
+  async putChunks(
     @Req() request: FastifyRequest,
     @Param("id") id: string,
     @Param("index") index: string,
@@ -49,9 +49,9 @@ export class BulkController {
     if (!/^\d{1,6}$/.test(index))
       throw new LaminaError("FRAME_MALFORMED", `expected the number of a chunk, got "${index.slice(0, 20)}"`)
     try {
-      await this.coordinator.putChunk(clientId, { uploadId: id, index: Number(index), bytes: body })
+      await this.coordinator.putChunks(clientId, { uploadId: id, index: Number(index), bytes: body })
     } finally {
-      chunkDone(body)
+      chunksDone(body)
     }
   }
 

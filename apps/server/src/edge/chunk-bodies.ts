@@ -3,19 +3,20 @@ import type { Readable } from "node:stream"
 import { Buffers } from "@lamina/crypto"
 import { LIMITS } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
-import type { FastifyInstance } from "fastify"
+import type { FastifyInstance, FastifyRequest } from "fastify"
 
-/** Chunks that are on their way at once, as a rule. */
-const KEPT = 64
-const buffers = new Buffers(KEPT * LIMITS.chunkBytes)
+const BODY_BYTES_MAX = LIMITS.requestChunksMax * LIMITS.chunkBytes
+const buffers = new Buffers(16 * BODY_BYTES_MAX)
 
 /**
- * Bodies of at most one chunk, in memory that is used again: fastify's own parser joins the pieces of each into a
- * buffer of its own. Whoever is done with a body calls `chunkDone`.
+ * Bodies of chunks, in memory that is used again: fastify's own parser joins the pieces of each into a buffer of its
+ * own. Whoever is done with a body calls `chunksDone`.
  */
 export function takeChunkBodies(fastify: FastifyInstance): void {
-  fastify.addContentTypeParser("application/octet-stream", async (_request: unknown, payload: Readable) => {
-    const memory = buffers.take(LIMITS.chunkBytes)
+  fastify.addContentTypeParser("application/octet-stream", async ({ headers }: FastifyRequest, payload: Readable) => {
+    const bytes = Number(headers["content-length"] ?? BODY_BYTES_MAX)
+    if (!(bytes <= BODY_BYTES_MAX)) throw tooLarge(bytes)
+    const memory = buffers.take(bytes)
     try {
       return await read(payload, memory)
     } catch (error) {
@@ -26,7 +27,7 @@ export function takeChunkBodies(fastify: FastifyInstance): void {
 }
 
 /** Nobody reads or writes this body any more. */
-export function chunkDone(body: Uint8Array): void {
+export function chunksDone(body: Uint8Array): void {
   buffers.give(body)
 }
 
@@ -41,5 +42,5 @@ async function read(payload: Readable, memory: Uint8Array): Promise<Uint8Array> 
 }
 
 function tooLarge(bytes: number): LaminaError {
-  return new LaminaError("FRAME_TOO_LARGE", `expected a chunk of at most ${LIMITS.chunkBytes} bytes, got ${bytes}`)
+  return new LaminaError("FRAME_TOO_LARGE", `expected chunks of at most ${BODY_BYTES_MAX} bytes, got ${bytes}`)
 }
