@@ -53,13 +53,22 @@ function checkModule(module: AdapterModule, expected: Plan["modules"][number], s
   }
 }
 
+/** The bits of an f32 without its sign rise with it; those of infinity and NaN are the largest. */
+const MAGNITUDE = 0x7fff_ffff
+const [largest = 0] = new Uint32Array(Float32Array.of(LIMITS.valueMax).buffer)
+
 /**
- * Index of the first NaN, infinity or too large value; -1 when there is none. One comparison per value: NaN fails it
- * too.
+ * Index of the first NaN, infinity or too large value; -1 when there is none. Eight at a time: a difference below 0 is
+ * a value above the limit.
  */
 function firstUnacceptable(values: Float32Array): number {
-  const { length } = values
-  const { valueMax } = LIMITS // looked up once: it would take as long as the comparison
-  for (let i = 0; i < length; i++) if (!(Math.abs(values[i] as number) <= valueMax)) return i
+  const bits = new Int32Array(values.buffer, values.byteOffset, values.length)
+  const rest = (i: number): number => largest - ((bits[i] as number) & MAGNITUDE)
+  let i = 0
+  for (; i + 8 <= bits.length; i += 8) {
+    const half = rest(i) | rest(i + 1) | rest(i + 2) | rest(i + 3)
+    if ((half | rest(i + 4) | rest(i + 5) | rest(i + 6) | rest(i + 7)) < 0) break
+  }
+  for (; i < bits.length; i++) if (rest(i) < 0) return i
   return -1
 }

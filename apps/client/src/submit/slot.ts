@@ -45,6 +45,10 @@ export class Slot {
     return this.#held && { runId: this.#held.runId, round: this.#held.round }
   }
 
+  holds({ runId, round }: RoundName): boolean {
+    return this.#held?.runId === runId && this.#held.round === round
+  }
+
   /** False for an envelope that is too large, or while another is here. */
   fits({ bytes }: SealedParts): boolean {
     return !this.#held && SECTOR_BYTES + bytes + SIGNATURE_BYTES <= SLOT_BYTES

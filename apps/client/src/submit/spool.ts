@@ -53,6 +53,8 @@ interface SealInputs {
 
 /** An update is in memory twice while it is sealed; more at once would not be faster. */
 const sealing = new Slots(8)
+/** While uploads get on, an envelope is sent before others are sealed, and need not be read back; else it waits. */
+const SENT_FIRST_MS = 1_000
 
 /**
  * One folder per round: `work/` while it trains, `envelope` once it is sealed; a small envelope takes the slot that all
@@ -96,12 +98,25 @@ export class Spool {
 
   /** Durable when it returns. Throws STORAGE_FULL and leaves nothing half-written. */
   seal(name: RoundName, inputs: SealInputs): Promise<SpooledUpdate> {
-    return sealing.run(() => this.#seal(name, inputs))
+    return new Promise((resolve, reject) => {
+      const turn = sealing.run(async () => {
+        const spooled = await this.#seal(name, inputs)
+        await new Promise<void>((sent) => {
+          const release = (): void => {
+            spooled.release()
+            sent()
+          }
+          resolve({ ...spooled, release })
+          if (this.slot.holds(name)) sent()
+          else setTimeout(sent, SENT_FIRST_MS).unref()
+        })
+      })
+      turn.catch(reject)
+    })
   }
 
   async #seal(name: RoundName, { identity, task, federationId, update }: SealInputs): Promise<SpooledUpdate> {
-    const slotted = this.slot.name
-    if ((slotted?.runId === name.runId && slotted.round === name.round) || (await exists(this.#envelope(name))))
+    if (this.slot.holds(name) || (await exists(this.#envelope(name))))
       throw new Error(`round ${name.round} of run ${name.runId} is sealed already`)
     const { headerHash: roundHeaderHash, header } = task
     const plaintext = typeof update === "function" ? update(buffers.take) : update
