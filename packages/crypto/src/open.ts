@@ -12,6 +12,7 @@ import {
   manifestHashOf,
   parseHeader,
 } from "./envelope-layout.js"
+import type { Memory } from "./buffers.js"
 import { concat, equalBytes, hash } from "./hash.js"
 import { verify } from "./identity.js"
 import { leafHash, rootOf } from "./merkle.js"
@@ -45,13 +46,22 @@ export function checkOpen(
   return { root, header }
 }
 
+interface Opening {
+  readonly recipientSecretKey: Uint8Array
+  readonly expected: Expected
+  /** Where the plaintext goes; its own memory by default. */
+  readonly memory?: Memory
+}
+
+const own: Memory = (bytes) => new Uint8Array(bytes)
+
 /**
  * The plaintext of a whole envelope whose leaves were checked. ROUND_MISMATCH, else ENVELOPE_REJECTED for every failure
  * alike.
  */
 export function openEnvelope(
   envelope: Uint8Array,
-  { recipientSecretKey, expected }: { recipientSecretKey: Uint8Array; expected: Expected },
+  { recipientSecretKey, expected, memory = own }: Opening,
 ): Uint8Array {
   const headerBytes = headerOf(envelope)
   const header = acceptHeader(headerBytes, expected)
@@ -64,7 +74,7 @@ export function openEnvelope(
   if (!contentKey) throw rejected()
   const { payload, commitment } = keysOf(contentKey, header)
   if (!equalBytes(commitment, header.keyCommitment)) throw rejected()
-  const plaintext = new Uint8Array(header.plaintextBytes)
+  const plaintext = memory(header.plaintextBytes)
   const sealing = { key: payload, aad: hash(headerBytes) }
   if (!openSegments(sealing, envelope.subarray(layout.segmentsAt), plaintext)) throw rejected()
   if (!equalBytes(manifestHashOf(plaintext), header.manifestHash)) throw rejected()

@@ -4,7 +4,7 @@ import { decodeAdapter, encodeAdapter } from "@lamina/protocol"
 
 import type { AggregateJob, Aggregation } from "./jobs.js"
 import { keepAdapter } from "./keep-adapter.js"
-import { takeUpdate } from "./open-update.js"
+import { forget, takeUpdate } from "./open-update.js"
 
 /**
  * The new global adapter by the recipe's strategy. Updates are opened one by one, in the order given, so that the same
@@ -20,9 +20,11 @@ export async function aggregate(job: AggregateJob): Promise<Aggregation> {
   })
   const kept: string[] = []
   for (const update of updates) {
-    const { adapter } = takeUpdate(update, update.secret)
+    const opened = takeUpdate(update, update.secret)
+    const { adapter } = opened.content
     if (keepIn !== undefined) kept.push(await keepAdapter(keepIn, adapter))
     sum.add({ clientId: update.clientId, weight: update.weight, adapter })
+    forget(opened)
   }
   const result = sum.finish()
   const weight = updates.reduce((total, each) => total + each.weight, 0)

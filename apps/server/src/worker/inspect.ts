@@ -7,9 +7,10 @@ import { keep, openUpdate } from "./open-update.js"
 /** Opens an update and judges it against its plan. A bad update is a verdict; a disk that fails is an error. */
 export async function inspect({ update, secret }: InspectJob): Promise<Inspection> {
   try {
-    const content = openUpdate(update, secret)
+    const opened = openUpdate(update, secret)
+    const { content } = opened
     checkUpdate(content, messages.Plan.decode(update.plan))
-    keep(update, content)
+    keep(update, opened)
     const metrics = Object.fromEntries(content.metrics.map(({ name, value }) => [name, value]))
     return { verdict: "accepted", weight: content.weight, metrics, scores: content.scores }
   } catch (error) {

@@ -11,65 +11,80 @@ import type { RoundSecret, SealedUpdate } from "./jobs.js"
 
 /** Updates this thread has opened and that are still to be aggregated, while they are small together. */
 const KEPT_BYTES_MAX = 64 * 1024 * 1024
-const kept = new Map<string, { readonly content: UpdateContent; readonly bytes: number }>()
+const kept = new Map<string, Opened>()
 let keptBytes = 0
+
+/** Of envelopes, which are read, opened and forgotten, and of what was in them. */
+const buffers = new Buffers(KEPT_BYTES_MAX)
+
+/** An update whose tensors are views of `memory`; `forget` it when nobody reads them any more. */
+interface Opened {
+  readonly content: UpdateContent
+  readonly memory: Uint8Array
+}
 
 /**
  * Reads, verifies, opens and decodes one sealed update. Throws BLOB_CORRUPT where the disk no longer holds what was
  * made durable, ENVELOPE_REJECTED, or what decodeUpdate throws. Its values are not judged here.
  */
-export function openUpdate(update: SealedUpdate, secret: RoundSecret): UpdateContent {
+export function openUpdate(update: SealedUpdate, secret: RoundSecret): Opened {
   const envelope = read(update)
   if (envelope?.byteLength !== update.envelopeBytes) throw corrupt(update)
   try {
-    const content = open(envelope, update, secret)
-    buffers.give(envelope)
-    return content
+    return open(envelope, update, secret)
   } catch (error) {
     // every byte is under the header's signature or authenticated with its key; only what failed that is hashed, to
     // tell a disk that lost bytes from a client that sealed wrong ones
     if (!equalBytes(rootOf(leavesOf(envelope)), update.envelopeRoot)) throw corrupt(update)
     throw error
+  } finally {
+    if ("path" in update.source) buffers.give(envelope)
   }
 }
 
 /** Keeps what was opened for the aggregation of its round; the oldest makes room. */
-export function keep({ envelopeRoot, envelopeBytes: bytes }: SealedUpdate, content: UpdateContent): void {
-  forget(envelopeRoot)
-  if (bytes > KEPT_BYTES_MAX) return
-  for (const [name, oldest] of kept) {
+export function keep({ envelopeRoot }: SealedUpdate, opened: Opened): void {
+  const name = toHex(envelopeRoot)
+  const before = take(name)
+  if (before) forget(before)
+  const bytes = opened.memory.byteLength
+  if (bytes > KEPT_BYTES_MAX) return forget(opened)
+  for (const oldest of kept.keys()) {
     if (keptBytes + bytes <= KEPT_BYTES_MAX) break
-    kept.delete(name)
-    keptBytes -= oldest.bytes
+    const evicted = take(oldest)
+    if (evicted) forget(evicted)
   }
-  kept.set(toHex(envelopeRoot), { content, bytes })
+  kept.set(name, opened)
   keptBytes += bytes
 }
 
 /** What was kept of an update, for the last time, or the update opened again. */
-export function takeUpdate(update: SealedUpdate, secret: RoundSecret): UpdateContent {
-  return forget(update.envelopeRoot) ?? openUpdate(update, secret)
+export function takeUpdate(update: SealedUpdate, secret: RoundSecret): Opened {
+  return take(toHex(update.envelopeRoot)) ?? openUpdate(update, secret)
 }
 
-function forget(envelopeRoot: Uint8Array): UpdateContent | undefined {
-  const name = toHex(envelopeRoot)
+/** Nobody reads its tensors any more. */
+export function forget({ memory }: Opened): void {
+  buffers.give(memory)
+}
+
+function take(name: string): Opened | undefined {
   const known = kept.get(name)
-  if (known && kept.delete(name)) keptBytes -= known.bytes
-  return known?.content
+  if (known && kept.delete(name)) keptBytes -= known.memory.byteLength
+  return known
 }
 
-function open(envelope: Uint8Array, update: SealedUpdate, secret: RoundSecret): UpdateContent {
+function open(envelope: Uint8Array, update: SealedUpdate, secret: RoundSecret): Opened {
   if (!equalBytes(headerOf(envelope), update.header))
     throw new LaminaError("ENVELOPE_REJECTED", "expected the header that was signed, got another inside the envelope")
   const { clientId } = messages.EnvelopeHeader.decode(update.header)
   const expected = { federationId: secret.federationId, roundHeaderHash: secret.headerHash, clientId }
-  return decodeUpdate(openEnvelope(envelope, { recipientSecretKey: secret.recipientSecret, expected }))
+  const opening = { recipientSecretKey: secret.recipientSecret, expected, memory: buffers.take }
+  const memory = openEnvelope(envelope, opening)
+  return { content: decodeUpdate(memory), memory }
 }
 
 const readers = new Map<string, Database.Statement>()
-
-/** Envelopes are read, opened and forgotten, one after another. */
-const buffers = new Buffers(KEPT_BYTES_MAX)
 
 /** This thread has nothing else to do while the disk reads. */
 function read({ source, envelopeBytes }: SealedUpdate): Uint8Array | undefined {
