@@ -223,8 +223,8 @@ export class Coordinator {
   }
 
   /**
-   * A thousand clients that come at once are one look, for the runs that draw a cohort: that somebody came brings no
-   * open round closer to its end.
+   * A thousand clients that come at once are one look. That somebody came brings no round that collects closer to its
+   * end: those are left to the clock.
    */
   #lookSoon(): void {
     if (this.#looking) return
@@ -232,7 +232,7 @@ export class Coordinator {
     setImmediate(() => {
       this.#looking = false
       if (this.#context.closing()) return
-      void this.#look([...this.#drivers.values()].filter(({ open }) => !open))
+      void this.#look([...this.#drivers.values()].filter(({ open }) => open?.round.phase !== "collecting"))
     })
   }
 
