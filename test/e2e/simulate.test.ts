@@ -36,7 +36,7 @@ test("the example federation learns, repeats byte for byte, and its adapter eval
   expect(first.clients.every(({ tokens }) => tokens > 3_000)).toBe(true)
 
   const page = readFileSync(first.report, "utf8")
-  expect(page.match(/<svg/g)?.length).toBe(8)
+  expect(page.match(/<svg/g)?.length).toBe(11)
   expect(page).not.toContain("<script")
   expect(existsSync(join(first.adapter, "adapter_model.safetensors"))).toBe(true)
 
@@ -47,7 +47,7 @@ test("the example federation learns, repeats byte for byte, and its adapter eval
     ...["eval", join(root, "models/tiny"), "--adapter", first.adapter, "--context", "128", "--json"],
     ...["--data", join(root, "examples/data/held-out.txt")],
   )
-  const { perplexity, loss } = lastJson<{ perplexity: number; loss: number }>(evaluation)
+  const { perplexity, loss, accuracy } = lastJson<{ perplexity: number; loss: number; accuracy: number }>(evaluation)
   expect(perplexity).toBeCloseTo(Math.exp(loss), 9)
   const north = JSON.parse(
     readFileSync(join(first.adapter, "../history.jsonl"), "utf8")
@@ -55,6 +55,8 @@ test("the example federation learns, repeats byte for byte, and its adapter eval
       .split("\n")
       .filter((line) => line.includes('"scores"'))
       .at(-1) ?? "",
-  ) as { scores: { perClient: { north: { loss: number } } } }
+  ) as { scores: { perClient: { north: { loss: number; accuracy: number } } } }
   expect(loss).toBeCloseTo(north.scores.perClient.north.loss, 4)
+  expect(accuracy).toBeCloseTo(north.scores.perClient.north.accuracy, 2)
+  expect(accuracy).toBeGreaterThan(0.1) // of 2,048 tokens
 }, 240_000)

@@ -74,9 +74,9 @@ napi_value lm_head_cross_entropy(napi_env env, napi_callback_info info) {
   const WeightView w = args.weight();
   const float* x = args.floats(product(tokens, w.cols));
   const int32_t* targets = args.ints(static_cast<double>(tokens));
-  float* loss = args.floats(1);
+  float* scores = args.floats(2);
   float* dx = args.floats_or_null(product(tokens, w.cols));
-  return args.ok() ? args.answer(lm_head(w, x, targets, tokens, precision, loss, dx)) : args.answer();
+  return args.ok() ? args.answer(lm_head(w, x, targets, tokens, precision, scores, dx)) : args.answer();
 }
 
 napi_value set_threads_of_caller(napi_env env, napi_callback_info info) {

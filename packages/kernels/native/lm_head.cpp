@@ -23,7 +23,7 @@ constexpr long kSlab = 2048;
 constexpr long kGap = 16;
 
 struct RowStats {
-  double loss;
+  float target;        // logit of it
   float largest, sum;  // of exp(logit - largest)
 };
 
@@ -67,11 +67,11 @@ void take_slab(const Chunk& c, long t, long first) {
   } else {
     stats.sum += sum * std::exp(largest - stats.largest);
   }
-  if (target >= 0 && target < width) stats.loss = -static_cast<double>(c.row(t)[target]);
+  if (target >= 0 && target < width) stats.target = c.row(t)[target];
 }
 
 Status forward(const Chunk& c, const float* x) {
-  for (long t = 0; t < c.rows; t++) c.stats[t] = {0.0, -INFINITY, 0.0f};
+  for (long t = 0; t < c.rows; t++) c.stats[t] = {0.0f, -INFINITY, 0.0f};
   for (long v = 0; v < c.w.rows; v += kSlab) {
     Product p(*c.family);
     p.add({x, c.w.cols, c.w.cols, rows_of(c.w, v, c.width(v)), true});
@@ -117,13 +117,13 @@ Status backward(const Chunk& c, float weight, float* dx) {
 }  // namespace
 
 Status lm_head(const WeightView& w, const float* x, const int32_t* targets, long tokens, Precision precision,
-               float* loss, float* dx) {
+               float* scores, float* dx) {
   long counted = 0;
   for (long t = 0; t < tokens; t++) {
     if (targets[t] < -1 || targets[t] >= w.rows) return Status::bad_value;
     counted += targets[t] >= 0;
   }
-  *loss = 0.0f;
+  scores[0] = scores[1] = 0.0f;
   if (counted == 0) {
     if (dx) memset(dx, 0, static_cast<size_t>(tokens * w.cols) * sizeof(float));
     return Status::ok;
@@ -143,16 +143,21 @@ Status lm_head(const WeightView& w, const float* x, const int32_t* targets, long
   RowStats* stats = static_cast<RowStats*>(scratch(Scratch::row_stats, sizeof(RowStats) * rows));
   if (!slab || !shifts || !stats || (dx && !kept)) return Status::out_of_memory;
   double total = 0.0;
+  long right = 0;
   for (long first = 0; first < tokens; first += chunk) {
     const Chunk c{&chosen, w, targets + first, std::min(chunk, tokens - first), slab, kept, halves, shifts, stats};
     Status status = forward(c, x + first * w.cols);
     if (status == Status::ok && dx) status = backward(c, weight, dx + first * w.cols);
     if (status != Status::ok) return status;
-    for (long t = 0; t < c.rows; t++)
-      if (c.targets[t] >= 0)
-        total += stats[t].loss + static_cast<double>(stats[t].largest) + std::log(static_cast<double>(stats[t].sum));
+    for (long t = 0; t < c.rows; t++) {
+      if (c.targets[t] < 0) continue;
+      const RowStats& row = stats[t];
+      total += static_cast<double>(row.largest) - static_cast<double>(row.target) + std::log(static_cast<double>(row.sum));
+      right += row.target >= row.largest;
+    }
   }
-  *loss = static_cast<float>(total / static_cast<double>(counted));
+  scores[0] = static_cast<float>(total / static_cast<double>(counted));
+  scores[1] = static_cast<float>(static_cast<double>(right) / static_cast<double>(counted));
   return Status::ok;
 }
 

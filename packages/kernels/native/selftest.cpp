@@ -205,10 +205,10 @@ struct Everything {
   void head(long tokens, long in, long vocabulary) {
     const std::vector<float> w = floats(vocabulary * in), x = floats(tokens * in);
     std::vector<int32_t> targets(static_cast<size_t>(tokens), 3);
-    std::vector<float> loss(1), dx(x.size());
-    lm_head(dense_view(w.data(), vocabulary, in), x.data(), targets.data(), tokens, Precision::f32, loss.data(),
+    std::vector<float> scores(2), dx(x.size());
+    lm_head(dense_view(w.data(), vocabulary, in), x.data(), targets.data(), tokens, Precision::f32, scores.data(),
             dx.data());
-    keep(loss), keep(dx);
+    keep(scores), keep(dx);
   }
 };
 

@@ -10,7 +10,7 @@ import { causalAttention } from "./ops/causal-attention.js"
 import { embedding } from "./ops/embedding.js"
 import { gelu } from "./ops/gelu.js"
 import { layerNorm } from "./ops/layer-norm.js"
-import { lmHeadCrossEntropy } from "./ops/lm-head-cross-entropy.js"
+import { lmHeadCrossEntropy, lmHeadScores } from "./ops/lm-head-cross-entropy.js"
 import { quantLoraLinear } from "./ops/quant-lora-linear.js"
 import { rmsNorm } from "./ops/rms-norm.js"
 import { rope } from "./ops/rope.js"
@@ -105,7 +105,8 @@ const CASES: Record<string, () => tf.Tensor[]> = {
     const { value, grad } = tf.valueAndGrad((at: tf.Tensor2D) =>
       lmHeadCrossEntropy({ x: at, weight: vocabulary, targets }),
     )(input())
-    return [value, grad]
+    const { loss, accuracy } = lmHeadScores({ x: input(), weight: vocabulary, targets })
+    return [value, grad, loss, accuracy]
   },
 }
 

@@ -238,6 +238,8 @@ export interface EvaluationJob {
 export interface EvaluationResult {
   readonly loss: number
   readonly perplexity: number
+  /** Share of the predicted tokens that are the model's first choice. */
+  readonly accuracy: number
   readonly tokens: number
 }
 

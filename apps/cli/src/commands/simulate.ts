@@ -120,7 +120,7 @@ function summarize(done: readonly Simulated[]): Record<string, unknown> {
       return { name: client, rank, precision, device, tokens }
     })
     const heldOut = scores.map(({ round, scores: { overall } }) => {
-      return { round, loss: overall.loss, perplexity: perplexity(overall) }
+      return { round, loss: overall.loss, perplexity: perplexity(overall), accuracy: overall.accuracy }
     })
     return { name, run, rounds, clients, heldOut, ...runTotals(reported), adapter, adapterHash }
   })

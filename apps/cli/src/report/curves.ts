@@ -4,38 +4,52 @@ import type { Picture } from "./pictures.js"
 import type { ReportedRound, ReportedRun, ReportedScore } from "./simulation-report.js"
 import { timeUnit } from "./statistics.js"
 
-/** Held-out loss of all runs over rounds, bytes and virtual time. */
+/** Held-out loss and accuracy of all runs over rounds, bytes and virtual time. */
 export function heldOutCurves(runs: readonly ReportedRun[]): Picture[] {
   const points = runs.map((run) => ({ name: run.name, points: scoredPoints(run) }))
   const scored = points.filter((run) => run.points.length > 0)
   if (scored.length === 0) return []
-  const draw = (over: string, x: string, of: (point: Point) => number, whole = false): Picture => {
-    const series: Series[] = scored.map((run) => ({
-      name: run.name,
-      points: run.points.map((point) => [of(point), point.loss] as const),
-    }))
-    const svg = lineChart({ title: `Held-out loss over ${over}`, x, y: "loss (nats per token)", series, whole })
-    return { name: `loss-over-${over.replaceAll(" ", "-")}`, svg }
-  }
   const time = timeUnit(Math.max(...scored.flatMap((run) => run.points.map(({ ms }) => ms))))
-  return [
-    draw("rounds", "round (0: the base)", ({ round }) => round, true),
-    draw("bytes moved", "megabytes up and down, all clients", ({ bytes }) => bytes / 1e6),
-    draw("virtual time", `virtual ${time.name}`, ({ ms }) => ms / time.ms),
+  const axes: readonly Axis[] = [
+    { over: "rounds", x: "round (0: the base)", of: ({ round }) => round, whole: true },
+    { over: "bytes moved", x: "megabytes up and down, all clients", of: ({ bytes }) => bytes / 1e6 },
+    { over: "virtual time", x: `virtual ${time.name}`, of: ({ ms }) => ms / time.ms },
   ]
+  return MEASURES.flatMap(({ name, y, value }) =>
+    axes.map(({ over, x, of, whole = false }) => {
+      const series: Series[] = scored.map((run) => ({
+        name: run.name,
+        points: run.points.map((point) => [of(point), value(point.score)] as const),
+      }))
+      const svg = lineChart({ title: `Held-out ${name} over ${over}`, x, y, series, whole })
+      return { name: `${name}-over-${over.replaceAll(" ", "-")}`, svg }
+    }),
+  )
 }
+
+interface Axis {
+  readonly over: string
+  readonly x: string
+  readonly of: (point: Point) => number
+  readonly whole?: boolean
+}
+
+const MEASURES: readonly { name: string; y: string; value: (score: ReportedScore) => number }[] = [
+  { name: "loss", y: "loss (nats per token)", value: ({ loss }) => loss },
+  { name: "accuracy", y: "tokens predicted right (%)", value: ({ accuracy }) => 100 * accuracy },
+]
 
 interface Point {
   readonly round: number
   readonly bytes: number
   readonly ms: number
-  readonly loss: number
+  readonly score: ReportedScore
 }
 
 function scoredPoints({ base, rounds }: ReportedRun): Point[] {
   const points: Point[] = []
-  const add = (at: Omit<Point, "loss">, score: ReportedScore | undefined): void => {
-    if (score !== undefined) points.push({ ...at, loss: score.loss })
+  const add = (at: Omit<Point, "score">, score: ReportedScore | undefined): void => {
+    if (score !== undefined) points.push({ ...at, score })
   }
   add({ round: 0, bytes: 0, ms: 0 }, base)
   let bytes = 0

@@ -57,10 +57,11 @@ function aggregationScalars(round: ReportedRound): Record<string, number> {
   }
 }
 
-function scoreScalars({ loss, perClient }: ReportedScore): Record<string, number> {
+function scoreScalars({ loss, accuracy, perClient }: ReportedScore): Record<string, number> {
   const losses = Object.values(perClient).map((score) => score.loss)
   return {
     "held-out/loss": loss,
+    "held-out/accuracy": accuracy,
     ...(losses.length === 0 ? {} : { "held-out/worst-client": Math.max(...losses) }),
   }
 }

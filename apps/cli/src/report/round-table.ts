@@ -14,9 +14,10 @@ export function roundTable({ rounds }: ReportedRun): string {
     formatTime(round.closedMs - round.openedMs),
     ...aggregatedCells(round),
     round.heldOut?.loss.toFixed(3) ?? "-",
+    round.heldOut ? `${(100 * round.heldOut.accuracy).toFixed(1)} %` : "-",
   ])
   const head = ["round", "accepted", "half were in after", "90 % after", "closed after"]
-  return htmlTable([...head, "strategy error", "compression error", "rank", "held-out loss"], rows)
+  return htmlTable([...head, "strategy error", "compression error", "rank", "held-out loss", "accuracy"], rows)
 }
 
 /** Errors and ranks of its aggregation. */

@@ -44,6 +44,8 @@ const MEASURES: readonly { name: string; of: (run: ReportedRun) => string | numb
   { name: "rounds abandoned", of: ({ rounds }) => rounds.length - closedRounds(rounds).length || undefined },
   { name: "held-out loss of the base", of: ({ base }) => base?.loss.toFixed(4) },
   { name: "held-out loss at the end", of: (run) => lastScored(run)?.heldOut?.loss.toFixed(4) },
+  { name: "held-out accuracy of the base", of: ({ base }) => percentOf(base) },
+  { name: "held-out accuracy at the end", of: (run) => percentOf(lastScored(run)?.heldOut) },
   { name: "virtual time", of: ({ rounds }) => formatTime(rounds.at(-1)?.closedMs ?? 0) },
   { name: "sent by clients", of: ({ rounds }) => formatBytes(total(rounds, ({ bytesUp }) => bytesUp)) },
   { name: "fetched by clients", of: ({ rounds }) => formatBytes(total(rounds, ({ bytesDown }) => bytesDown)) },
@@ -54,6 +56,10 @@ const MEASURES: readonly { name: string; of: (run: ReportedRun) => string | numb
 ]
 
 type Rounds = ReportedRun["rounds"]
+
+function percentOf(score: { accuracy: number } | undefined): string | undefined {
+  return score && `${(100 * score.accuracy).toFixed(1)} %`
+}
 
 function total(rounds: Rounds, of: (round: Rounds[number]) => number): number {
   return rounds.reduce((sum, round) => sum + of(round), 0)

@@ -40,10 +40,11 @@ export interface ReportedTurn {
   readonly loss?: number
 }
 
-/** Held-out scores: natural log, mean over predicted tokens. */
+/** Held-out scores over predicted tokens: loss in natural log, accuracy the share that is the model's first choice. */
 export interface ReportedScore {
   readonly loss: number
-  readonly perClient: Readonly<Record<string, { readonly loss: number; readonly tokens: number }>>
+  readonly accuracy: number
+  readonly perClient: Readonly<Record<string, { loss: number; accuracy: number; tokens: number }>>
 }
 
 export interface ReportedRound {

@@ -24,7 +24,10 @@ test("two runs stand side by side in one page that loads nothing, with PNGs and 
   expect(page).not.toMatch(/NaN|undefined|Infinity/)
   const pictures = await readdir(join(out, "pictures"))
   const own = ["partition", "round-1", "coverage", "spectrum"].flatMap((what) => [`${what}-flora`, `${what}-fed-it`])
-  const shared = ["loss-over-rounds", "loss-over-bytes-moved", "loss-over-virtual-time", "fairness"]
+  const curves = ["loss", "accuracy"].flatMap((what) =>
+    ["rounds", "bytes-moved", "virtual-time"].map((over) => `${what}-over-${over}`),
+  )
+  const shared = [...curves, "fairness"]
   expect(pictures.sort()).toEqual([...shared, ...own].map((name) => `${name}.png`).sort())
   for (const picture of pictures) {
     const bytes = await readFile(join(out, "pictures", picture))
@@ -54,7 +57,8 @@ test("the tables have the numbers of the rounds", async () => {
   // losses 1 and 3 of round 1: mean 2, deviation 1, quantiles 1.2, 2 and 2.8
   expect(cells("r")).toEqual(["r", "2", "2.000", "1.000", "1.000", "1.200", "2.000", "2.800", "3.000"])
   // updates came 48 s and 168 s after round 2 opened: half within 108 s, 90 % within 156 s
-  expect(cells("2")).toEqual(["2", "2 of 2", "108.0 s", "2.6 min", "2.8 min", "2.5e-1", "1.0e-3", "16 to 8", "-"])
+  expect(cells("2")).toEqual(["2", "2 of 2", "108.0 s", "2.6 min", "2.8 min", "2.5e-1", "1.0e-3", "16 to 8", "-", "-"])
+  expect(cells("held-out accuracy at the end")).toEqual(["held-out accuracy at the end", "30.0 %"])
 })
 
 test("an abandoned round counts in bytes and ends, and in nothing that came of updates", async () => {

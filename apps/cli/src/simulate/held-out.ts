@@ -9,9 +9,10 @@ export interface HeldOutText {
   readonly precision: HeldPrecision
 }
 
-/** loss: natural log, mean over predicted tokens. */
+/** loss: natural log, mean over predicted tokens; accuracy: share of them that are the model's first choice. */
 export interface Score {
   readonly loss: number
+  readonly accuracy: number
   readonly tokens: number
 }
 
@@ -40,18 +41,19 @@ export async function scoreHeldOut(
       const base = await sharedBase(setting.baseFolder, precision)
       const { context, lossOn } = setting
       const job = { base, adapters: adaptersOf(name), data, context, ...(lossOn ? { lossOn } : {}) }
-      const { loss, tokens } = await setting.pool.evaluate(job, { signal: setting.signal })
-      return [name, { loss, tokens }] as const
+      const { loss, accuracy, tokens } = await setting.pool.evaluate(job, { signal: setting.signal })
+      return [name, { loss, accuracy, tokens }] as const
     }),
   )
   return { perClient: Object.fromEntries(scored), overall: pooled(scored.map(([, score]) => score)) }
 }
 
-/** Token-weighted mean loss of several texts. */
+/** Token-weighted means of several texts. */
 export function pooled(scores: readonly Score[]): Score {
   const tokens = scores.reduce((sum, score) => sum + score.tokens, 0)
-  const loss = scores.reduce((sum, score) => sum + score.loss * score.tokens, 0)
-  return { loss: tokens === 0 ? 0 : loss / tokens, tokens }
+  const mean = (of: (score: Score) => number): number =>
+    tokens === 0 ? 0 : scores.reduce((sum, score) => sum + of(score) * score.tokens, 0) / tokens
+  return { loss: mean(({ loss }) => loss), accuracy: mean(({ accuracy }) => accuracy), tokens }
 }
 
 export function perplexity(score: Score): number {

@@ -117,5 +117,5 @@ function phasesOf({ fate, downloadedMs, trainedMs, endMs }: Schedule) {
 }
 
 function reportedScore({ overall, perClient }: Scores): ReportedScore {
-  return { loss: overall.loss, perClient }
+  return { loss: overall.loss, accuracy: overall.accuracy, perClient }
 }

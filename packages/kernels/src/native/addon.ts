@@ -86,8 +86,9 @@ export interface Addon {
   swigluGradOfKept(dy: Array32, kept: Array32, dgate: Array32, dup: Array32): number
   add(a: Array32, b: Array32, y: Array32): number
   embedding(...args: [...WeightArguments, ids: Int32Array, y: Array32]): number
+  /** tokens, precision, weight, x, targets, scores (loss, share predicted right), dx. */
   lmHead(
-    ...args: [number, number, ...WeightArguments, x: Array32, targets: Int32Array, loss: Array32, dx: Optional]
+    ...args: [number, number, ...WeightArguments, x: Array32, targets: Int32Array, scores: Array32, dx: Optional]
   ): number
   /** param, grad, m, v, learningRate, beta1, beta2, eps, weightDecay, step, gradScale. */
   adamw(...args: [Array32, Array32, Array32, Array32, number, number, number, number, number, number, number]): number

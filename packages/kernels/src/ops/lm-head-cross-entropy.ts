@@ -22,18 +22,26 @@ export interface LmHeadArgs {
  * Scalar mean, over targets >= 0, of -log softmax(x·Wᵀ)[target] (natural log); 0 when nothing is counted. The gradient
  * of x is computed on the way while a tape records, and not at all outside of one. Throws KERNEL_SHAPE.
  */
-export function lmHeadCrossEntropy({ x, weight, targets, precision = "f32" }: LmHeadArgs): tf.Scalar {
+export function lmHeadCrossEntropy(args: LmHeadArgs): tf.Scalar {
+  const { loss, accuracy } = lmHeadScores(args)
+  accuracy.dispose()
+  return loss
+}
+
+/** The same, and the share of targets >= 0 whose logit no other exceeds (0 when nothing is counted). */
+export function lmHeadScores(args: LmHeadArgs): { readonly loss: tf.Scalar; readonly accuracy: tf.Scalar } {
+  const { x, weight, targets, precision = "f32" } = args
   checkFrozen("lm head weight", weight)
   expectShape("lm head x", [targets.length, weight.cols], x.shape)
   checkIds("target", targets, { min: -1, vocabulary: weight.rows })
   const attrs: LmHeadAttrs = { weight, targets, needsDx: tf.engine().isTapeOn(), precision }
-  const [loss, dx] = runMany("LmHeadCrossEntropy", { x }, attrs)
+  const [loss, accuracy, dx] = runMany("LmHeadCrossEntropy", { x }, attrs) as [tf.Scalar, tf.Scalar, tf.Tensor?]
   dx?.dispose() // the tape saved a handle of its own
-  return loss as tf.Scalar
+  return { loss, accuracy }
 }
 
 export const lmHeadCrossEntropyGradient: tf.GradConfig = {
   kernelName: "LmHeadCrossEntropy",
-  outputsToSave: [false, true],
+  outputsToSave: [false, false, true],
   gradFunc: (dys, saved) => ({ x: () => tf.mul((dys as tf.Tensor[])[0]!, saved[0]!) }),
 }

@@ -1,7 +1,7 @@
 import * as tf from "@tensorflow/tfjs-core"
 
 import { initKernels } from "../init.js"
-import { lmHeadCrossEntropy } from "../ops/lm-head-cross-entropy.js"
+import { lmHeadCrossEntropy, lmHeadScores } from "../ops/lm-head-cross-entropy.js"
 import { dequantize } from "../dequantize.js"
 import { quantize } from "../quantize.js"
 import { centralDifference } from "../testing/central-difference.js"
@@ -55,11 +55,25 @@ test.each([
   expect(tf.memory().numTensors).toBe(before)
 })
 
-test("outside of a tape only the loss is computed", async () => {
+test("outside of a tape no gradient is computed", async () => {
   const weight = quantize({ rows: 4, cols: 2, values: new Float32Array(8) }, "f32")
   const x = tf.tensor2d([1, 2, 3, 4], [2, 2])
   const { kernels } = await tf.profile(() => lmHeadCrossEntropy({ x, weight, targets: Int32Array.of(0, 3) }))
-  expect(kernels.find(({ name }) => name === "LmHeadCrossEntropy")?.outputShapes).toEqual([[]])
+  expect(kernels.find(({ name }) => name === "LmHeadCrossEntropy")?.outputShapes).toEqual([[], []])
+})
+
+test("accuracy is the share of counted targets that no other logit exceeds", () => {
+  // logits of the rows: (1, 2, 3), (2, 1, 0), (0, 0, 0): a tie is right
+  const weight = quantize({ rows: 3, cols: 3, values: Float32Array.of(1, 0, 0, 0, 1, 0, 0, 0, 1) }, "f32")
+  const x = tf.tensor2d([1, 2, 3, 2, 1, 0, 0, 0, 0, 5, 1, 1], [4, 3])
+  const accuracyOf = (...targets: number[]): number | undefined => {
+    const scores = lmHeadScores({ x, weight, targets: Int32Array.from(targets) })
+    return scores.accuracy.dataSync()[0]
+  }
+  expect(accuracyOf(2, 0, 1, 0)).toBe(1)
+  expect(accuracyOf(1, 0, -1, -1)).toBe(0.5)
+  expect(accuracyOf(0, 1, -1, 2)).toBe(0)
+  expect(accuracyOf(-1, -1, -1, -1)).toBe(0)
 })
 
 test("the incoming gradient scales dx", () => {

@@ -16,7 +16,7 @@ export function lmHeadCrossEntropyReference(
   { weight, targets, needsDx }: LmHeadAttrs,
 ): tf.Tensor[] {
   const counted = targets.reduce((count, target) => count + (target >= 0 ? 1 : 0), 0)
-  if (counted === 0) return needsDx ? [tf.scalar(0), tf.zerosLike(x)] : [tf.scalar(0)]
+  if (counted === 0) return [tf.scalar(0), tf.scalar(0), ...(needsDx ? [tf.zerosLike(x)] : [])]
   const w = frozenTensor(weight)
   const chunks = Array.from({ length: Math.ceil(targets.length / CHUNK_TOKENS) }, (_, index) =>
     tf.tidy(() => {
@@ -26,15 +26,13 @@ export function lmHeadCrossEntropyReference(
     }),
   )
   const loss = tf.addN(chunks.map((chunk) => chunk.loss))
-  return needsDx
-    ? [
-        loss,
-        tf.concat(
-          chunks.map((chunk) => chunk.dx!),
-          0,
-        ),
-      ]
-    : [loss]
+  const accuracy = tf.addN(chunks.map((chunk) => chunk.accuracy))
+  const dx = (): tf.Tensor =>
+    tf.concat(
+      chunks.map((chunk) => chunk.dx!),
+      0,
+    )
+  return needsDx ? [loss, accuracy, dx()] : [loss, accuracy]
 }
 
 interface Chunk {
@@ -46,7 +44,9 @@ interface Chunk {
   readonly needsDx: boolean
 }
 
-function chunkLoss({ x, w, targets, counted, needsDx }: Chunk): { loss: tf.Tensor; dx: tf.Tensor2D | undefined } {
+type Scored = Readonly<Record<"loss" | "accuracy", tf.Tensor>> & { readonly dx: tf.Tensor2D | undefined }
+
+function chunkLoss({ x, w, targets, counted, needsDx }: Chunk): Scored {
   const logits = tf.matMul(x, w, false, true)
   const shifted = tf.sub(logits, tf.max(logits, 1, true))
   const logSum = tf.log(tf.sum(tf.exp(shifted), 1, true))
@@ -57,9 +57,10 @@ function chunkLoss({ x, w, targets, counted, needsDx }: Chunk): { loss: tf.Tenso
     Float32Array.from(targets, (target) => (target >= 0 ? 1 / counted : 0)),
     [targets.length, 1],
   )
-  const tokenLoss = tf.sub(logSum, tf.sum(tf.mul(shifted, onehot), 1, true))
-  const loss = tf.sum(tf.mul(tokenLoss, share))
-  if (!needsDx) return { loss, dx: undefined }
+  const target = tf.sum(tf.mul(shifted, onehot), 1, true) // 0 where no other logit is above it
+  const loss = tf.sum(tf.mul(tf.sub(logSum, target), share))
+  const accuracy = tf.sum(tf.mul(tf.cast(tf.greaterEqual(target, 0), "float32"), share))
+  if (!needsDx) return { loss, accuracy, dx: undefined }
   const dLogits: tf.Tensor2D = tf.mul(tf.sub(tf.exp(tf.sub(shifted, logSum)), onehot), share)
-  return { loss, dx: tf.matMul(dLogits, w) }
+  return { loss, accuracy, dx: tf.matMul(dLogits, w) }
 }

@@ -1,4 +1,4 @@
-import { embedding, lmHeadCrossEntropy, quantLoraLinear } from "@lamina/kernels"
+import { embedding, lmHeadCrossEntropy, lmHeadScores, quantLoraLinear } from "@lamina/kernels"
 import type { FrozenFactors, FrozenWeight, Precision, RopeTable } from "@lamina/kernels"
 import type { Adapter } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
@@ -116,6 +116,15 @@ export function lossOf(
 ): tf.Scalar {
   const x = hiddenStates(model, rows, options)
   return lmHeadCrossEntropy({ x, weight: model.head, targets: rows.targets, precision: model.precision })
+}
+
+/** The same without a gradient, and the share of targets that are the model's first choice. */
+export function scoresOf(
+  model: Decoder,
+  rows: TokenRows & { readonly targets: Int32Array },
+): { readonly loss: tf.Scalar; readonly accuracy: tf.Scalar } {
+  const x = hiddenStates(model, rows)
+  return lmHeadScores({ x, weight: model.head, targets: rows.targets, precision: model.precision })
 }
 
 /** Scores of every next token, (T,V): for short inputs, the whole matrix is held. */

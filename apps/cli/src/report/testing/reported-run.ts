@@ -10,7 +10,8 @@ export function turnOf(name: string, values: Partial<ReportedTurn> = {}): Report
 }
 
 export function roundOf(round: number, values: Partial<ReportedRound> = {}): ReportedRound {
-  const heldOut = { loss: 2, perClient: { a: { loss: 1, tokens: 10 }, b: { loss: 3, tokens: 10 } } }
+  const perClient = { a: { loss: 1, accuracy: 0.5, tokens: 10 }, b: { loss: 3, accuracy: 0.1, tokens: 10 } }
+  const heldOut = { loss: 2, accuracy: 0.3, perClient }
   return {
     ...{ round, openedMs: 0, closedMs: 12_000, bytesUp: 2e6, bytesDown: 4e6, heldOut },
     ...{ clients: [turnOf("a"), turnOf("b")], strategyError: 0, compressionError: 1e-3, stackedRank: 16, rank: 8 },

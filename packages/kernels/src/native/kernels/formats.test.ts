@@ -73,6 +73,27 @@ test.each(FORMATS)("a head of %s in several slabs gives the bits of the same wei
   expectSameBits(await valuesOn(NATIVE, body(weight)), await valuesOn(NATIVE, body(plain(weight))))
 })
 
+test("accuracy counts first choices, in every slab of the vocabulary and on every instruction set", async () => {
+  const weight = randomFrozen("f32", 4500, 24, 3)
+  const [values, x] = [dequantize(weight), seededRandom(4).floats(40 * 24)]
+  const best = Int32Array.from({ length: 40 }, (_, t) => {
+    const logits = Array.from({ length: 4500 }, (_, id) => {
+      let z = 0
+      for (let j = 0; j < 24; j++) z += x[t * 24 + j]! * values[id * 24 + j]!
+      return z
+    })
+    return logits.indexOf(Math.max(...logits))
+  })
+  expect([best.some((id) => id < 2048), best.some((id) => id >= 4096)]).toEqual([true, true])
+  // 10 right, 10 wrong, 20 that do not count
+  const targets = best.map((id, t) => (t < 10 ? id : t < 20 ? (id + 1) % 4500 : -1))
+  await eachIsa(() => {
+    const attrs: LmHeadAttrs = { weight, targets, needsDx: false, precision: "f32" }
+    const [, accuracy] = runMany("LmHeadCrossEntropy", { x: tf.tensor2d(x, [40, 24]) }, attrs)
+    expect(accuracy!.dataSync()[0]).toBe(0.5)
+  })
+})
+
 test.each(FORMATS)("an array of a %s weight that is too short or of another type is refused", async (format) => {
   await initKernels({ backend: "native" })
   const args = weightArguments(randomFrozen(format, 3, 256, 1))
