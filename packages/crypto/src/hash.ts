@@ -24,7 +24,7 @@ export function hash(...parts: readonly Uint8Array[]): Uint8Array {
 }
 
 /** BLAKE2b-256 of bytes that come in pieces. Call digest() whatever happens: it may hold memory until then. */
-export interface Hasher {
+interface Hasher {
   update(bytes: Uint8Array): void
   /** Ends the hash: the object is spent. */
   digest(): Uint8Array

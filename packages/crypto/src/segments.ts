@@ -10,8 +10,8 @@ export interface SegmentKey {
 }
 
 /**
- * Segments of 64 KiB as STREAM (Hoang et al. 2015) cuts and numbers them, each with its tag: natively where the addon is
- * there, with the same bytes as by Node's ciphers.
+ * Segments of 64 KiB as STREAM (Hoang et al. 2015) cuts and numbers them, each with its tag: natively where the addon
+ * is there, with the same bytes as by Node's ciphers.
  */
 export function sealSegments(sealing: SegmentKey, plaintext: Uint8Array, out: Uint8Array): void {
   if (sealsNatively()) sealNatively({ ...sealing, segmentBytes: LIMITS.segmentBytes }, plaintext, out)

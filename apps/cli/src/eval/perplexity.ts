@@ -7,6 +7,9 @@ export async function perplexity({ model, options, signal, onCount }: Evaluation
   const { loss, perplexity, accuracy, tokens } = await model.pool.evaluate(job, { signal, onCount })
   return {
     figures: { task: "perplexity", loss, perplexity, accuracy, tokens },
-    line: `loss ${loss.toFixed(4)}   perplexity ${perplexity.toFixed(2)}   accuracy ${(100 * accuracy).toFixed(1)} %   ${tokens} tokens`,
+    line: [
+      ...[`loss ${loss.toFixed(4)}`, `perplexity ${perplexity.toFixed(2)}`],
+      ...[`accuracy ${(100 * accuracy).toFixed(1)} %`, `${tokens} tokens`],
+    ].join("   "),
   }
 }

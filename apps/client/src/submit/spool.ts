@@ -172,7 +172,7 @@ export class Spool {
 }
 
 function asSpooled(name: RoundName, sealed: SealedEnvelope): SpooledUpdate {
-  const { header, leaves, root, signature, bytes, path } = sealed
+  const { header, leaves, root, signature, bytes } = sealed
   const headerHash = messages.EnvelopeHeader.decode(header).roundHeaderHash
   const spooled = { ...name, header, leaves, root, signature, bytes, headerHash }
   return { ...spooled, chunks: (run, memory = own) => readChunks(sealed, run, memory), release: () => undefined }

@@ -159,8 +159,9 @@ export interface EmbeddingAttrs {
 
 /**
  * `LmHeadCrossEntropy`: x (T,D) -> [loss (scalar), accuracy (scalar), dx (T,D)]. loss = mean over targets >= 0 of
- * -log softmax(x·Wᵀ)[target]; target -1 is not counted. accuracy = the share of them whose logit no other exceeds. dx is d loss / d x, computed on the way (chunk by chunk: logits of
- * all tokens never exist at once); left out when `needsDx` is false. No counted target: all are 0.
+ * -log softmax(x·Wᵀ)[target]; target -1 is not counted. accuracy = the share of them whose logit no other exceeds.
+ * dx is d loss / d x, computed on the way (chunk by chunk: logits of all tokens never exist at once); left out when
+ * `needsDx` is false. No counted target: all are 0.
  */
 export interface LmHeadAttrs {
   readonly weight: FrozenWeight

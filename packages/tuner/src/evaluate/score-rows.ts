@@ -15,8 +15,8 @@ import type { Decoder } from "../model/decoder.js"
 const PASS_TOKENS = 2_048
 
 /**
- * Mean loss and accuracy over the predicted tokens of `rows`, each of at most `context` tokens. Rows share forward passes as
- * segments, which changes no figure. Rejects with the signal's reason when aborted.
+ * Mean loss and accuracy over the predicted tokens of `rows`, each of at most `context` tokens. Rows share forward
+ * passes as segments, which changes no figure. Rejects with the signal's reason when aborted.
  */
 export async function scoreRows(
   model: Decoder,
