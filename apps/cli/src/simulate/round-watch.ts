@@ -29,6 +29,8 @@ interface WatchSetting {
   readonly clients: readonly VirtualClient[]
   readonly seed: number
   readonly clock: VirtualClock
+  /** Buffered runs: how many rounds later an update still counts. */
+  readonly stalenessMax: number | undefined
   /** What keeps the run from going on and will not go away by itself. */
   readonly fail: (error: unknown) => void
 }
@@ -36,14 +38,15 @@ interface WatchSetting {
 /** What the coordinator and its clients are doing, as far as it decides when virtual time may move. */
 export class RoundWatch {
   over = false
-  /** No cohort is drawn before: who is connected by then must not depend on how fast sockets are. */
-  #begun = false
+  /** Rounds may draw their cohorts: who is connected by then must not depend on how fast sockets are. */
+  ready = false
   /** The newest round that was opened; 0 before the first. */
   number = 0
   #cohort: readonly string[] = []
   #aggregating = false
-  /** Of the open round: who has not taken it up yet, though nothing keeps them. */
-  readonly #expected = new Set<string>()
+  /** Client -> the round it is to take up, now, with nothing that keeps it. */
+  readonly #expected = new Map<string, number>()
+  readonly #abandoned = new Set<number>()
   /** Client -> the round it is at. */
   readonly #active = new Map<string, number>()
   readonly #waiting = new Set<() => void>()
@@ -55,6 +58,7 @@ export class RoundWatch {
     this.#availability = new Map(clients.map(({ name, device }) => [name, device.availability]))
     coordinator.on("roundOpened", ({ round, clients: cohort }) => this.#opened(round, cohort))
     coordinator.on("roundSealed", () => this.#change(() => (this.#aggregating = true)))
+    coordinator.on("roundAbandoned", ({ round }) => this.#abandoned.add(round))
     for (const name of ["roundPublished", "roundAbandoned"] as const)
       coordinator.on(name, () => this.#change(() => (this.#aggregating = false)))
     coordinator.on("runStalled", ({ error }) => {
@@ -63,31 +67,43 @@ export class RoundWatch {
     coordinator.on("runEnded", () => this.#change(() => (this.over = true)))
   }
 
-  /** Takes up a run where the coordinator says it is. */
+  /**
+   * Takes up a run where the coordinator says it is. Who has not answered the open round takes it up again, and in
+   * buffered runs who has not answered an earlier one that may still be answered.
+   */
   async resume(): Promise<void> {
-    const { coordinator, run } = this.setting
+    const { coordinator, run, clock, stalenessMax = -1 } = this.setting
     const { state, rounds } = coordinator.run(run)
     this.over = state !== "active"
     const last = rounds.at(-1)
     if (!last || this.over) return
-    const { members } = await coordinator.round(run, last.round)
+    for (const { round, state: ended } of rounds) if (ended === "abandoned") this.#abandoned.add(round)
     this.number = last.round
     this.#aggregating = last.state === "sealed" || last.state === "aggregating"
-    if (last.state === "collecting")
-      this.#opened(
-        last.round,
-        members.filter(({ status }) => status === "waiting").map(({ client }) => client),
-      )
+    const next = last.state === "published" || last.state === "abandoned" ? last.round + 1 : last.round
+    for (const { round, state: now } of rounds) {
+      if (now !== "collecting" && (now === "abandoned" || next - round > stalenessMax)) continue
+      const { members, hardDeadlineMs } = await coordinator.round(run, round)
+      if (now !== "collecting" && hardDeadlineMs <= clock.now()) continue
+      const waiting = members.filter(({ status }) => status === "waiting").map(({ client }) => client)
+      if (now === "collecting") this.#opened(round, waiting)
+      else for (const client of waiting) this.#expected.set(client, round)
+    }
   }
 
-  /** Everybody is connected: rounds may draw their cohorts. */
-  begin(): void {
-    this.#begun = true
+  /** Whether a client is to take up this round, now. */
+  expects(client: string, round: number): boolean {
+    return this.#expected.get(client) === round
+  }
+
+  /** Buffered runs: whether an update for this earlier round counts in the newest one. */
+  carries(round: number): boolean {
+    const { stalenessMax = -1 } = this.setting
+    return this.number - round <= stalenessMax && !this.#abandoned.has(round)
   }
 
   /** Whether a device is there when a round looks for its cohort: drawn anew whenever virtual time has moved. */
   present(name: string, round: number): boolean {
-    if (!this.#begun) return false
     const { seed, clock } = this.setting
     const likely = this.#availability.get(name) ?? 1
     return likely >= 1 || chance(seed, "available", round, clock.now(), name) < likely
@@ -103,9 +119,10 @@ export class RoundWatch {
   /** A client is through with a round: where it is of the cohort of a newer one, that is what it takes up next. */
   ended(client: string, round: number): void {
     this.#change(() => {
+      if ((this.#active.get(client) ?? round) !== round) return // it has taken up another since
       this.#active.delete(client)
       this.#expected.delete(client)
-      if (round < this.number && this.#cohort.includes(client)) this.#expected.add(client)
+      if (round < this.number && this.#cohort.includes(client)) this.#expected.set(client, this.number)
     })
   }
 
@@ -163,8 +180,10 @@ export class RoundWatch {
 
   /** When a client that took up a round in this way may take up another. */
   async freeMs(round: number, { fate, endMs }: Schedule): Promise<number> {
-    if (fate === "arrives") return Math.min(endMs, (await this.#termsOf(round)).hardDeadlineMs)
-    return (await this.setting.coordinator.round(this.setting.run, round)).endedMs ?? 0
+    const throughMs = Math.min(endMs, await this.endsMs(round))
+    if (fate === "arrives") return throughMs
+    // who left a round is there again once it is over
+    return Math.max(throughMs, (await this.setting.coordinator.round(this.setting.run, round)).endedMs ?? 0)
   }
 
   /** What was fixed when a round opened: looked up once, since it is asked for at every event. */
@@ -178,8 +197,8 @@ export class RoundWatch {
     this.#change(() => {
       this.number = round
       this.#cohort = cohort
-      this.#expected.clear()
-      for (const client of cohort) if (!this.#active.has(client)) this.#expected.add(client)
+      for (const [client, before] of this.#expected) if (!this.carries(before)) this.#expected.delete(client)
+      for (const client of cohort) if (!this.#active.has(client)) this.#expected.set(client, round)
     })
   }
 
