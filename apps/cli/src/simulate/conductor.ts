@@ -213,7 +213,7 @@ export class Conductor {
     const { client, round, schedule } = work
     this.#moveTo(work.dueMs)
     if (!this.#works.delete(work)) return // its client's deadline was there first
-    if (work.next !== undefined) return this.#free(work, work.next, open)
+    if (work.next !== undefined) return this.#free(work, work.next)
     const current = round === open?.round
     if (work.leftOver) return this.#record(client, round, endOf(work))
     if (schedule.fate !== "arrives" && !work.overdue) {
@@ -231,14 +231,15 @@ export class Conductor {
     }
   }
 
-  /** A device that was busy takes up what it was given, if that still collects. */
-  #free(work: Work, next: number, open: OpenRound | undefined): void {
+  /** A device that was busy takes up what it was given, if that may still be answered. */
+  #free(work: Work, next: number): void {
     const { client, round } = work
+    const offered = this.setting.rounds.offers(next)
     if (!this.#recorded.has(`${client} ${round}`)) this.#record(client, round, endOf(work))
     work.fate = "late"
-    if (next !== open?.round) this.#underWay.set(`${client} ${next}`, work)
+    if (!offered) this.#underWay.set(`${client} ${next}`, work)
     this.setting.rounds.ended(client, round)
-    if (next === open?.round) work.takeUp()
+    if (offered) work.takeUp()
     else work.refuse(roundIsOver(work))
   }
 
