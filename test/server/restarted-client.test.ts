@@ -44,7 +44,7 @@ async function killedInRoundOne({ last, stalenessMax }: { last: number; stalenes
   return { coordinator, run, quick, again }
 }
 
-test("a client that is restarted while its round is over but carried goes on with it, and then with newer ones", async () => {
+test("a client that is restarted while its round is over but carried ends it, then takes newer ones", async () => {
   const { coordinator, run, again } = await killedInRoundOne({ last: 3, stalenessMax: 8 })
   const second = again()
   expect(await second.line(({ event }) => event === "task")).toMatchObject({ round: 1 })

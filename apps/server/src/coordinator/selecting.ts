@@ -18,7 +18,7 @@ interface Drawing {
   readonly comingBackMs: number
 }
 
-/** How long a round waits for clients: the first for all it wants, later ones for their quorum once patience is over. */
+/** How long a round waits for clients: the first for all it wants, others for their quorum once patience is over. */
 export function selectingOf({ cohort, round, patienceMs, presenceIsTold, busy, comingBackMs }: Drawing): Selecting {
   const { clients = 1, overSelection, quorum, buffer } = cohort
   if (buffer) {
