@@ -37,6 +37,8 @@ export interface CoordinatorRuntime {
   readonly now?: () => number
   /** Whether a connected client of this name may be drawn for this round; then no round waits for all clients. */
   readonly present?: (name: string, round: number) => boolean
+  /** No round draws its cohort before it is true; a simulator waits until everybody is connected. Default: at once. */
+  readonly ready?: () => boolean
 }
 
 /** A coordinator that listens. */
@@ -136,7 +138,7 @@ async function start(config: Config, runtime: CoordinatorRuntime, unlock: () => 
 
 async function openParts(config: Config, runtime: CoordinatorRuntime, logger: Logger) {
   const { dataDir, software, joinToken, patienceMs } = config
-  const { now = () => Date.now(), present } = runtime
+  const { now = () => Date.now(), ready = () => true, present } = runtime
   const onDiskFailure = (error: Error) => {
     logger.fatal({ err: error }, "the disk failed to keep what it was given; nothing more is acknowledged")
     process.exit(EXIT_DISK)
@@ -164,6 +166,7 @@ async function openParts(config: Config, runtime: CoordinatorRuntime, logger: Lo
     now,
     patienceMs,
     present,
+    ready,
     closing: () => isClosing,
   }
   const closing = () => {

@@ -42,14 +42,15 @@ export class Conductor {
   readonly #works = new Set<Work>()
   /** Devices that left an open round: they come back when it is over. */
   readonly #gone = new Set<Work>()
-  /** Let go and not yet heard of again: `client round`. */
-  readonly #underWay = new Map<string, Work>()
+  /** Let go and not yet heard of again: `client round`. Without its work: of an earlier process. */
+  readonly #underWay = new Map<string, Work | undefined>()
   /** What is recorded: `client round`. */
   readonly #recorded = new Set<string>()
   /** When the coordinator last looked whether the open round is at a deadline. */
   #lookedMs = 0
   /** Looks for a cohort since the last round that opened. */
   #looks = 0
+  readonly #asked: Promise<void>[] = []
 
   constructor(private readonly setting: ConductorSetting) {
     for (const { row } of setting.history.clients()) this.#recorded.add(`${row.client} ${row.round}`)
@@ -64,11 +65,12 @@ export class Conductor {
   ): Promise<TrainedUpdate> {
     const { rounds, history } = this.setting
     const schedule = await this.#scheduleOf(client, task)
+    const hardDeadlineMs = await rounds.endsMs(task.round)
     if (!history.begun(client.name).some(({ round }) => round === task.round)) {
-      if (schedule.startMs > this.setting.clock.now()) await this.#busyUntil(schedule, client, { task, signal })
+      if (schedule.startMs > this.setting.clock.now()) await this.#busyUntil(client, { task, signal })
       history.add({ kind: "begin", round: task.round, client: client.name, schedule })
     }
-    const work = new Work({ client: client.name, round: task.round, schedule, train })
+    const work = new Work({ client: client.name, round: task.round, schedule, hardDeadlineMs, train })
     this.#works.add(work)
     const abort = () => {
       if (!this.#works.delete(work) && !this.#gone.delete(work)) return
@@ -90,7 +92,6 @@ export class Conductor {
    * simulation ends.
    */
   async #busyUntil(
-    { startMs }: Schedule,
     client: VirtualClient,
     { task, signal }: { task: TrainingTask; signal: AbortSignal },
   ): Promise<void> {
@@ -100,8 +101,7 @@ export class Conductor {
     if (!before) return
     for (const work of this.#works)
       if (work.leftOver && work.client === client.name && work.round === before.round) this.#works.delete(work)
-    const schedule: Schedule = { ...before.schedule, endMs: startMs, fate: "arrives" }
-    const work = new Work({ client: client.name, round: before.round, next, schedule, train: busy })
+    const work = new Work({ ...before, next, hardDeadlineMs: await rounds.endsMs(before.round), train: busy })
     this.#works.add(work)
     rounds.begun(client.name, before.round)
     const abort = () => this.#works.delete(work) && work.refuse(signal.reason)
@@ -117,42 +117,44 @@ export class Conductor {
   outcome(client: string, round: number, outcome: string): void {
     const key = `${client} ${round}`
     const work = this.#underWay.get(key)
-    this.#underWay.delete(key)
-    if (work?.fate === undefined && !this.#recorded.has(key))
-      this.#written(() => this.#record(client, round, outcomeOf(outcome), this.#staleness(round, work?.countedRound)))
-    this.setting.rounds.ended(client, round)
+    const heard = (countedRound?: number): void => {
+      this.#underWay.delete(key)
+      if (work?.fate === undefined && !this.#recorded.has(key))
+        this.#written(() => this.#record(client, round, outcomeOf(outcome), countedRound))
+      this.setting.rounds.ended(client, round)
+    }
+    if (work || !this.setting.buffered || this.#recorded.has(key)) return heard(work?.countedRound)
+    // an earlier process sealed it and this one sent it: the coordinator knows where it counts
+    this.#underWay.set(key, undefined)
+    const answers = this.setting.rounds.answers(round)
+    this.#asked.push(answers.then((all) => heard(all.get(client)?.countedRound)).catch(this.setting.fail))
+  }
+
+  /** Resolves when everything that was heard is written. */
+  async written(): Promise<void> {
+    await Promise.all(this.#asked)
   }
 
   /**
    * What was under way when the simulation was stopped and no client will tell any more. What the coordinator answered
    * happened at the latest time there is; devices that were still at a round that is over are late when they would
-   * have been. (Those of the open round take it up again by themselves.)
+   * have been. (Those of a round that may still be answered take it up again by themselves.)
    */
   async recover(): Promise<void> {
     const { rounds, history } = this.setting
-    const open = await rounds.open()
     const answers = new Map<number, Awaited<ReturnType<RoundWatch["answers"]>>>()
-    for (const { client, round, schedule } of history.allBegun()) {
+    for (const begun of history.allBegun()) {
+      const { client, round } = begun
       if (this.#recorded.has(`${client} ${round}`)) continue
       const ofRound = answers.get(round) ?? (await rounds.answers(round))
       answers.set(round, ofRound)
       const { status, countedRound } = ofRound.get(client) ?? { status: "waiting" }
-      if (status !== "waiting") this.#record(client, round, status, this.#staleness(round, countedRound))
-      else if (round !== open?.round)
-        this.#leaveOver(new Work({ client, round, leftOver: true, schedule, train: busy }), await rounds.endsMs(round))
+      if (status !== "waiting") this.#record(client, round, status, countedRound)
+      else if (!rounds.expects(client, round)) {
+        const hardDeadlineMs = await rounds.endsMs(round)
+        this.#works.add(new Work({ ...begun, leftOver: true, hardDeadlineMs, train: busy }))
+      }
     }
-  }
-
-  #leaveOver(work: Work, hardDeadlineMs: number): void {
-    const { clock } = this.setting
-    this.#works.add(work)
-    clock.after(hardDeadlineMs - clock.now(), () => {
-      if (this.#works.delete(work)) this.#written(() => this.#record(work.client, work.round, "late"))
-    })
-  }
-
-  #staleness(round: number, countedRound = round): { staleness?: number } {
-    return this.setting.buffered ? { staleness: countedRound - round } : {}
   }
 
   /** For listeners: their errors would end the process. */
@@ -167,7 +169,7 @@ export class Conductor {
   /** From the first draw to the end of the run. */
   async conduct(): Promise<void> {
     const { rounds, signal } = this.setting
-    rounds.begin()
+    rounds.ready = true
     for (;;) {
       signal.throwIfAborted()
       await this.#settled()
@@ -186,12 +188,12 @@ export class Conductor {
     if (this.#underWay.size > 0) return
     this.#trainAhead(open)
     const { clock, rounds } = this.setting
-    const first = this.#inOrder()[0]
     const deadline = [open.softDeadlineMs, open.hardDeadlineMs].find((ms) => ms > this.#lookedMs) ?? Infinity
-    const endMs = first?.schedule.endMs ?? Infinity
     // a device that was busy is free at its round's hard deadline, which may be this round's soft one: then it is first
-    if (first && (endMs < deadline || (first.next !== undefined && endMs === deadline)))
-      return this.#arrive(first, open)
+    const first = this.#inOrder().find(
+      ({ dueMs, next, overdue }) => dueMs < deadline || (dueMs === deadline && next !== undefined && overdue),
+    )
+    if (first) return this.#arrive(first, open)
     if (deadline === Infinity)
       throw new LaminaError("INTERNAL", `round ${open.round} is past its hard deadline and open`)
     this.#moveTo(deadline)
@@ -209,17 +211,17 @@ export class Conductor {
   /** Where no round is open, updates are late. */
   #arrive(work: Work, open: OpenRound | undefined): void {
     const { client, round, schedule } = work
-    this.#moveTo(schedule.endMs)
-    this.#works.delete(work)
-    if (work.next !== undefined) return this.#free(work, work.next, open)
+    this.#moveTo(work.dueMs)
+    if (!this.#works.delete(work)) return // its client's deadline was there first
+    if (work.next !== undefined) return this.#free(work, work.next)
     const current = round === open?.round
-    if (work.leftOver) return this.#record(client, round, endOf(schedule))
-    if (schedule.fate !== "arrives") {
-      this.#record(client, round, endOf(schedule))
+    if (work.leftOver) return this.#record(client, round, endOf(work))
+    if (schedule.fate !== "arrives" && !work.overdue) {
+      this.#record(client, round, endOf(work))
       work.fate = schedule.fate
       if (current) this.#gone.add(work)
       else this.#giveUp(work)
-    } else if (open && (current || this.setting.buffered)) {
+    } else if (!work.overdue && open && (current || this.setting.rounds.carries(round))) {
       work.countedRound = open.round
       this.#let(work)
       work.release()
@@ -229,14 +231,15 @@ export class Conductor {
     }
   }
 
-  /** A device that was busy takes up what it was given, if that still collects. */
-  #free(work: Work, next: number, open: OpenRound | undefined): void {
+  /** A device that was busy takes up what it was given, if that may still be answered. */
+  #free(work: Work, next: number): void {
     const { client, round } = work
-    if (!this.#recorded.has(`${client} ${round}`)) this.#record(client, round, "late")
+    const offered = this.setting.rounds.offers(next)
+    if (!this.#recorded.has(`${client} ${round}`)) this.#record(client, round, endOf(work))
     work.fate = "late"
-    if (next !== open?.round) this.#underWay.set(`${client} ${next}`, work)
+    if (!offered) this.#underWay.set(`${client} ${next}`, work)
     this.setting.rounds.ended(client, round)
-    if (next === open?.round) work.takeUp()
+    if (offered) work.takeUp()
     else work.refuse(roundIsOver(work))
   }
 
@@ -262,13 +265,14 @@ export class Conductor {
 
   /** Trains what will be needed, in the order in which it will be. */
   #trainAhead(open: OpenRound): void {
-    const { buffered, workers } = this.setting
+    const { rounds, workers } = this.setting
     const needed = this.#inOrder().filter(
-      ({ round, next, leftOver, schedule }) =>
+      ({ round, next, leftOver, schedule, overdue }) =>
         schedule.fate === "arrives" &&
         next === undefined &&
         !leftOver &&
-        (buffered || (round === open.round && schedule.endMs < open.hardDeadlineMs)),
+        !overdue &&
+        (round === open.round || rounds.carries(round)),
     )
     const missing = Math.max(1, open.wanted - open.accepted())
     let busy = [...this.#works].filter(({ state }) => state === "training").length
@@ -282,10 +286,7 @@ export class Conductor {
 
   #inOrder(): Work[] {
     return [...this.#works].sort(
-      (left, right) =>
-        left.schedule.endMs - right.schedule.endMs ||
-        compareNames(left.client, right.client) ||
-        left.round - right.round,
+      (left, right) => left.dueMs - right.dueMs || compareNames(left.client, right.client) || left.round - right.round,
     )
   }
 
@@ -298,7 +299,7 @@ export class Conductor {
     await setImmediate() // whoever wants to stop this is heard
     const first = this.#inOrder()[0]
     const later = clock.now() + LOOK_AGAIN_MS
-    if (first && first.schedule.endMs < later) this.#arrive(first, undefined)
+    if (first && first.dueMs < later) this.#arrive(first, undefined)
     else this.#moveTo(later)
   }
 
@@ -321,8 +322,9 @@ export class Conductor {
     return scheduleOf({ ...task, client: client.name, startMs }, client.device, { seed, cost })
   }
 
-  #record(client: string, round: number, outcome: ClientOutcome, staleness: { staleness?: number } = {}): void {
+  #record(client: string, round: number, outcome: ClientOutcome, countedRound = round): void {
     const atMs = this.setting.clock.now()
+    const staleness = this.setting.buffered && outcome === "accepted" ? { staleness: countedRound - round } : {}
     this.#recorded.add(`${client} ${round}`)
     this.setting.history.add({ kind: "client", round, client, outcome, atMs, ...staleness })
   }
@@ -348,8 +350,8 @@ export class Conductor {
 const busy = (): Promise<never> => Promise.reject(new TypeError("a device that is busy trains nothing new"))
 
 /** How a device ended that brought nothing in time. */
-function endOf({ fate }: Schedule): ClientOutcome {
-  return fate === "arrives" ? "late" : fate === "drops" ? "dropped" : "out-of-memory"
+function endOf({ overdue, schedule: { fate } }: Work): ClientOutcome {
+  return overdue || fate === "arrives" ? "late" : fate === "drops" ? "dropped" : "out-of-memory"
 }
 
 /** What ends a virtual training whose round needs it no more. */

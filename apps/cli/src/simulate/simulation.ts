@@ -81,7 +81,11 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   let watch: RoundWatch | undefined
   const coordinator = await startCoordinator(
     { dataDir, logLevel: "error", ...alone },
-    { now: clock.now, present: (name, round) => watch?.present(name, round) ?? false },
+    {
+      now: clock.now,
+      present: (name, round) => watch?.present(name, round) ?? false,
+      ready: () => watch?.ready ?? false,
+    },
   )
   try {
     expectAlone(coordinator, recipe.name, out)
@@ -91,7 +95,8 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
       view.note(run.state === "done" ? "the run is over, nothing to train" : "the run goes on where it was")
     const stop = new AbortController()
     const fail = (error: unknown): void => stop.abort(error)
-    watch = new RoundWatch({ coordinator, run: run.id, clients, seed: recipe.seed, clock, fail })
+    const stalenessMax = recipe.cohort.buffer?.stalenessMax
+    watch = new RoundWatch({ coordinator, run: run.id, clients, seed: recipe.seed, clock, stalenessMax, fail })
     const parts = {
       ...options,
       recipe,
@@ -185,6 +190,7 @@ class Simulation {
     ])
     const conducted = first.then(() => conductor.conduct())
     await Promise.all([...parties, conducted].map((part) => part.catch(this.#fail)))
+    await conductor.written()
   }
 
   async #participate(client: VirtualClient, { conductor, calibration, all, onConnected }: Party): Promise<void> {

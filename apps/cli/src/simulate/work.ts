@@ -10,6 +10,8 @@ interface Assigned {
   /** Of a round that was over when the simulation was stopped: it comes to its end though nobody waits for it. */
   readonly leftOver?: boolean
   readonly schedule: Schedule
+  /** Of its round: what would come then or later does not come. Virtual ms since 1970. */
+  readonly hardDeadlineMs: number
   /** The training itself; `stop` ends it where nobody needs it any more. */
   readonly train: (stop: AbortSignal) => Promise<TrainedUpdate>
 }
@@ -21,6 +23,10 @@ export class Work {
   readonly next: number | undefined
   readonly leftOver: boolean
   readonly schedule: Schedule
+  /** When its device is through with it. */
+  readonly dueMs: number
+  /** Whether the hard deadline of its round ends it. */
+  readonly overdue: boolean
   /** Settled when the conductor says so, with the training's result. */
   readonly result: Promise<TrainedUpdate>
   /** How it ended without an update, once that is recorded. */
@@ -37,12 +43,14 @@ export class Work {
   #resolve!: (update: Promise<TrainedUpdate>) => void
   #reject!: (reason: unknown) => void
 
-  constructor({ client, round, next, leftOver = false, schedule, train }: Assigned) {
+  constructor({ client, round, next, leftOver = false, schedule, hardDeadlineMs, train }: Assigned) {
     this.client = client
     this.round = round
     this.next = next
     this.leftOver = leftOver
     this.schedule = schedule
+    this.dueMs = Math.min(schedule.endMs, hardDeadlineMs)
+    this.overdue = schedule.endMs >= hardDeadlineMs
     this.#train = train
     this.result = new Promise((resolve, reject) => {
       this.#resolve = resolve

@@ -6,12 +6,12 @@ export class BusyClients {
   readonly #roundOf = new Map<ClientId, number>()
 
   /**
-   * As the store says it is for the rounds before `next` whose updates are not too late yet. A round without its key
+   * As the store says it is for rounds `first` to `last`, whose updates are not too late yet. A round without its key
    * was abandoned: it takes none.
    */
-  static async load(store: Store, runId: string, span: { next: number; stalenessMax: number }): Promise<BusyClients> {
+  static async load(store: Store, runId: string, span: { first: number; last: number }): Promise<BusyClients> {
     const busy = new BusyClients()
-    for (let round = Math.max(1, span.next - span.stalenessMax); round < span.next; round++) {
+    for (let round = Math.max(1, span.first); round <= span.last; round++) {
       if (!(await store.round(runId, round))?.recipient_secret) continue
       const plans = await store.plans(runId, round)
       busy.opened(
@@ -43,6 +43,11 @@ export class BusyClients {
 
   has(id: ClientId): boolean {
     return this.#roundOf.has(id)
+  }
+
+  /** The round a client trains for: the newest it was drawn for. */
+  roundOf(id: ClientId): number | undefined {
+    return this.#roundOf.get(id)
   }
 
   get count(): number {

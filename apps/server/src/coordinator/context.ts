@@ -33,6 +33,8 @@ export interface CoordinatorContext {
    * everybody.
    */
   readonly present: ((name: string, round: number) => boolean) | undefined
+  /** No cohort is drawn before it is true. */
+  readonly ready: () => boolean
   /** True once the coordinator is closing: what fails then is tried again by the next start. */
   readonly closing: () => boolean
   /** Takes a driver whose run is over off the list. */

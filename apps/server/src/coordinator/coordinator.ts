@@ -6,6 +6,7 @@ import type {
   NextTaskReply,
   Progress,
   Receipt,
+  TaskOffer,
   UploadCommit,
   UploadOpen,
   UploadTicket,
@@ -13,7 +14,8 @@ import type {
 import { LaminaError } from "@lamina/protocol/errors"
 
 import type { Metrics } from "../metrics.js"
-import type { RunRow } from "../store/schema.js"
+import type { RoundTerms } from "../round/round.js"
+import type { RoundRow, RunRow } from "../store/schema.js"
 import { Bases, describeBase } from "./bases.js"
 import { Commits } from "./commits.js"
 import type { CoordinatorContext } from "./context.js"
@@ -124,24 +126,40 @@ export class Coordinator {
   }
 
   /**
-   * What this client is to do now: a task, to wait, or nothing more of the run it names. Throws NOT_FOUND for an
-   * unknown run.
+   * What this client is to do now: a task, to wait, or nothing more of the run it names. In buffered runs a client
+   * that was started again is given the earlier round it was training for, as long as its update would count. Throws
+   * NOT_FOUND for an unknown run.
    */
   async nextTask(clientId: string, { runId, afterRound }: NextTask): Promise<NextTaskReply> {
     if (runId !== "" && !this.#drivers.has(runId)) return { ended: this.#ended(runId) }
     const drivers = runId === "" ? [...this.#drivers.values()] : [this.#drivers.get(runId)]
+    const after = runId === "" ? 0 : afterRound
     for (const driver of drivers) {
-      if (!driver?.open || driver.open.round.phase !== "collecting") continue
-      if (runId !== "" && driver.number <= afterRound) continue
-      if (driver.open.round.answers.has(clientId)) continue
-      const { row } = driver.open
-      const plan = await this.#context.store.plan(row.run_id, row.round, clientId)
-      if (!plan) continue
-      const { header, header_signature: headerSignature, run_id } = row
-      return { task: { header, headerSignature, plan: plan.plan, planSignature: plan.signature, runId: run_id } }
+      if (!driver) continue
+      const open = await this.#offer(clientId, openTo(clientId, driver, after))
+      const task = open ?? (await this.#offer(clientId, await this.#begun(clientId, driver, after)))
+      if (task) return { task }
     }
     const reason = this.#drivers.size === 0 ? "no run is active" : "no round waits for this client"
     return { wait: { retryAfterMs: ASK_AGAIN_MS, reason } }
+  }
+
+  /** What a client of its cohort is to do in a round. */
+  async #offer(clientId: string, row: RoundRow | undefined): Promise<TaskOffer | undefined> {
+    const plan = row && (await this.#context.store.plan(row.run_id, row.round, clientId))
+    if (!plan) return undefined
+    const { header, header_signature: headerSignature, run_id: runId } = row
+    return { header, headerSignature, plan: plan.plan, planSignature: plan.signature, runId }
+  }
+
+  /** The earlier round of a buffered run that this client took up and has neither answered nor given up. */
+  async #begun(clientId: string, driver: RunDriver, afterRound: number): Promise<RoundRow | undefined> {
+    const round = driver.busyWith(clientId)
+    if (round === undefined || round <= afterRound) return undefined
+    const row = await this.#context.store.round(driver.id, round)
+    if (!row?.recipient_secret) return undefined // abandoned meanwhile
+    const { hardDeadlineMs } = JSON.parse(row.terms) as RoundTerms
+    return this.#context.now() < hardDeadlineMs ? row : undefined
   }
 
   /** Notes how far a client is. Progress of a round it is not in is dropped: it is news, not truth. */
@@ -249,4 +267,10 @@ export class Coordinator {
     this.#context.logger.error({ err: error, run: driver.id }, "a run could not go on; it is tried again")
     this.events.tell("runStalled", { runId: driver.id, error })
   }
+}
+
+/** The round of a run that collects now, where it still waits for this client, should it be of the cohort. */
+function openTo(clientId: string, { open, number }: RunDriver, afterRound: number): RoundRow | undefined {
+  if (open?.round.phase !== "collecting" || number <= afterRound) return undefined
+  return open.round.answers.has(clientId) ? undefined : open.row
 }

@@ -6,6 +6,7 @@ import type { Outcome } from "../round/campaign.js"
 import type {
   AnswerStatus,
   CarriedUpdate,
+  ClientId,
   CohortMember,
   Round,
   RoundEffect,
@@ -13,7 +14,7 @@ import type {
   Selecting,
 } from "../round/round.js"
 import { isOver } from "../round/round.js"
-import { quorumOf, step } from "../round/step.js"
+import { step } from "../round/step.js"
 import type { RoundRow, RoundState, RunRow } from "../store/schema.js"
 import type { LoggedEvent, NewUpdate } from "../store/store.js"
 import { aggregateJob } from "./aggregate-job.js"
@@ -27,6 +28,7 @@ import { storeAggregation } from "./publish.js"
 import type { StoredAggregation } from "./publish.js"
 import { drawingOrder } from "./plan.js"
 import { restoreRound } from "./round-log.js"
+import { selectingOf } from "./selecting.js"
 import type { TrainedModule } from "./run-request.js"
 
 /** A disk that is full may have room again; an aggregation that needs it is tried at this interval. */
@@ -89,7 +91,8 @@ export class RunDriver {
       const { buffer } = this.recipe.cohort
       if (buffer && last) {
         this.#comingBackMs = this.context.now() + this.context.patienceMs
-        const span = { next: last.round + 1, stalenessMax: buffer.stalenessMax }
+        const number = last.ended_ms === null ? last.round : last.round + 1
+        const span = { first: number - buffer.stalenessMax, last: last.round }
         this.#busy = await BusyClients.load(this.context.store, this.id, span)
       }
       if (!last || last.ended_ms !== null) return this.#continue()
@@ -142,6 +145,12 @@ export class RunDriver {
   carries(round: number): boolean {
     const { buffer } = this.recipe.cohort
     return buffer !== undefined && !this.#ended && round <= this.#number && this.#number - round <= buffer.stalenessMax
+  }
+
+  /** Buffered runs: the earlier round this client still trains for, if there is one whose update would count. */
+  busyWith(client: ClientId): number | undefined {
+    const round = this.#busy.roundOf(client)
+    return round !== undefined && this.carries(round) ? round : undefined
   }
 
   /** Resolves when a round collects, the run is over, or the coordinator closes. */
@@ -226,7 +235,8 @@ export class RunDriver {
   }
 
   async #lookForClients(selecting: Selecting): Promise<void> {
-    const { sessions, present } = this.context
+    const { sessions, present, ready } = this.context
+    if (!ready()) return
     const here = [...sessions.connected.values()].filter(
       ({ id, name }) => !this.#busy.has(id) && (present?.(name, this.#number) ?? true),
     )
@@ -350,26 +360,16 @@ export class RunDriver {
     }
     this.#row = undefined
     this.#number = rounds.length + 1
-    const selecting = this.#selecting()
+    const { buffer } = this.recipe.cohort
+    if (buffer) this.#busy.forgetBefore(this.#number - buffer.stalenessMax)
+    const selecting = selectingOf({
+      ...{ cohort: this.recipe.cohort, round: this.#number, busy: this.#busy.count },
+      patienceMs: this.context.now() + this.context.patienceMs,
+      presenceIsTold: this.context.present !== undefined,
+      comingBackMs: this.#comingBackMs,
+    })
     this.#round = selecting
     await this.#lookForClients(selecting)
-  }
-
-  /** The first round waits for all it wants, later ones for their quorum once their patience is over. */
-  #selecting(): Selecting {
-    const { clients = 1, overSelection, quorum, buffer } = this.recipe.cohort
-    const soon = this.context.now() + this.context.patienceMs
-    if (buffer) {
-      this.#busy.forgetBefore(this.#number - buffer.stalenessMax)
-      const idle = Math.max(0, clients - this.#busy.count)
-      // a round of a buffered run may open with nobody: what comes from earlier ones fills it
-      const minimum = this.#busy.count > 0 ? 0 : Math.min(idle, buffer.size)
-      return { phase: "selecting", target: idle, minimum, patienceMs: this.#number === 1 ? soon : this.#comingBackMs }
-    }
-    const target = Math.ceil(clients * overSelection - 1e-9)
-    const first = this.#number === 1 && this.context.present === undefined
-    const minimum = first ? clients : quorumOf({ size: clients, share: quorum })
-    return { phase: "selecting", target, minimum, patienceMs: first && target === clients ? Infinity : soon }
   }
 
   async #end(state: "done" | "failed" | "cancelled", reason?: string): Promise<void> {
