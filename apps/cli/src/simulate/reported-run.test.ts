@@ -96,3 +96,16 @@ test("a device that is gone during its download has moved a part of it", () => {
     [1_000, 0],
   ])
 })
+
+test("a turn's training loss is what the coordinator was told, whatever steps the history has", () => {
+  const member = { clientId: "00", client: "a", rank: 8, precision: "q8", status: "accepted" } as const
+  const told = { ...viewOf(1, "published"), members: [{ ...member, metrics: { firstLoss: 5, lastLoss: 4.25 } }] }
+  const run = runOf(
+    [told],
+    [
+      { round: 1, client: "a", outcome: "accepted" },
+      { round: 1, client: "b", outcome: "late" },
+    ],
+  )
+  expect(run.rounds[0]?.clients.map(({ loss }) => loss)).toEqual([4.25, undefined])
+})

@@ -71,20 +71,19 @@ function reportedRound(view: RoundView, turns: readonly ReportedTurn[], heldOut?
 
 function turnsByRound({ history, clients, views }: SimulationResult): Map<number, ReportedTurn[]> {
   const devices = new Map(clients.map(({ name, device }) => [name, device]))
-  const ranks = new Map(
-    views.flatMap(({ round, members }) => members.map(({ client, rank }) => [`${round} ${client}`, rank])),
+  const members = new Map(
+    views.flatMap(({ round, members }) => members.map((member) => [`${round} ${member.client}`, member])),
   )
-  const losses = new Map<string, number>()
-  for (const row of history.rows) if (row.kind === "step") losses.set(`${row.round} ${row.client}`, row.loss)
   const turns = new Map<number, ReportedTurn[]>()
   for (const { schedule, row } of history.clients()) {
-    const key = `${row.round} ${row.client}`
-    const loss = losses.get(key)
+    const member = members.get(`${row.round} ${row.client}`)
+    // what the coordinator was told: a step is history only once it is written
+    const loss = member?.metrics?.lastLoss
     const sent = row.outcome === "accepted" || row.outcome === "rejected"
     const turn: ReportedTurn = {
       name: row.client,
       device: devices.get(row.client) ?? "default",
-      rank: ranks.get(key) ?? 0,
+      rank: member?.rank ?? 0,
       outcome: row.outcome,
       startMs: schedule.startMs - VIRTUAL_START_MS,
       ...phasesOf(schedule),
@@ -93,7 +92,7 @@ function turnsByRound({ history, clients, views }: SimulationResult): Map<number
       bytesDown: Math.round(downloadedShare(schedule) * schedule.bytesDown),
       memoryBytes: schedule.memoryBytes,
       ...(row.staleness === undefined ? {} : { staleness: row.staleness }),
-      ...(loss === undefined || !sent ? {} : { loss }),
+      ...(loss === undefined ? {} : { loss }),
     }
     turns.set(
       row.round,
