@@ -1,7 +1,7 @@
-// npm run bench -- rounds [--clients N --bytes 1024|4194304 --rounds R] [--peers] [--json]
+// npm run bench -- rounds [--clients N --bytes 1024|4194304 --rounds R] [--apart] [--peers] [--json]
 //
 // What a round costs beside training: the production coordinator and N production clients over loopback sockets in
-// this one process, with a trainer that returns at once. Every update is sealed, signed, spooled, uploaded, opened,
+// this one process (--apart: the coordinator in another, as where it serves), with a trainer that returns at once. Every update is sealed, signed, spooled, uploaded, opened,
 // checked and aggregated, and everything is as durable as in service. Without --clients every size (of --bytes) takes
 // its turn, each in a process of its own. Checked at the end: every update of every round was accepted, and the global
 // adapter is the weighted sum of all of them.
@@ -9,10 +9,11 @@
 // byte, so that the round is measured and not the algebra. The global adapter keeps the rank of the whole module, 16
 // and 4, and so stays small and exact.
 // Figures: time from the start to the opening of the first round and to its end, ms per client and round after the
-// first (median), processor time of both, peak memory of the process.
+// first (median), processor time and peak memory of everything together. Both ways take their turn without --clients.
 // --peers: Flower's simulation beside it, same sizes (bench/peers/flower_rounds.py; PEERS_FLOWER_PYTHON names a Python
 // with flwr[simulation]).
-import { execFileSync } from "node:child_process"
+import { execFileSync, fork } from "node:child_process"
+import { EventEmitter, once } from "node:events"
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { availableParallelism, cpus, tmpdir } from "node:os"
 import { join } from "node:path"
@@ -28,6 +29,7 @@ const { values: options } = parseArgs({
     clients: { type: "string" },
     bytes: { type: "string" },
     rounds: { type: "string" },
+    apart: { type: "boolean", default: false },
     peers: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
@@ -132,6 +134,47 @@ function errorOf(globalAdapter, first, { clients, rounds }) {
   return Math.sqrt(distance / size)
 }
 
+/** The coordinator in this process. */
+async function startHere(dataDir) {
+  const coordinator = await startCoordinator({ dataDir, port: 0, logLevel: "error" })
+  return { ...coordinator, used: () => ({ processorMs: 0, peakKiB: 0 }) }
+}
+
+/** The same in a process of its own; `used` says what that took. */
+async function startApart(dataDir) {
+  const child = fork(fileURLToPath(new URL("rounds-coordinator.mjs", import.meta.url)), [dataDir])
+  const events = new EventEmitter()
+  const waiting = new Map()
+  let asked = 0
+  let used = { processorMs: 0, peakKiB: 0 }
+  const [{ url }] = await once(child, "message")
+  child.on("message", ({ event, processorMs, id, answer }) => {
+    if (event === undefined) return waiting.get(id)?.(answer)
+    used = { ...used, processorMs }
+    events.emit(event)
+  })
+  child.once("exit", (status) => {
+    if (waiting.size > 0) throw new Error(`the coordinator ended with ${status}`)
+  })
+  const ask = async (what, given) => {
+    const id = asked++
+    child.send({ id, ask: what, given })
+    const answer = await new Promise((resolve) => waiting.set(id, resolve))
+    waiting.delete(id)
+    return answer
+  }
+  return {
+    ...{ url, on: (name, listener) => events.on(name, listener), used: () => used },
+    createRun: (request) => ask("createRun", request),
+    run: (id) => ask("run", id),
+    adapter: async (hash) => new Uint8Array(Buffer.from(await ask("adapter", hash), "base64")),
+    close: async () => {
+      used = await ask("used")
+      await ask("close")
+    },
+  }
+}
+
 async function startRun(coordinator, folder, { clients, rounds, size }) {
   await mkdir(join(folder, "base"))
   await writeFile(join(folder, "base", "config.json"), `{"hidden_size": ${size.features}}`)
@@ -150,15 +193,16 @@ async function measure({ clients, rounds, size }, folder) {
   const adapters = adaptersOf(size, 2)
   const startedMs = performance.now()
   const marks = { opened: [], cpuOpened: [], published: [], cpu: [] }
-  const coordinator = await startCoordinator({ dataDir: join(folder, "coordinator"), port: 0, logLevel: "error" })
   const startedCpuMs = cpuMs()
+  const coordinator = await (options.apart ? startApart : startHere)(join(folder, "coordinator"))
+  const allCpuMs = () => cpuMs() + coordinator.used().processorMs
   coordinator.on("roundOpened", () => {
     marks.opened.push(performance.now() - startedMs)
-    marks.cpuOpened.push(cpuMs() - startedCpuMs)
+    marks.cpuOpened.push(allCpuMs() - startedCpuMs)
   })
   coordinator.on("roundPublished", () => {
     marks.published.push(performance.now() - startedMs)
-    marks.cpu.push(cpuMs())
+    marks.cpu.push(allCpuMs())
   })
   const { id } = await startRun(coordinator, folder, { clients, rounds, size })
   const cacheDir = join(folder, "cache")
@@ -175,10 +219,11 @@ async function measure({ clients, rounds, size }, folder) {
       return client.participate()
     }),
   )
-  const run = coordinator.run(id)
+  const run = await coordinator.run(id)
   const globalAdapter = decodeAdapter(await coordinator.adapter(run.globalAdapterHash))
   await coordinator.close()
-  return { marks, results, run, error: errorOf(globalAdapter, adapters[0], { clients, rounds }) }
+  const peakMiB = (process.resourceUsage().maxRSS + coordinator.used().peakKiB) / 1024
+  return { marks, results, run, peakMiB, error: errorOf(globalAdapter, adapters[0], { clients, rounds }) }
 }
 
 /** Nothing is reported of a run that did less than it should. */
@@ -200,14 +245,14 @@ async function one(clients, bytes, rounds) {
     const measured = await measure({ clients, rounds, size }, folder)
     check(measured, { clients, rounds })
     const { opened, cpuOpened, published, cpu } = measured.marks
-    const name = `rounds/${clients}x${bytes >= 1 << 20 ? `${bytes >> 20}MiB` : `${bytes >> 10}KiB`}`
+    const name = `rounds${options.apart ? "-apart" : ""}/${clients}x${bytes >= 1 << 20 ? `${bytes >> 20}MiB` : `${bytes >> 10}KiB`}`
     const steps = (values) => values.slice(1).map((value, i) => (value - values[i]) / clients)
     report(`${name}/start-to-first-round`, opened[0] / 1000, "s")
     report(`${name}/start-to-first-round-processor`, cpuOpened[0] / 1000, "s")
     report(`${name}/start-to-first-round-done`, published[0] / 1000, "s")
     if (rounds > 1) report(`${name}/per-client`, median(steps(published)), "ms")
     if (rounds > 1) report(`${name}/processor-per-client`, median(steps(cpu)), "ms")
-    report(`${name}/peak-memory`, process.resourceUsage().maxRSS / 1024, "MiB")
+    report(`${name}/peak-memory`, measured.peakMiB, "MiB")
     report(`${name}/global-adapter-error`, measured.error, "1")
   } finally {
     // after a failure the other clients are still at work in there
@@ -224,9 +269,10 @@ if (options.clients !== undefined) {
 const table = TABLE.filter(([, bytes]) => options.bytes === undefined || bytes === Number(options.bytes))
 for (const [clients, bytes, rounds] of table) {
   const sizes = ["--clients", String(clients), "--bytes", String(bytes), "--rounds", String(rounds)]
-  execFileSync(process.execPath, [fileURLToPath(import.meta.url), ...sizes, ...(options.json ? ["--json"] : [])], {
-    stdio: "inherit",
-  })
+  for (const where of options.apart ? [["--apart"]] : [[], ["--apart"]]) {
+    const all = [...sizes, ...where, ...(options.json ? ["--json"] : [])]
+    execFileSync(process.execPath, [fileURLToPath(import.meta.url), ...all], { stdio: "inherit" })
+  }
 }
 if (options.peers) {
   const { compareRounds } = await import("./peers/flower.mjs")

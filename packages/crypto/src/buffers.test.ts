@@ -1,23 +1,23 @@
 import { Buffers } from "./buffers.js"
 
 test("what is given back is used again, where it is not far too large", () => {
-  const buffers = new Buffers(100_000)
-  const first = buffers.take(10_000)
-  expect([first.byteLength, first.buffer.byteLength]).toEqual([10_000, 12_288])
-  expect(buffers.take(10_000).buffer).not.toBe(first.buffer)
+  const buffers = new Buffers(1_000_000)
+  const first = buffers.take(100_000)
+  expect([first.byteLength, first.buffer.byteLength]).toEqual([100_000, 102_400])
+  expect(buffers.take(100_000).buffer).not.toBe(first.buffer)
   buffers.give(first)
   buffers.give(first)
-  expect(buffers.take(5_000).buffer).not.toBe(first.buffer)
-  const again = buffers.take(12_000)
-  expect([again.buffer === first.buffer, again.byteLength]).toEqual([true, 12_000])
-  expect(buffers.take(12_000).buffer).not.toBe(first.buffer)
+  expect(buffers.take(65_536 - 15_000).buffer).not.toBe(first.buffer)
+  const again = buffers.take(102_000)
+  expect([again.buffer === first.buffer, again.byteLength]).toEqual([true, 102_000])
+  expect(buffers.take(102_000).buffer).not.toBe(first.buffer)
 })
 
-test("no more is kept than the limit", () => {
-  const buffers = new Buffers(20_000)
-  const [one, two] = [buffers.take(12_000), buffers.take(12_000)]
-  buffers.give(one)
-  buffers.give(two)
-  expect(buffers.take(12_000).buffer).toBe(one.buffer)
-  expect(buffers.take(12_000).buffer).not.toBe(two.buffer)
+test("no more is kept than the limit, and nothing small", () => {
+  const buffers = new Buffers(200_000)
+  const [one, two, small] = [buffers.take(120_000), buffers.take(120_000), buffers.take(9)]
+  for (const taken of [one, two, small]) buffers.give(taken)
+  expect(buffers.take(120_000).buffer).toBe(one.buffer)
+  expect(buffers.take(120_000).buffer).not.toBe(two.buffer)
+  expect([small.buffer.byteLength, buffers.take(9).buffer === small.buffer]).toEqual([9, false])
 })

@@ -1,6 +1,8 @@
 /** Memory for so many bytes, content undefined. */
 export type Memory = (bytes: number) => Uint8Array
 
+/** Smaller ones are made anew: looking for them would cost more. */
+const KEPT_BYTES_MIN = 64 * 1024
 /** A buffer is taken for anything down to this share of it. */
 const SHARE_MIN = 0.5
 const ROUNDED_TO_BYTES = 4096
@@ -16,6 +18,7 @@ export class Buffers {
   constructor(private readonly bytesMax: number) {}
 
   readonly take: Memory = (bytes) => {
+    if (bytes < KEPT_BYTES_MIN) return new Uint8Array(bytes)
     const at = this.#free.findIndex(({ byteLength }) => byteLength >= bytes && bytes >= SHARE_MIN * byteLength)
     const [known] = at < 0 ? [] : this.#free.splice(at, 1)
     if (known) this.#bytes -= known.byteLength
@@ -25,7 +28,7 @@ export class Buffers {
 
   /** The same memory again is a mistake: two would write to it. */
   give({ buffer }: Uint8Array): void {
-    if (!(buffer instanceof ArrayBuffer) || this.#free.includes(buffer)) return
+    if (!(buffer instanceof ArrayBuffer) || buffer.byteLength < KEPT_BYTES_MIN || this.#free.includes(buffer)) return
     if (this.#bytes + buffer.byteLength > this.bytesMax) return
     this.#free.push(buffer)
     this.#bytes += buffer.byteLength
