@@ -5,6 +5,7 @@ import { LaminaError } from "@lamina/protocol/errors"
 import { TAG_BYTES, decryptInto, encryptInto } from "./aead.js"
 import { concat, kdf } from "./hash.js"
 import { sodium } from "./sodium.js"
+import { decapsulate } from "./x-wing.js"
 
 /**
  * X-Wing (X25519 + ML-KEM-768): the key pair an envelope's content key is wrapped to. Secret 32 bytes, public 1,216.
@@ -70,16 +71,16 @@ export function unwrapKey(
   stanza: Uint8Array,
 ): Uint8Array | undefined {
   if (stanza.byteLength !== STANZA_BYTES) return undefined
-  const sharedSecret = decapsulate(stanza.subarray(0, KEM_BYTES), secretKey)
+  const sharedSecret = sharedSecretOf(stanza.subarray(0, KEM_BYTES), secretKey)
   if (!sharedSecret) return undefined
   const contentKey = new Uint8Array(CEK_BYTES)
   return decryptInto(contentKey, wrapping(sharedSecret, context), stanza.subarray(KEM_BYTES)) ? contentKey : undefined
 }
 
-/** undefined for a ciphertext whose X25519 part is of small order, which libsodium refuses by throwing. */
-function decapsulate(ciphertext: Uint8Array, secretKey: Uint8Array): Uint8Array | undefined {
+/** undefined for a ciphertext whose X25519 part is of small order. */
+function sharedSecretOf(ciphertext: Uint8Array, secretKey: Uint8Array): Uint8Array | undefined {
   try {
-    return sodium.crypto_kem_xwing_dec(ciphertext, secretKey)
+    return decapsulate(ciphertext, secretKey)
   } catch {
     return undefined
   }
