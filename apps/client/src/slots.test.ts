@@ -18,3 +18,24 @@ test("no more than so many run at once, in order, and a failure gives its place 
   expect(begun).toEqual([0, 1, 2, 3, 4])
   expect(most).toBe(2)
 })
+
+test("a slot that is entered is free again once it is left, and left once", async () => {
+  const slots = new Slots(1)
+  const leave = await slots.enter()
+  const order: string[] = []
+  const waiting = [1, 2].map(async (k) => {
+    const leaveAgain = await slots.enter()
+    order.push(`in ${k}`)
+    return leaveAgain
+  })
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(order).toEqual([])
+  leave()
+  leave()
+  const first = await waiting[0]
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(order).toEqual(["in 1"])
+  first?.()
+  ;(await waiting[1])?.()
+  expect(order).toEqual(["in 1", "in 2"])
+})

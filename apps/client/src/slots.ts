@@ -8,11 +8,22 @@ export class Slots {
   }
 
   async run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free -= 1
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    const leave = await this.enter()
     try {
       return await work()
     } finally {
+      leave()
+    }
+  }
+
+  /** A slot of its own until the result is called; again: a no-op. */
+  async enter(): Promise<() => void> {
+    if (this.#free > 0) this.#free -= 1
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    let here = true
+    return () => {
+      if (!here) return
+      here = false
       const next = this.#waiting.shift()
       if (next) next()
       else this.#free += 1

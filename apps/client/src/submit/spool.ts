@@ -97,22 +97,21 @@ export class Spool {
   }
 
   /** Durable when it returns. Throws STORAGE_FULL and leaves nothing half-written. */
-  seal(name: RoundName, inputs: SealInputs): Promise<SpooledUpdate> {
-    return new Promise((resolve, reject) => {
-      const turn = sealing.run(async () => {
-        const spooled = await this.#seal(name, inputs)
-        await new Promise<void>((sent) => {
-          const release = (): void => {
-            spooled.release()
-            sent()
-          }
-          resolve({ ...spooled, release })
-          if (this.slot.holds(name)) sent()
-          else setTimeout(sent, SENT_FIRST_MS).unref()
-        })
-      })
-      turn.catch(reject)
-    })
+  async seal(name: RoundName, inputs: SealInputs): Promise<SpooledUpdate> {
+    const leave = await sealing.enter()
+    try {
+      const spooled = await this.#seal(name, inputs)
+      if (this.slot.holds(name)) leave()
+      else setTimeout(leave, SENT_FIRST_MS).unref()
+      const release = (): void => {
+        spooled.release()
+        leave()
+      }
+      return { ...spooled, release }
+    } catch (error) {
+      leave()
+      throw error
+    }
   }
 
   async #seal(name: RoundName, { identity, task, federationId, update }: SealInputs): Promise<SpooledUpdate> {
