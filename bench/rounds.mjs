@@ -1,10 +1,10 @@
 // npm run bench -- rounds [--clients N --bytes 1024|4194304 --rounds R] [--apart] [--peers] [--json]
 //
 // What a round costs beside training: the production coordinator and N production clients over loopback sockets in
-// this one process (--apart: the coordinator in another, as where it serves), with a trainer that returns at once. Every update is sealed, signed, spooled, uploaded, opened,
-// checked and aggregated, and everything is as durable as in service. Without --clients every size (of --bytes) takes
-// its turn, each in a process of its own. Checked at the end: every update of every round was accepted, and the global
-// adapter is the weighted sum of all of them.
+// this one process (--apart: the coordinator in another, as where it serves), with a trainer that returns at once.
+// Every update is sealed, signed, spooled, uploaded, opened, checked and aggregated, and everything is as durable as in
+// service. Without --clients every size (of --bytes) takes its turn, each in a process of its own. Checked at the end:
+// every update of every round was accepted, and the global adapter is the weighted sum of all of them.
 // Strategy `flora`. 1 KiB: one module of 16 x 16, rank 8; 4 MiB: 128 modules of 4 x 4, rank 1024: little arithmetic per
 // byte, so that the round is measured and not the algebra. The global adapter keeps the rank of the whole module, 16
 // and 4, and so stays small and exact.
@@ -153,8 +153,11 @@ async function startApart(dataDir) {
     used = { ...used, processorMs }
     events.emit(event)
   })
+  let closing = false
   child.once("exit", (status) => {
-    if (waiting.size > 0) throw new Error(`the coordinator ended with ${status}`)
+    if (closing) return
+    process.stderr.write(`the coordinator ended with ${status}\n`)
+    process.exit(1)
   })
   const ask = async (what, given) => {
     const id = asked++
@@ -170,6 +173,7 @@ async function startApart(dataDir) {
     adapter: async (hash) => new Uint8Array(Buffer.from(await ask("adapter", hash), "base64")),
     close: async () => {
       used = await ask("used")
+      closing = true
       await ask("close")
     },
   }
@@ -245,7 +249,8 @@ async function one(clients, bytes, rounds) {
     const measured = await measure({ clients, rounds, size }, folder)
     check(measured, { clients, rounds })
     const { opened, cpuOpened, published, cpu } = measured.marks
-    const name = `rounds${options.apart ? "-apart" : ""}/${clients}x${bytes >= 1 << 20 ? `${bytes >> 20}MiB` : `${bytes >> 10}KiB`}`
+    const each = bytes >= 1 << 20 ? `${bytes >> 20}MiB` : `${bytes >> 10}KiB`
+    const name = `rounds${options.apart ? "-apart" : ""}/${clients}x${each}`
     const steps = (values) => values.slice(1).map((value, i) => (value - values[i]) / clients)
     report(`${name}/start-to-first-round`, opened[0] / 1000, "s")
     report(`${name}/start-to-first-round-processor`, cpuOpened[0] / 1000, "s")

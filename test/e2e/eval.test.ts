@@ -56,10 +56,10 @@ test("exact and generate judge the same greedy answers, of the first prompts wit
   })
 }, 120_000)
 
-test("perplexity has three figures, and what does not go with it is refused", async () => {
+test("perplexity has four figures, and what does not go with it is refused", async () => {
   const text = join(root, "examples/data/held-out.txt")
   const result = await evaluate<object>("perplexity", text)
-  expect(Object.keys(result)).toEqual(["task", "loss", "perplexity", "tokens"])
+  expect(Object.keys(result)).toEqual(["task", "loss", "perplexity", "accuracy", "tokens"])
   expect((await lamina("eval", tiny, "--data", text, "--limit", "2")).status).toBe(2)
   expect((await lamina("eval", tiny, "--data", text, "--task", "choice")).status).toBe(2)
   expect((await lamina("eval", tiny, "--data", text, "--task", "guess")).status).toBe(2)

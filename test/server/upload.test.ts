@@ -283,6 +283,8 @@ test("chunks of wrong bytes, length, index or sender are refused; the right byte
   await south.task(run)
   expect(await put(south, 0, chunk)).toEqual([404, "NOT_FOUND"])
   expect((await fetch(`${north.url}/v1/uploads/${uploadId}/chunks/0`, { method: "PUT", body: "x" })).status).toBe(401)
+  const bytes = { method: "POST", headers: { "content-type": "application/octet-stream" }, body: "x" }
+  expect((await fetch(`${north.url}/v1/runs`, bytes)).status).toBe(400) // a body is read for chunks alone
   expect(await refusal(north.commit(uploadId, sealed.root))).toBe("UPLOAD_INCOMPLETE")
   expect(await put(north, 0, chunk)).toEqual([204, ""])
   expect(await put(north, 0, chunk)).toEqual([204, ""])

@@ -139,7 +139,12 @@ async function prepare(
   const spooled = await withRoom(parts, signal, "seal", () =>
     parts.spool.seal(name, { identity: parts.identity, task, federationId: parties.federationId, update }),
   )
-  parts.emit("sealed", { ...name, envelopeRoot: toHex(spooled.root), bytes: spooled.bytes })
+  try {
+    parts.emit("sealed", { ...name, envelopeRoot: toHex(spooled.root), bytes: spooled.bytes })
+  } catch (error) {
+    spooled.release() // a listener's error: nobody will send it now
+    throw error
+  }
   return spooled
 }
 

@@ -13,6 +13,8 @@ const ROUNDED_TO_BYTES = 4096
  */
 export class Buffers {
   readonly #free: ArrayBuffer[] = []
+  /** Those made here: others' memory is never taken for its own. */
+  readonly #own = new WeakSet<ArrayBuffer>()
   #bytes = 0
 
   constructor(private readonly bytesMax: number) {}
@@ -22,15 +24,22 @@ export class Buffers {
     const at = this.#free.findIndex(({ byteLength }) => byteLength >= bytes && bytes >= SHARE_MIN * byteLength)
     const [known] = at < 0 ? [] : this.#free.splice(at, 1)
     if (known) this.#bytes -= known.byteLength
-    const rounded = Math.ceil(bytes / ROUNDED_TO_BYTES) * ROUNDED_TO_BYTES
-    return new Uint8Array(known ?? Buffer.allocUnsafeSlow(rounded).buffer, 0, bytes)
+    const buffer = known ?? this.#make(Math.ceil(bytes / ROUNDED_TO_BYTES) * ROUNDED_TO_BYTES)
+    return new Uint8Array(buffer, 0, bytes)
   }
 
-  /** The same memory again is a mistake: two would write to it. */
+  /** Again, or of memory that was not taken here: a no-op. The oldest make room. */
   give({ buffer }: Uint8Array): void {
-    if (!(buffer instanceof ArrayBuffer) || buffer.byteLength < KEPT_BYTES_MIN || this.#free.includes(buffer)) return
-    if (this.#bytes + buffer.byteLength > this.bytesMax) return
+    if (!(buffer instanceof ArrayBuffer) || !this.#own.has(buffer) || this.#free.includes(buffer)) return
+    if (buffer.byteLength > this.bytesMax) return
     this.#free.push(buffer)
     this.#bytes += buffer.byteLength
+    while (this.#bytes > this.bytesMax) this.#bytes -= this.#free.shift()?.byteLength ?? 0
+  }
+
+  #make(bytes: number): ArrayBuffer {
+    const { buffer } = Buffer.allocUnsafeSlow(bytes)
+    this.#own.add(buffer as ArrayBuffer)
+    return buffer as ArrayBuffer
   }
 }

@@ -23,7 +23,7 @@ export function hash(...parts: readonly Uint8Array[]): Uint8Array {
   return hasher.digest()
 }
 
-/** BLAKE2b-256 of bytes that come in pieces. Call digest() whatever happens: it may hold memory until then. */
+/** BLAKE2b-256 of bytes that come in pieces. Call digest() once, whatever happens: until then it may hold memory. */
 interface Hasher {
   update(bytes: Uint8Array): void
   /** Ends the hash: the object is spent. */

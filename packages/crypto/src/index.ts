@@ -11,5 +11,6 @@ export { RECIPIENT_KEY_BYTES, generateRecipientKey, recipientKeyFromSeed } from 
 export type { RecipientKey } from "./recipient.js"
 export { sealToBytes } from "./seal.js"
 export type { SealInput, SealSecrets, SealedParts } from "./seal.js"
+export { forgetRecipientKey } from "./x-wing.js"
 export { parseSealed, readSealed, sealEnvelope, spoolEnvelope } from "./spool.js"
 export type { SealedEnvelope } from "./spool.js"

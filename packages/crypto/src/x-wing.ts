@@ -36,6 +36,11 @@ export function decapsulate(ciphertext: Uint8Array, secretKey: Uint8Array): Uint
   return new Uint8Array(createHash("sha3-256").update(Buffer.concat(parts)).digest())
 }
 
+/** Forgets what is kept of the last key. */
+export function forgetRecipientKey(): void {
+  last = undefined
+}
+
 function expand(secretKey: Uint8Array): Expanded {
   const outputLength = MLKEM_SEED_BYTES + X25519_BYTES
   const seeds = new Uint8Array(createHash("shake256", { outputLength }).update(secretKey).digest())

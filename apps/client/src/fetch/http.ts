@@ -22,6 +22,8 @@ interface HttpRequest {
   /** Below the coordinator's URL, starting with `/v1/`. */
   readonly path: string
   readonly body?: Uint8Array
+  /** A transport failure is thrown instead of repeated. */
+  readonly once?: boolean
   /** First byte wanted, asked before every try; the answer may still begin at 0. */
   readonly from?: () => Promise<number>
 }
@@ -86,6 +88,7 @@ export class Http {
         this.#options.signal.throwIfAborted()
         const refusal = error instanceof Refusal ? error.code : undefined
         if (refusal === "SESSION_EXPIRED") await session.renew(link)
+        else if (request.once && error instanceof TransportError) throw error
         else if (!(error instanceof TransportError) && !(refusal && AGAIN.has(refusal))) throw error
         await session.pause(`${request.method} ${request.path}`, error, backoffMs(attempt, random))
       }

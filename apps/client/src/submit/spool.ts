@@ -40,8 +40,12 @@ export function placeOf({ first, count }: ChunkRun, bytes: number): { start: num
 const HELD_BYTES_MAX = 64 * 1024 * 1024
 let heldBytes = 0
 
-/** Of updates on their way into envelopes, and of envelopes, by all clients of the process. */
-const buffers = new Buffers(HELD_BYTES_MAX)
+/**
+ * Memory of all clients of the process. A socket may go on reading an envelope after its request was answered: what
+ * comes into that memory next is another envelope, and never an update in the clear.
+ */
+const envelopes = new Buffers(HELD_BYTES_MAX)
+const plaintexts = new Buffers(HELD_BYTES_MAX / 4)
 
 interface SealInputs {
   readonly identity: Identity
@@ -118,10 +122,10 @@ export class Spool {
     if (this.slot.holds(name) || (await exists(this.#envelope(name))))
       throw new Error(`round ${name.round} of run ${name.runId} is sealed already`)
     const { headerHash: roundHeaderHash, header } = task
-    const plaintext = typeof update === "function" ? update(buffers.take) : update
+    const plaintext = typeof update === "function" ? update(plaintexts.take) : update
     const input = { identity, federationId, roundHeaderHash, recipientKey: header.recipientKey, plaintext }
-    const sealed = sealToBytes({ ...input, memory: buffers.take })
-    if (typeof update === "function") buffers.give(plaintext)
+    const sealed = sealToBytes({ ...input, memory: envelopes.take })
+    if (typeof update === "function") plaintexts.give(plaintext)
     const path = this.#envelope(name)
     const { envelope, ...parts } = sealed
     const spooled = asSpooled(name, { ...parts, path })
@@ -130,8 +134,8 @@ export class Spool {
       return inMemory(spooled, envelope)
     }
     await spoolEnvelope(sealed, path)
-    if (heldBytes + envelope.byteLength <= HELD_BYTES_MAX) return { ...spooled, ...hold(envelope) }
-    buffers.give(envelope)
+    if (heldBytes + envelope.buffer.byteLength <= HELD_BYTES_MAX) return { ...spooled, ...hold(envelope) }
+    envelopes.give(envelope)
     return spooled
   }
 
@@ -184,12 +188,12 @@ function inMemory(spooled: SpooledUpdate, envelope: Uint8Array): SpooledUpdate {
 
 function hold(envelope: Uint8Array): Pick<SpooledUpdate, "held" | "release"> {
   let held = true
-  heldBytes += envelope.byteLength
+  heldBytes += envelope.buffer.byteLength
   const release = (): void => {
     if (!held) return
     held = false
-    heldBytes -= envelope.byteLength
-    buffers.give(envelope)
+    heldBytes -= envelope.buffer.byteLength
+    envelopes.give(envelope)
   }
   return { held: envelope, release }
 }

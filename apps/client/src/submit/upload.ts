@@ -1,10 +1,11 @@
 import { Buffers, toHex } from "@lamina/crypto"
 import type { Receipt, UploadTicket } from "@lamina/protocol"
-import { LaminaError, LIMITS } from "@lamina/protocol"
+import { hasErrorCode, LaminaError, LIMITS } from "@lamina/protocol"
 
 import type { Emit, RoundName } from "../events.js"
 import { CONNECTIONS_MAX } from "../fetch/http.js"
 import type { Http } from "../fetch/http.js"
+import { TransportError } from "../session/link.js"
 import type { Session } from "../session/session.js"
 import { Slots } from "../slots.js"
 import type { Random } from "../timing.js"
@@ -21,7 +22,7 @@ export interface UploadOptions {
 }
 
 const RUN_BYTES_MAX = LIMITS.requestChunksMax * LIMITS.chunkBytes
-/** Requests that all clients of the process have in memory at once, 32 MiB at most: half the connections. */
+/** Requests that all clients of the process have in memory at once, 16 MiB at most: half the connections. */
 const sending = new Slots(CONNECTIONS_MAX / 2)
 const buffers = new Buffers((CONNECTIONS_MAX / 2) * RUN_BYTES_MAX)
 
@@ -88,13 +89,17 @@ async function sendMissing(options: UploadOptions, name: RoundName, { spooled, t
   let chunks = chunksTotal - missing.length
   let bytesSent = 0
   const window = Math.min(ticket.window, LIMITS.uploadWindow)
-  const runMax = Math.min(window, LIMITS.requestChunksMax)
+  let runMax = Math.min(window, LIMITS.requestChunksMax)
   const sender = async (): Promise<void> => {
     for (let run = nextRun(missing, runMax); run; run = nextRun(missing, runMax)) {
       const next = run
-      bytesSent += await sending.run(() => sendRun(options, { spooled, ticket }, next))
-      chunks += run.count
-      options.emit("uploading", { ...name, chunks, chunksTotal })
+      const sent = await sending.run(() => sendRun(options, { spooled, ticket }, next))
+      if (sent === 0) {
+        missing.unshift(...Array.from({ length: next.count }, (_, i) => next.first + i))
+        runMax = Math.max(1, Math.floor(next.count / 2)) // for the rest of this upload
+      } else chunks += next.count
+      bytesSent += sent
+      if (sent > 0) options.emit("uploading", { ...name, chunks, chunksTotal })
     }
   }
   const senders = Array.from({ length: Math.floor(window / runMax) }, sender)
@@ -117,17 +122,29 @@ function nextRun(missing: number[], max: number): ChunkRun | undefined {
   return { first, count }
 }
 
+/**
+ * Sends the chunks of a run in one request; returns its bytes. 0 where one of several chunks failed on its way: the
+ * link may have become slow, or something between here and there takes no such body. They are to go in smaller ones.
+ */
 async function sendRun(options: UploadOptions, { spooled, ticket }: Sending, run: ChunkRun): Promise<number> {
   const { start, end } = placeOf(run, spooled.bytes)
   const held = spooled.held?.subarray(start, end)
   const body = held ?? (await spooled.chunks(run, buffers.take))
   const path = `/v1/uploads/${encodeURIComponent(ticket.uploadId)}/chunks/${run.first}`
+  const several = run.count > 1
   const beganMs = performance.now()
-  await options.http.request({ method: "PUT", path, body }, (answer) => answer.body.dump())
+  try {
+    await options.http.request({ method: "PUT", path, body, once: several }, (answer) => answer.body.dump())
+  } catch (error) {
+    const tooLarge = hasErrorCode(error) && error.code === "FRAME_TOO_LARGE"
+    if (!several || options.signal.aborted || !(tooLarge || error instanceof TransportError)) throw error
+    chunksAtOnce = Math.floor(run.count / 2)
+    return 0
+  }
   const tookMs = performance.now() - beganMs
   if (tookMs < QUICK_MS) chunksAtOnce = Math.min(LIMITS.requestChunksMax, Math.max(chunksAtOnce, 2 * run.count))
   else if (tookMs > SLOW_MS) chunksAtOnce = Math.max(1, Math.floor(run.count / 2))
-  if (!held) buffers.give(body) // answered: it has left this process
+  if (!held) buffers.give(body)
   return end - start
 }
 

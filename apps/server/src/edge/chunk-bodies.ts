@@ -13,17 +13,23 @@ const buffers = new Buffers(16 * BODY_BYTES_MAX)
  * own. Whoever is done with a body calls `chunksDone`.
  */
 export function takeChunkBodies(fastify: FastifyInstance): void {
-  fastify.addContentTypeParser("application/octet-stream", async ({ headers }: FastifyRequest, payload: Readable) => {
-    const bytes = Number(headers["content-length"] ?? BODY_BYTES_MAX)
-    if (!(bytes <= BODY_BYTES_MAX)) throw tooLarge(bytes)
-    const memory = buffers.take(bytes)
-    try {
-      return await read(payload, memory)
-    } catch (error) {
-      buffers.give(memory)
-      throw error
-    }
-  })
+  fastify.addContentTypeParser(
+    "application/octet-stream",
+    async ({ headers, method }: FastifyRequest, payload: Readable) => {
+      // of nobody else is it known by now who sends
+      if (method !== "PUT") throw new LaminaError("FRAME_MALFORMED", "expected JSON, got application/octet-stream")
+      const bytes = Number(headers["content-length"] ?? BODY_BYTES_MAX)
+      if (!(bytes <= BODY_BYTES_MAX)) throw tooLarge(bytes)
+      const memory = buffers.take(bytes)
+      try {
+        return await read(payload, memory)
+      } catch (error) {
+        buffers.give(memory)
+        if (error instanceof LaminaError) throw error
+        throw new LaminaError("FRAME_MALFORMED", "expected a whole body, got a connection that ended", { cause: error })
+      }
+    },
+  )
 }
 
 /** Nobody reads or writes this body any more. */

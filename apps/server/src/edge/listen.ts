@@ -26,6 +26,9 @@ import { ACCESS, CONFIG, COORDINATOR, LOGGER, METRICS } from "./tokens.js"
 /** A recipe with 4,096 modules of long names fits. */
 const JSON_BYTES_MAX = 4 * 1024 * 1024
 
+/** A request that has not come by then is given up, and its memory with it; Node's own default. */
+const REQUEST_MS_MAX = 300_000
+
 @Module({})
 class EdgeModule {}
 
@@ -41,7 +44,9 @@ export async function listen(
   { config, logger, identity }: EdgeSetting,
 ): Promise<{ url: string; port: number; close(): Promise<void> }> {
   const access = new Access(coordinator.sessions, { adminToken: identity.adminToken, joinToken: config.joinToken })
-  const adapter = new FastifyAdapter({ bodyLimit: JSON_BYTES_MAX, forceCloseConnections: true })
+  const adapter = new FastifyAdapter({
+    ...{ bodyLimit: JSON_BYTES_MAX, requestTimeout: REQUEST_MS_MAX, forceCloseConnections: true },
+  })
   const app = await NestFactory.create<NestFastifyApplication>(
     edgeModule(coordinator, { access, logger, config }),
     adapter,
@@ -93,7 +98,7 @@ function edgeModule(
 }
 
 /**
- * Chunks come as bytes of at most one chunk, from nobody without a session: the header is looked at before the body
+ * Chunks come as bytes, a few at a time, from nobody without a session: the header is looked at before the body
  * is read.
  */
 function takeChunks(app: NestFastifyApplication, access: Access): void {

@@ -1,5 +1,6 @@
 import { STRATEGIES } from "@lamina/aggregation"
 import type { ModuleError, RoundResult } from "@lamina/aggregation"
+import { forgetRecipientKey } from "@lamina/crypto"
 import { decodeAdapter, encodeAdapter } from "@lamina/protocol"
 
 import type { AggregateJob, Aggregation } from "./jobs.js"
@@ -26,6 +27,7 @@ export async function aggregate(job: AggregateJob): Promise<Aggregation> {
     sum.add({ clientId: update.clientId, weight: update.weight, adapter })
     forget(opened)
   }
+  forgetRecipientKey() // its round is over, and its key about to be erased
   const result = sum.finish()
   const weight = updates.reduce((total, each) => total + each.weight, 0)
   return {

@@ -47,7 +47,7 @@ export function keep({ envelopeRoot }: SealedUpdate, opened: Opened): void {
   const name = toHex(envelopeRoot)
   const before = take(name)
   if (before) forget(before)
-  const bytes = opened.memory.byteLength
+  const bytes = bytesOf(opened)
   if (bytes > KEPT_BYTES_MAX) return forget(opened)
   for (const oldest of kept.keys()) {
     if (keptBytes + bytes <= KEPT_BYTES_MAX) break
@@ -68,9 +68,14 @@ export function forget({ memory }: Opened): void {
   buffers.give(memory)
 }
 
+/** Its buffer may be larger than what is in it. */
+function bytesOf({ memory }: Opened): number {
+  return memory.buffer.byteLength
+}
+
 function take(name: string): Opened | undefined {
   const known = kept.get(name)
-  if (known && kept.delete(name)) keptBytes -= known.memory.byteLength
+  if (known && kept.delete(name)) keptBytes -= bytesOf(known)
   return known
 }
 
