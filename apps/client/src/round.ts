@@ -1,8 +1,8 @@
 import { mkdirSync } from "node:fs"
 
-import type { Identity, Memory } from "@lamina/crypto"
+import type { Identity } from "@lamina/crypto"
 import { toHex } from "@lamina/crypto"
-import type { Adapter, Metric, TaskOffer } from "@lamina/protocol"
+import type { Adapter, Memory, Metric, TaskOffer } from "@lamina/protocol"
 import { checkUpdate, compareNames, encodeUpdate, hasErrorCode, LaminaError } from "@lamina/protocol"
 import type { DataSource } from "@lamina/tuner"
 

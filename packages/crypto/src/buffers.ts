@@ -1,5 +1,5 @@
-/** Memory for so many bytes, content undefined. */
-export type Memory = (bytes: number) => Uint8Array
+import { ownMemory } from "@lamina/protocol"
+import type { Memory } from "@lamina/protocol"
 
 /** Smaller ones are made anew: looking for them would cost more. */
 const KEPT_BYTES_MIN = 64 * 1024
@@ -20,7 +20,7 @@ export class Buffers {
   constructor(private readonly bytesMax: number) {}
 
   readonly take: Memory = (bytes) => {
-    if (bytes < KEPT_BYTES_MIN) return new Uint8Array(bytes)
+    if (bytes < KEPT_BYTES_MIN) return ownMemory(bytes)
     const at = this.#free.findIndex(({ byteLength }) => byteLength >= bytes && bytes >= SHARE_MIN * byteLength)
     const [known] = at < 0 ? [] : this.#free.splice(at, 1)
     if (known) this.#bytes -= known.byteLength

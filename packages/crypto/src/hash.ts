@@ -1,7 +1,7 @@
 import { createReadStream } from "node:fs"
 import { timingSafeEqual } from "node:crypto"
 
-import { Blake2b, blake2b, hashesNatively } from "@lamina/kernels/bytes"
+import { Blake2b, blake2b, nativeAvailable } from "@lamina/kernels/bytes"
 
 import { sodium } from "./sodium.js"
 
@@ -17,7 +17,7 @@ export function hash(...parts: readonly Uint8Array[]): Uint8Array {
   const [first = new Uint8Array(0), ...rest] = parts
   if (rest.length === 0 && first.byteLength < NATIVE_BYTES_MIN)
     return sodium.crypto_generichash(HASH_BYTES, first, null)
-  if (parts.length <= NATIVE_PARTS_MAX && hashesNatively()) return blake2b(parts)
+  if (parts.length <= NATIVE_PARTS_MAX && nativeAvailable()) return blake2b(parts)
   const hasher = newHasher()
   for (const part of parts) hasher.update(part)
   return hasher.digest()
@@ -31,7 +31,7 @@ interface Hasher {
 }
 
 export function newHasher(): Hasher {
-  return hashesNatively() ? new Blake2b() : new SodiumHasher()
+  return nativeAvailable() ? new Blake2b() : new SodiumHasher()
 }
 
 /** Its state is libsodium's memory. */
@@ -47,13 +47,21 @@ class SodiumHasher implements Hasher {
   }
 }
 
+interface FileHashing {
+  readonly signal?: AbortSignal
+  /** Told the bytes of every piece. */
+  readonly onPiece?: (bytes: number) => void
+}
+
 /** BLAKE2b-256 of a file, read in pieces. Rejects with the system's error, or the signal's reason. */
-export async function hashFile(path: string, options: { signal?: AbortSignal } = {}): Promise<Uint8Array> {
+export async function hashFile(path: string, { onPiece, ...options }: FileHashing = {}): Promise<Uint8Array> {
   const hasher = newHasher()
   let result: Uint8Array
   try {
-    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20, ...options }))
-      hasher.update(chunk as Uint8Array)
+    for await (const piece of createReadStream(path, { highWaterMark: 1 << 20, ...options }) as AsyncIterable<Buffer>) {
+      hasher.update(piece)
+      onPiece?.(piece.byteLength)
+    }
   } finally {
     result = hasher.digest() // also after a failure: it returns libsodium's memory
   }

@@ -1,6 +1,5 @@
 export { Buffers } from "./buffers.js"
-export type { Memory } from "./buffers.js"
-export { HASH_BYTES, concat, equalBytes, fromHex, hash, hashFile, kdf, newHasher, toHex, utf8 } from "./hash.js"
+export { HASH_BYTES, concat, equalBytes, fromHex, hash, hashFile, kdf, toHex, utf8 } from "./hash.js"
 export { clientIdOf, generateIdentity, identityFromSeed, sign, verify } from "./identity.js"
 export type { Identity } from "./identity.js"
 export { loadOrCreateIdentity } from "./identity-file.js"

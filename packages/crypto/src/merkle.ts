@@ -1,4 +1,4 @@
-import { blake2bLeaves, hashesNatively } from "@lamina/kernels/bytes"
+import { blake2bLeaves, nativeAvailable } from "@lamina/kernels/bytes"
 import { LIMITS } from "@lamina/protocol"
 
 import { HASH_BYTES, hash } from "./hash.js"
@@ -8,7 +8,7 @@ const NODE = Uint8Array.of(1)
 
 /** H(0x00 ‖ chunk). */
 export function leafHash(chunk: Uint8Array): Uint8Array {
-  return hashesNatively() ? blake2bLeaves(chunk, Math.max(1, chunk.byteLength)) : hash(LEAF, chunk)
+  return nativeAvailable() ? blake2bLeaves(chunk, Math.max(1, chunk.byteLength)) : hash(LEAF, chunk)
 }
 
 /** H(0x01 ‖ left ‖ right) upwards; a last odd hash of a level goes up as it is. At least one leaf. */
@@ -30,7 +30,7 @@ export function rootOf(leaves: readonly Uint8Array[]): Uint8Array {
 
 /** Leaves of bytes cut into chunks of LIMITS.chunkBytes; empty bytes are one empty chunk. */
 export function leavesOf(bytes: Uint8Array): Uint8Array[] {
-  if (hashesNatively()) {
+  if (nativeAvailable()) {
     const hashes = blake2bLeaves(bytes, LIMITS.chunkBytes)
     const each = Array.from({ length: hashes.byteLength / HASH_BYTES }, (_, i) => i * HASH_BYTES)
     return each.map((at) => hashes.subarray(at, at + HASH_BYTES))

@@ -1,5 +1,5 @@
-import { LIMITS, LaminaError } from "@lamina/protocol"
-import type { EnvelopeHeader, UploadOpen } from "@lamina/protocol"
+import { LIMITS, LaminaError, ownMemory } from "@lamina/protocol"
+import type { EnvelopeHeader, Memory, UploadOpen } from "@lamina/protocol"
 
 import {
   ENVELOPE_SUITE,
@@ -12,7 +12,6 @@ import {
   manifestHashOf,
   parseHeader,
 } from "./envelope-layout.js"
-import type { Memory } from "./buffers.js"
 import { concat, equalBytes, hash } from "./hash.js"
 import { verify } from "./identity.js"
 import { leafHash, rootOf } from "./merkle.js"
@@ -53,15 +52,13 @@ interface Opening {
   readonly memory?: Memory
 }
 
-const own: Memory = (bytes) => new Uint8Array(bytes)
-
 /**
  * The plaintext of a whole envelope whose leaves were checked. ROUND_MISMATCH, else ENVELOPE_REJECTED for every failure
  * alike.
  */
 export function openEnvelope(
   envelope: Uint8Array,
-  { recipientSecretKey, expected, memory = own }: Opening,
+  { recipientSecretKey, expected, memory = ownMemory }: Opening,
 ): Uint8Array {
   const headerBytes = headerOf(envelope)
   const header = acceptHeader(headerBytes, expected)

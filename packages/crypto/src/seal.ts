@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto"
 
-import { LIMITS, messages } from "@lamina/protocol"
-import type { EnvelopeHeader } from "@lamina/protocol"
+import { LIMITS, messages, ownMemory } from "@lamina/protocol"
+import type { EnvelopeHeader, Memory } from "@lamina/protocol"
 
 import {
   ENVELOPE_SUITE,
@@ -13,7 +13,6 @@ import {
   layoutOf,
   manifestHashOf,
 } from "./envelope-layout.js"
-import type { Memory } from "./buffers.js"
 import { concat, hash } from "./hash.js"
 import { sign } from "./identity.js"
 import type { Identity } from "./identity.js"
@@ -77,8 +76,7 @@ export function sealToBytes(
   }
   const { payload, commitment } = keysOf(secrets.contentKey, bare)
   const header = messages.EnvelopeHeader.encode({ ...bare, keyCommitment: commitment })
-  const memory = input.memory ?? ((bytes) => new Uint8Array(bytes))
-  const envelope = assemble({ header, stanza, plaintext, payload }, memory)
+  const envelope = assemble({ header, stanza, plaintext, payload }, input.memory ?? ownMemory)
   const leaves = leavesOf(envelope)
   const root = rootOf(leaves)
   const signature = sign(identity, SIGNATURE_LABEL, roundHeaderHash, hash(header), root, be64(envelope.byteLength))

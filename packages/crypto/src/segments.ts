@@ -1,13 +1,12 @@
 import { openSegments as openNatively, sealSegments as sealNatively, sealsNatively } from "@lamina/kernels/bytes"
+import type { SegmentKey as NativeKey } from "@lamina/kernels/bytes"
 import { LIMITS } from "@lamina/protocol"
 
 import { TAG_BYTES, decryptInto, encryptInto } from "./aead.js"
+import { layoutOf } from "./envelope-layout.js"
 
 /** The content key of one envelope and what is authenticated with every segment. */
-export interface SegmentKey {
-  readonly key: Uint8Array
-  readonly aad: Uint8Array
-}
+type SegmentKey = Omit<NativeKey, "segmentBytes">
 
 /**
  * Segments of 64 KiB as STREAM (Hoang et al. 2015) cuts and numbers them, each with its tag: natively where the addon
@@ -27,35 +26,32 @@ export function openSegments(sealing: SegmentKey, sealed: Uint8Array, out: Uint8
 
 /** The same without the addon. */
 export function sealBySegment({ key, aad }: SegmentKey, plaintext: Uint8Array, out: Uint8Array): void {
-  const last = lastOf(plaintext.byteLength)
-  for (let i = 0; i <= last; i++) {
-    const piece = plaintext.subarray(i * LIMITS.segmentBytes, (i + 1) * LIMITS.segmentBytes)
-    const at = i * (LIMITS.segmentBytes + TAG_BYTES)
-    const to = out.subarray(at, at + piece.byteLength + TAG_BYTES)
-    encryptInto(to, { key, nonce: segmentNonce(i, last), aad }, piece)
-  }
+  for (const { nonce, plain, sealed } of segmentsOf(plaintext, out)) encryptInto(sealed, { key, nonce, aad }, plain)
 }
 
 /** The same without the addon. */
-export function openBySegment({ key, aad }: SegmentKey, sealed: Uint8Array, out: Uint8Array): boolean {
-  const last = lastOf(out.byteLength)
-  for (let i = 0; i <= last; i++) {
-    const to = out.subarray(i * LIMITS.segmentBytes, (i + 1) * LIMITS.segmentBytes)
-    const at = i * (LIMITS.segmentBytes + TAG_BYTES)
-    const piece = sealed.subarray(at, at + to.byteLength + TAG_BYTES)
-    if (!decryptInto(to, { key, nonce: segmentNonce(i, last), aad }, piece)) return false
-  }
+export function openBySegment({ key, aad }: SegmentKey, from: Uint8Array, out: Uint8Array): boolean {
+  for (const { nonce, plain, sealed } of segmentsOf(out, from))
+    if (!decryptInto(plain, { key, nonce, aad }, sealed)) return false
   return true
 }
 
-function lastOf(plaintextBytes: number): number {
-  return Math.max(1, Math.ceil(plaintextBytes / LIMITS.segmentBytes)) - 1
+interface Segment {
+  /** 11 bytes big-endian counter, then 1 for the last segment. */
+  readonly nonce: Uint8Array
+  readonly plain: Uint8Array
+  readonly sealed: Uint8Array
 }
 
-/** Nonce of segment i: 11 bytes big-endian counter, then 1 for the last segment. */
-function segmentNonce(index: number, last: number): Uint8Array {
-  const nonce = new Uint8Array(12)
-  new DataView(nonce.buffer).setUint32(7, index)
-  nonce[11] = index === last ? 1 : 0
-  return nonce
+/** Every segment, as views of the plaintext and of what it is sealed to. */
+function* segmentsOf(plaintext: Uint8Array, sealed: Uint8Array): Generator<Segment> {
+  const { segments } = layoutOf(0, plaintext.byteLength)
+  for (let i = 0; i < segments; i++) {
+    const plain = plaintext.subarray(i * LIMITS.segmentBytes, (i + 1) * LIMITS.segmentBytes)
+    const at = i * (LIMITS.segmentBytes + TAG_BYTES)
+    const nonce = new Uint8Array(12)
+    new DataView(nonce.buffer).setUint32(7, i)
+    nonce[11] = i === segments - 1 ? 1 : 0
+    yield { nonce, plain, sealed: sealed.subarray(at, at + plain.byteLength + TAG_BYTES) }
+  }
 }

@@ -36,15 +36,14 @@ napi_value truth(napi_env env, bool value) {
 
 }  // namespace
 
-// hash (32), key (64 at most; empty: none), how many parts, the parts
+// hash (32), how many parts, the parts
 napi_value blake2b(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
-  const Bytes hash = bytes_of(args, kBlake2bBytes), key = bytes(args);
-  if (key.count > 64) args.fail(Status::length_mismatch);
+  const Bytes hash = bytes_of(args, kBlake2bBytes);
   const long parts = args.integer(0, 32);
   if (!args.ok()) return args.answer();
   Blake2b state;
-  blake2b_begin(state, key.data, key.count);
+  blake2b_begin(state);
   for (long i = 0; i < parts; i++) {
     const Bytes part = bytes(args);
     if (!args.ok()) return args.answer();
@@ -70,7 +69,7 @@ napi_value blake2b_start(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
   const Bytes state = bytes_of(args, sizeof(Blake2b));
   Blake2b begun;
-  blake2b_begin(begun, nullptr, 0);
+  blake2b_begin(begun);
   if (args.ok()) memcpy(state.data, &begun, sizeof begun);
   return args.answer();
 }

@@ -9,50 +9,20 @@
 namespace lamina {
 namespace {
 
-inline uint64_t rotated(uint64_t x, int n) { return x >> n | x << (64 - n); }
-
-inline void mix(uint64_t& a, uint64_t& b, uint64_t& c, uint64_t& d, uint64_t x, uint64_t y) {
-  a += b + x;
-  d = rotated(d ^ a, 32);
-  c += d;
-  b = rotated(b ^ c, 24);
-  a += b + y;
-  d = rotated(d ^ a, 16);
-  c += d;
-  b = rotated(b ^ c, 63);
-}
+#include "simd/blake2b_rounds.inl"
 
 void compress(uint64_t* h, const uint8_t* block, uint64_t hashed, bool last) {
-  uint64_t m[16], v[16];
+  uint64_t m[16];
   memcpy(m, block, sizeof m);
-  for (int i = 0; i < 8; i++) v[i] = h[i], v[8 + i] = kBlake2bStart[i];
-  v[12] ^= hashed;
-  if (last) v[14] = ~v[14];
-#pragma GCC unroll 12
-  for (int round = 0; round < 12; round++) {
-    const uint8_t* s = kBlake2bOrder[round % 10];
-    mix(v[0], v[4], v[8], v[12], m[s[0]], m[s[1]]);
-    mix(v[1], v[5], v[9], v[13], m[s[2]], m[s[3]]);
-    mix(v[2], v[6], v[10], v[14], m[s[4]], m[s[5]]);
-    mix(v[3], v[7], v[11], v[15], m[s[6]], m[s[7]]);
-    mix(v[0], v[5], v[10], v[15], m[s[8]], m[s[9]]);
-    mix(v[1], v[6], v[11], v[12], m[s[10]], m[s[11]]);
-    mix(v[2], v[7], v[8], v[13], m[s[12]], m[s[13]]);
-    mix(v[3], v[4], v[9], v[14], m[s[14]], m[s[15]]);
-  }
-  for (int i = 0; i < 8; i++) h[i] ^= v[i] ^ v[8 + i];
+  blake2b_rounds<uint64_t>(h, m, hashed, last ? ~uint64_t{0} : 0);
 }
 
 }  // namespace
 
-void blake2b_begin(Blake2b& state, const uint8_t* key, size_t key_bytes) {
+void blake2b_begin(Blake2b& state) {
+  memset(&state, 0, sizeof state);
   memcpy(state.h, kBlake2bStart, sizeof state.h);
-  state.h[0] ^= kBlake2b256 ^ static_cast<uint64_t>(key_bytes) << 8;
-  state.hashed = state.filled = 0;
-  if (key_bytes == 0) return;
-  memset(state.rest, 0, sizeof state.rest);
-  memcpy(state.rest, key, key_bytes);
-  state.filled = kBlake2bBlock;
+  state.h[0] ^= kBlake2b256;
 }
 
 // A block is compressed once more bytes come: the last one is marked.
@@ -102,7 +72,7 @@ void leaf_hashes(const uint8_t* bytes, size_t count, size_t piece, uint8_t* hash
   for (; i < pieces; i++) {
     const uint8_t leaf = 0;
     Blake2b state;
-    blake2b_begin(state, nullptr, 0);
+    blake2b_begin(state);
     blake2b_add(state, &leaf, 1);
     blake2b_add(state, bytes + i * piece, std::min(piece, count - i * piece));
     blake2b_end(state, hashes + i * kBlake2bBytes);

@@ -27,8 +27,7 @@ struct Blake2b {
   uint8_t rest[kBlake2bBlock];
 };
 
-// A key of at most 64 bytes; none where key_bytes is 0.
-void blake2b_begin(Blake2b& state, const uint8_t* key, size_t key_bytes);
+void blake2b_begin(Blake2b& state);
 void blake2b_add(Blake2b& state, const uint8_t* bytes, size_t count);
 void blake2b_end(Blake2b& state, uint8_t* hash);
 

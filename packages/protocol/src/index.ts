@@ -6,6 +6,8 @@ export type { ErrorCode } from "./errors.js"
 export { HELD_PRECISIONS } from "./held-precision.js"
 export type { HeldPrecision } from "./held-precision.js"
 export { LIMITS } from "./limits.js"
+export { ownMemory } from "./memory.js"
+export type { Memory } from "./memory.js"
 export { messages } from "./messages.js"
 export type {
   BaseFile,

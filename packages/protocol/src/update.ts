@@ -2,6 +2,8 @@ import { compareNames } from "./adapter.js"
 import type { Adapter, AdapterModule } from "./adapter.js"
 import { LaminaError } from "./errors.js"
 import { LIMITS } from "./limits.js"
+import { ownMemory } from "./memory.js"
+import type { Memory } from "./memory.js"
 import { messages } from "./messages.js"
 import type { ManifestModule, Metric, ModuleScore } from "./messages.js"
 
@@ -25,7 +27,7 @@ const aligned = (offset: number): number => Math.ceil(offset / ALIGN) * ALIGN
 /** `memory` gives so many bytes of any content; its own by default. */
 export function encodeUpdate(
   { weight, adapter, metrics, scores }: UpdateContent,
-  memory: (bytes: number) => Uint8Array = (bytes) => new Uint8Array(bytes),
+  memory: Memory = ownMemory,
 ): Uint8Array {
   let offset = 0
   const place = (tensor: Float32Array): { dtype: "f32"; offset: number; bytes: number } => {

@@ -1,4 +1,5 @@
 import { dataOfFiles } from "../data-options.js"
+import { percent } from "../output/table.js"
 import type { Evaluation, Outcome } from "./evaluation.js"
 
 /** Natural log, mean over predicted tokens; windows of the context length that do not overlap. */
@@ -7,9 +8,8 @@ export async function perplexity({ model, options, signal, onCount }: Evaluation
   const { loss, perplexity, accuracy, tokens } = await model.pool.evaluate(job, { signal, onCount })
   return {
     figures: { task: "perplexity", loss, perplexity, accuracy, tokens },
-    line: [
-      ...[`loss ${loss.toFixed(4)}`, `perplexity ${perplexity.toFixed(2)}`],
-      ...[`accuracy ${(100 * accuracy).toFixed(1)} %`, `${tokens} tokens`],
-    ].join("   "),
+    line:
+      `loss ${loss.toFixed(4)}   perplexity ${perplexity.toFixed(2)}   accuracy ${percent(accuracy, 1)}   ` +
+      `${tokens} tokens`,
   }
 }

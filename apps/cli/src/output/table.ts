@@ -39,6 +39,6 @@ export function formatBytes(bytes: number): string {
 }
 
 /** 0.41257 -> "41.26 %". */
-export function percent(share: number): string {
-  return `${(100 * share).toFixed(2)} %`
+export function percent(share: number, digits = 2): string {
+  return `${(100 * share).toFixed(digits)} %`
 }

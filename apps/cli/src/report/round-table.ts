@@ -1,3 +1,4 @@
+import { percent } from "../output/table.js"
 import { htmlTable } from "./html.js"
 import type { ReportedRound, ReportedRun } from "./simulation-report.js"
 import { evenly, formatTime, quantile } from "./statistics.js"
@@ -14,7 +15,7 @@ export function roundTable({ rounds }: ReportedRun): string {
     formatTime(round.closedMs - round.openedMs),
     ...aggregatedCells(round),
     round.heldOut?.loss.toFixed(3) ?? "-",
-    round.heldOut ? `${(100 * round.heldOut.accuracy).toFixed(1)} %` : "-",
+    round.heldOut ? percent(round.heldOut.accuracy, 1) : "-",
   ])
   const head = ["round", "accepted", "half were in after", "90 % after", "closed after"]
   return htmlTable([...head, "strategy error", "compression error", "rank", "held-out loss", "accuracy"], rows)

@@ -1,4 +1,4 @@
-import { formatBytes } from "../output/table.js"
+import { formatBytes, percent } from "../output/table.js"
 import { htmlTable } from "./html.js"
 import type { ClientOutcome, ReportedRun } from "./simulation-report.js"
 import { formatTime } from "./statistics.js"
@@ -44,8 +44,14 @@ const MEASURES: readonly { name: string; of: (run: ReportedRun) => string | numb
   { name: "rounds abandoned", of: ({ rounds }) => rounds.length - closedRounds(rounds).length || undefined },
   { name: "held-out loss of the base", of: ({ base }) => base?.loss.toFixed(4) },
   { name: "held-out loss at the end", of: (run) => lastScored(run)?.heldOut?.loss.toFixed(4) },
-  { name: "held-out accuracy of the base", of: ({ base }) => percentOf(base) },
-  { name: "held-out accuracy at the end", of: (run) => percentOf(lastScored(run)?.heldOut) },
+  { name: "held-out accuracy of the base", of: ({ base }) => base && percent(base.accuracy, 1) },
+  {
+    name: "held-out accuracy at the end",
+    of: (run) => {
+      const score = lastScored(run)?.heldOut
+      return score && percent(score.accuracy, 1)
+    },
+  },
   { name: "virtual time", of: ({ rounds }) => formatTime(rounds.at(-1)?.closedMs ?? 0) },
   { name: "sent by clients", of: ({ rounds }) => formatBytes(total(rounds, ({ bytesUp }) => bytesUp)) },
   { name: "fetched by clients", of: ({ rounds }) => formatBytes(total(rounds, ({ bytesDown }) => bytesDown)) },
@@ -56,10 +62,6 @@ const MEASURES: readonly { name: string; of: (run: ReportedRun) => string | numb
 ]
 
 type Rounds = ReportedRun["rounds"]
-
-function percentOf(score: { accuracy: number } | undefined): string | undefined {
-  return score && `${(100 * score.accuracy).toFixed(1)} %`
-}
 
 function total(rounds: Rounds, of: (round: Rounds[number]) => number): number {
   return rounds.reduce((sum, round) => sum + of(round), 0)

@@ -18,8 +18,6 @@ interface ConductorSetting {
   readonly history: History
   readonly seed: number
   readonly cost: PlanCost
-  /** Buffered rounds: an update whose round is over still counts. */
-  readonly buffered: boolean
   /** Trainings side by side. */
   readonly workers: number
   readonly signal: AbortSignal
@@ -123,7 +121,7 @@ export class Conductor {
         this.#written(() => this.#record(client, round, outcomeOf(outcome), countedRound))
       this.setting.rounds.ended(client, round)
     }
-    if (work || !this.setting.buffered || this.#recorded.has(key)) return heard(work?.countedRound)
+    if (work || !this.setting.rounds.buffered || this.#recorded.has(key)) return heard(work?.countedRound)
     // an earlier process sealed it and this one sent it: the coordinator knows where it counts
     this.#underWay.set(key, undefined)
     const answers = this.setting.rounds.answers(round)
@@ -324,7 +322,7 @@ export class Conductor {
 
   #record(client: string, round: number, outcome: ClientOutcome, countedRound = round): void {
     const atMs = this.setting.clock.now()
-    const staleness = this.setting.buffered && outcome === "accepted" ? { staleness: countedRound - round } : {}
+    const staleness = this.setting.rounds.buffered && outcome === "accepted" ? { staleness: countedRound - round } : {}
     this.#recorded.add(`${client} ${round}`)
     this.setting.history.add({ kind: "client", round, client, outcome, atMs, ...staleness })
   }

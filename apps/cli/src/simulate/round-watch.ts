@@ -102,6 +102,11 @@ export class RoundWatch {
     return this.#expected.get(client) === round
   }
 
+  /** Whether an update may count though its round is over. */
+  get buffered(): boolean {
+    return this.setting.stalenessMax !== undefined
+  }
+
   /** Buffered runs: whether an update for this round counts in the newest one, or in the next where that is over. */
   carries(round: number): boolean {
     const { stalenessMax = -1 } = this.setting

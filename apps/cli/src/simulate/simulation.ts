@@ -172,7 +172,6 @@ class Simulation {
     const shape = await baseShapeOf(recipe.base, recipe.lora.targetModules)
     const conductor = new Conductor({
       ...{ clock, rounds, history, workers, signal: all, seed: recipe.seed, fail: this.#fail },
-      buffered: recipe.cohort.buffer !== undefined,
       cost: planCost(shape),
     })
     await conductor.recover()

@@ -83,9 +83,9 @@ export class Slot {
   }
 
   /** The envelope of this round, where it is here. Throws BLOB_CORRUPT. */
-  async find({ runId, round }: RoundName): Promise<(SealedEnvelope & { readonly envelope: Uint8Array }) | undefined> {
+  async find(name: RoundName): Promise<(SealedEnvelope & { readonly envelope: Uint8Array }) | undefined> {
     const held = this.#held
-    if (held?.runId !== runId || held.round !== round) return undefined
+    if (!held || !this.holds(name)) return undefined
     const content = (await readIfThere(this.path))?.subarray(SECTOR_BYTES, SECTOR_BYTES + held.bytes)
     if (!content || Buffer.from(hash(content)).toString("hex") !== held.hash)
       throw new LaminaError("BLOB_CORRUPT", `${this.path}: expected the envelope that was sealed, got other bytes`)
@@ -94,8 +94,8 @@ export class Slot {
   }
 
   /** The next one may take its place; what a process that ends here leaves is known by its journal. */
-  free({ runId, round }: RoundName): void {
-    if (this.#held?.runId === runId && this.#held.round === round) this.#held = undefined
+  free(name: RoundName): void {
+    if (this.holds(name)) this.#held = undefined
   }
 
   /** Leaves no file behind where no envelope is in it. */

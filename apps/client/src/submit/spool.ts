@@ -1,11 +1,11 @@
-import { close, open, read, readdirSync } from "node:fs"
-import { rm } from "node:fs/promises"
+import { readdirSync } from "node:fs"
+import { open, rm } from "node:fs/promises"
 import { join } from "node:path"
-import { promisify } from "node:util"
 
-import type { Identity, Memory, SealedEnvelope } from "@lamina/crypto"
+import type { Identity, SealedEnvelope } from "@lamina/crypto"
 import { Buffers, equalBytes, leavesOf, readSealed, sealToBytes, spoolEnvelope } from "@lamina/crypto"
-import { LaminaError, LIMITS, messages } from "@lamina/protocol"
+import { LaminaError, LIMITS, messages, ownMemory } from "@lamina/protocol"
+import type { Memory } from "@lamina/protocol"
 
 import { exists } from "../durable.js"
 import type { RoundName } from "../events.js"
@@ -178,7 +178,7 @@ function asSpooled(name: RoundName, sealed: SealedEnvelope): SpooledUpdate {
   const { header, leaves, root, signature, bytes } = sealed
   const headerHash = messages.EnvelopeHeader.decode(header).roundHeaderHash
   const spooled = { ...name, header, leaves, root, signature, bytes, headerHash }
-  return { ...spooled, chunks: (run, memory = own) => readChunks(sealed, run, memory), release: () => undefined }
+  return { ...spooled, chunks: (run, memory = ownMemory) => readChunks(sealed, run, memory), release: () => undefined }
 }
 
 /** A small envelope is one chunk and stays in memory with its parts. */
@@ -198,24 +198,19 @@ function hold(envelope: Uint8Array): Pick<SpooledUpdate, "held" | "release"> {
   return { held: envelope, release }
 }
 
-const own: Memory = (bytes) => new Uint8Array(bytes)
-const opened = promisify(open)
-const closed = promisify(close)
-const readAt = promisify(read)
-
 async function readChunks(sealed: SealedEnvelope, run: ChunkRun, memory: Memory): Promise<Uint8Array> {
   const { path, leaves } = sealed
   const { start, end } = placeOf(run, sealed.bytes)
   const bytes = memory(end - start)
-  const file = await opened(path, "r")
+  const file = await open(path, "r")
   try {
     for (let at = 0; at < bytes.byteLength;) {
-      const { bytesRead } = await readAt(file, bytes, at, bytes.byteLength - at, start + at)
+      const { bytesRead } = await file.read(bytes, at, bytes.byteLength - at, start + at)
       if (bytesRead === 0) break
       at += bytesRead
     }
   } finally {
-    await closed(file)
+    await file.close()
   }
   for (const [i, got] of leavesOf(bytes).entries()) {
     const leaf = leaves[run.first + i]

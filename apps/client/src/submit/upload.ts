@@ -91,15 +91,18 @@ async function sendMissing(options: UploadOptions, name: RoundName, { spooled, t
   const window = Math.min(ticket.window, LIMITS.uploadWindow)
   let runMax = Math.min(window, LIMITS.requestChunksMax)
   const sender = async (): Promise<void> => {
-    for (let run = nextRun(missing, runMax); run; run = nextRun(missing, runMax)) {
-      const next = run
-      const sent = await sending.run(() => sendRun(options, { spooled, ticket }, next))
+    for (;;) {
+      const run = nextRun(missing, runMax)
+      if (!run) return
+      const sent = await sending.run(() => sendRun(options, { spooled, ticket }, run))
       if (sent === 0) {
-        missing.unshift(...Array.from({ length: next.count }, (_, i) => next.first + i))
-        runMax = Math.max(1, Math.floor(next.count / 2)) // for the rest of this upload
-      } else chunks += next.count
+        missing.unshift(...Array.from({ length: run.count }, (_, i) => run.first + i))
+        runMax = Math.max(1, Math.floor(run.count / 2)) // for the rest of this upload
+        continue
+      }
       bytesSent += sent
-      if (sent > 0) options.emit("uploading", { ...name, chunks, chunksTotal })
+      chunks += run.count
+      options.emit("uploading", { ...name, chunks, chunksTotal })
     }
   }
   const senders = Array.from({ length: Math.floor(window / runMax) }, sender)

@@ -1,8 +1,7 @@
-import { createReadStream } from "node:fs"
 import { readdir, stat } from "node:fs/promises"
 import { basename, join, relative, resolve, sep } from "node:path"
 
-import { hash, newHasher, toHex } from "@lamina/crypto"
+import { hash, hashFile, toHex } from "@lamina/crypto"
 import { LaminaError } from "@lamina/protocol/errors"
 import { compareNames, messages } from "@lamina/protocol"
 import type { BaseFile } from "@lamina/protocol"
@@ -52,7 +51,7 @@ export async function describeBase(folder: string): Promise<{ row: BaseRow; file
   if (paths.length === 0)
     throw new LaminaError("WEIGHTS_MISSING", `expected the files of a base in ${root}, found none`)
   const files: BaseFile[] = []
-  for (const path of paths) files.push({ path, ...(await hashFile(join(root, ...path.split("/")))) })
+  for (const path of paths) files.push({ path, ...(await described(join(root, ...path.split("/")))) })
   const manifest = messages.BaseManifest.encode({ name: basename(root), files })
   const baseHash = toHex(hash(manifest))
   return {
@@ -75,16 +74,11 @@ async function listFiles(root: string): Promise<string[]> {
   return paths.filter((path) => !path.split("/").some((part) => part.startsWith("."))).sort(compareNames)
 }
 
-async function hashFile(path: string): Promise<{ bytes: number; hash: Uint8Array }> {
-  const hasher = newHasher()
+async function described(path: string): Promise<{ bytes: number; hash: Uint8Array }> {
   let bytes = 0
-  try {
-    for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
-      hasher.update(piece)
-      bytes += piece.length
-    }
-  } catch (cause) {
+  const counted = hashFile(path, { onPiece: (more) => (bytes += more) })
+  const hash = await counted.catch((cause: unknown) => {
     throw new LaminaError("FILE_UNREADABLE", `expected a file that can be read, got ${path}`, { cause })
-  }
-  return { bytes, hash: hasher.digest() }
+  })
+  return { bytes, hash }
 }

@@ -5,14 +5,20 @@ import { LIMITS } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
 import type { FastifyInstance, FastifyRequest } from "fastify"
 
+import type { Access } from "./access.js"
+
 const BODY_BYTES_MAX = LIMITS.requestChunksMax * LIMITS.chunkBytes
 const buffers = new Buffers(16 * BODY_BYTES_MAX)
 
 /**
  * Bodies of chunks, in memory that is used again: fastify's own parser joins the pieces of each into a buffer of its
- * own. Whoever is done with a body calls `chunksDone`.
+ * own. Whoever is done with a body calls `chunksDone`. From nobody without a session: the header is looked at before
+ * the body is read.
  */
-export function takeChunkBodies(fastify: FastifyInstance): void {
+export function takeChunkBodies(fastify: FastifyInstance, access: Access): void {
+  fastify.addHook("onRequest", async (request) => {
+    if (request.method === "PUT") access.client(request.headers.authorization)
+  })
   fastify.addContentTypeParser(
     "application/octet-stream",
     async ({ headers, method }: FastifyRequest, payload: Readable) => {

@@ -56,7 +56,7 @@ export async function listen(
     },
   )
   app.useWebSocketAdapter(new BoundedIoAdapter(app))
-  takeChunks(app, access)
+  takeChunkBodies(app.getHttpAdapter().getInstance(), access)
   serveOpenApi(app, config.software)
   await app.listen(config.port, config.host).catch(async (cause: NodeJS.ErrnoException) => {
     await app.close()
@@ -95,18 +95,6 @@ function edgeModule(
       { provide: APP_FILTER, useClass: ErrorFilter },
     ],
   }
-}
-
-/**
- * Chunks come as bytes, a few at a time, from nobody without a session: the header is looked at before the body
- * is read.
- */
-function takeChunks(app: NestFastifyApplication, access: Access): void {
-  const fastify = app.getHttpAdapter().getInstance()
-  takeChunkBodies(fastify)
-  fastify.addHook("onRequest", async (request) => {
-    if (request.method === "PUT") access.client(request.headers.authorization)
-  })
 }
 
 /** Nest's own lines, at a level below ours. */

@@ -7,14 +7,7 @@ typedef uint64_t vq __attribute__((vector_size(4 * LAMINA_LANES)));
 typedef uint64_t vqu __attribute__((vector_size(4 * LAMINA_LANES), aligned(1), may_alias));
 typedef int64_t vqi __attribute__((vector_size(4 * LAMINA_LANES)));
 
-template <int N>
-inline vq rotated(vq x) {
-#if LAMINA_LANES == 16
-  return (vq)_mm512_ror_epi64((__m512i)x, N);
-#else
-  return x >> N | x << (64 - N);
-#endif
-}
+#include "blake2b_rounds.inl"
 
 // rows[i][j] -> rows[j][i], by halves
 inline void transpose_words(vq* rows) {
@@ -36,41 +29,15 @@ inline void transpose_words(vq* rows) {
   }
 }
 
-#define LAMINA_MIX(a, b, c, d, x, y) \
-  a += b + (x);                      \
-  d = rotated<32>(d ^ a);            \
-  c += d;                            \
-  b = rotated<24>(b ^ c);            \
-  a += b + (y);                      \
-  d = rotated<16>(d ^ a);            \
-  c += d;                            \
-  b = rotated<63>(b ^ c);
-
 // One block of every message, `hashed` bytes of each with it.
 inline void blake2b_block(vq* h, const uint8_t* const* blocks, uint64_t hashed, bool last) {
-  vq m[16], v[16];
+  vq m[16];
   for (int half = 0; half < 16; half += kStreams) {
     for (int i = 0; i < kStreams; i++) m[half + i] = *reinterpret_cast<const vqu*>(blocks[i] + 8 * half);
     transpose_words(m + half);
   }
-  for (int i = 0; i < 8; i++) v[i] = h[i], v[8 + i] = kBlake2bStart[i] - vq{};
-  v[12] ^= hashed - vq{};
-  if (last) v[14] = ~v[14];
-#pragma GCC unroll 12
-  for (int round = 0; round < 12; round++) {
-    const uint8_t* s = kBlake2bOrder[round % 10];
-    LAMINA_MIX(v[0], v[4], v[8], v[12], m[s[0]], m[s[1]])
-    LAMINA_MIX(v[1], v[5], v[9], v[13], m[s[2]], m[s[3]])
-    LAMINA_MIX(v[2], v[6], v[10], v[14], m[s[4]], m[s[5]])
-    LAMINA_MIX(v[3], v[7], v[11], v[15], m[s[6]], m[s[7]])
-    LAMINA_MIX(v[0], v[5], v[10], v[15], m[s[8]], m[s[9]])
-    LAMINA_MIX(v[1], v[6], v[11], v[12], m[s[10]], m[s[11]])
-    LAMINA_MIX(v[2], v[7], v[8], v[13], m[s[12]], m[s[13]])
-    LAMINA_MIX(v[3], v[4], v[9], v[14], m[s[14]], m[s[15]])
-  }
-  for (int i = 0; i < 8; i++) h[i] ^= v[i] ^ v[8 + i];
+  blake2b_rounds<vq>(h, m, hashed - vq{}, (last ? ~uint64_t{0} : 0) - vq{});
 }
-#undef LAMINA_MIX
 
 // chunks (kStreams) of `length` bytes -> hashes (kStreams) of 32
 inline void blake2b_leaves(const uint8_t* const* chunks, size_t length, uint8_t* const* hashes) {

@@ -1,10 +1,11 @@
 import { addon, nativeAvailable } from "../native/addon.js"
 import { checkStatus } from "../native/status.js"
 
+export { nativeAvailable } from "../native/addon.js"
+
 const HASH_BYTES = 32
 /** sizeof(Blake2b) of native/blake2b.hpp. */
 const STATE_BYTES = 208
-const NONE = new Uint8Array(0)
 
 /** What all segments of one message share. */
 export interface SegmentKey {
@@ -14,11 +15,6 @@ export interface SegmentKey {
   readonly aad: Uint8Array
   /** Bytes of plaintext in a segment. */
   readonly segmentBytes: number
-}
-
-/** Whether the addon is there and hashes. */
-export function hashesNatively(): boolean {
-  return nativeAvailable()
 }
 
 let seals: boolean | undefined
@@ -31,7 +27,7 @@ export function sealsNatively(): boolean {
 /** BLAKE2b-256 (RFC 7693), 32 bytes, of the parts one after another; at most 32 of them. */
 export function blake2b(parts: readonly Uint8Array[]): Uint8Array {
   const hash = new Uint8Array(HASH_BYTES)
-  checkStatus("blake2b", addon().blake2b(hash, NONE, parts.length, ...parts))
+  checkStatus("blake2b", addon().blake2b(hash, parts.length, ...parts))
   return hash
 }
 

@@ -122,8 +122,8 @@ export interface Addon {
   /** rows, cols, transposed, x, y. */
   narrow(...args: [number, number, boolean, Array64, Array32]): number
   transpose(rows: number, cols: number, x: Array64, y: Array64): number
-  /** hash (32), key (at most 64), number of parts (at most 32), parts. */
-  blake2b(hash: Uint8Array, key: Uint8Array, count: number, ...parts: Uint8Array[]): number
+  /** hash (32), number of parts (at most 32), parts. */
+  blake2b(hash: Uint8Array, count: number, ...parts: Uint8Array[]): number
   /** bytes, bytes of a piece, hashes (32 for each piece). */
   blake2bLeaves(bytes: Uint8Array, piece: number, hashes: Uint8Array): number
   /** state (208). */
