@@ -94,8 +94,10 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
   return out
 }
 
+const encoder = new TextEncoder()
+
 export function utf8(text: string): Uint8Array {
-  return new TextEncoder().encode(text)
+  return encoder.encode(text)
 }
 
 export function toHex(bytes: Uint8Array): string {

@@ -78,7 +78,7 @@ test("RFC 8032, section 7.1, test 1: the key of a seed", () => {
   expect(() => identityFromSeed(seed.subarray(1))).toThrow(RangeError)
 })
 
-test("OpenSSL signs what libsodium signs", () => {
+test("signs what libsodium signs in WebAssembly", () => {
   const identity = generateIdentity()
   const { privateKey } = sodium.crypto_sign_seed_keypair(identity.secretKey)
   const theirs = sodium.crypto_sign_detached(Buffer.from("lamina/v1/a\0part"), privateKey)

@@ -1,11 +1,9 @@
-import { randomBytes } from "node:crypto"
-
 import { LaminaError } from "@lamina/protocol/errors"
 
 import { TAG_BYTES, decryptInto, encryptInto } from "./aead.js"
 import { concat, kdf } from "./hash.js"
 import { sodium } from "./sodium.js"
-import { decapsulate } from "./x-wing.js"
+import { decapsulate, encapsulate, RECIPIENT_KEY_BYTES } from "./x-wing.js"
 
 /**
  * X-Wing (X25519 + ML-KEM-768): the key pair an envelope's content key is wrapped to. Secret 32 bytes, public 1,216.
@@ -15,9 +13,7 @@ export interface RecipientKey {
   readonly secretKey: Uint8Array
 }
 
-export const RECIPIENT_KEY_BYTES = 1_216
 const KEM_BYTES = 1_120
-const KEM_SEED_BYTES = 64
 const CEK_BYTES = 32
 /** X-Wing ciphertext ‖ sealed content key. */
 export const STANZA_BYTES = KEM_BYTES + CEK_BYTES + TAG_BYTES
@@ -41,20 +37,19 @@ export function wrapKey(
   { recipientKey, context, kemSeed }: { recipientKey: Uint8Array; context: Uint8Array; kemSeed?: Uint8Array },
   contentKey: Uint8Array,
 ): Uint8Array {
-  const { ciphertext, sharedSecret } = encapsulate(recipientKey, kemSeed)
+  const { ciphertext, sharedSecret } = encapsulated(recipientKey, kemSeed)
   const out = new Uint8Array(STANZA_BYTES)
   out.set(ciphertext)
   encryptInto(out.subarray(KEM_BYTES), wrapping(sharedSecret, context), contentKey)
   return out
 }
 
-function encapsulate(
+function encapsulated(
   recipientKey: Uint8Array,
   seed: Uint8Array | undefined,
 ): { ciphertext: Uint8Array; sharedSecret: Uint8Array } {
   try {
-    // OpenSSL's random bytes in one call: libsodium in wasm asks for them four at a time
-    return sodium.crypto_kem_xwing_enc_deterministic(recipientKey, seed ?? randomBytes(KEM_SEED_BYTES))
+    return encapsulate(recipientKey, seed)
   } catch (cause) {
     const expected = `an X-Wing public key of ${RECIPIENT_KEY_BYTES} bytes`
     throw new LaminaError(

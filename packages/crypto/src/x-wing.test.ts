@@ -1,4 +1,4 @@
-import { decapsulate } from "./x-wing.js"
+import { decapsulate, encapsulate } from "./x-wing.js"
 import { sodium } from "./sodium.js"
 
 const seedOf = (k: number): Uint8Array => new Uint8Array(32).fill(k)
@@ -11,6 +11,15 @@ test("the shared secret is libsodium's, whichever key comes when", () => {
   })
   for (const { privateKey, ciphertext, sharedSecret } of [...sealed, ...sealed.reverse()])
     expect(decapsulate(ciphertext, privateKey)).toEqual(sharedSecret)
+})
+
+test("ciphertext and secret are libsodium's for the same seed", () => {
+  for (const k of [1, 2, 3]) {
+    const { publicKey } = sodium.crypto_kem_xwing_seed_keypair(seedOf(k))
+    const seed = Uint8Array.from({ length: 64 }, (_, i) => (31 * i + k) & 255)
+    const { ciphertext, sharedSecret } = sodium.crypto_kem_xwing_enc_deterministic(publicKey, seed)
+    expect(encapsulate(publicKey, seed)).toEqual({ ciphertext, sharedSecret })
+  }
 })
 
 test("a changed ciphertext gives the secret libsodium gives: another one", () => {

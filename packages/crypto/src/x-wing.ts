@@ -1,10 +1,14 @@
-import { createHash, createPrivateKey, createPublicKey, diffieHellman } from "node:crypto"
-import type { KeyObject } from "node:crypto"
+import { createHash, randomBytes } from "node:crypto"
 
-import { equalBytes } from "./hash.js"
+import { publicPoint, sharedPoint } from "./curve.js"
+import { concat, equalBytes } from "./hash.js"
 import { sodium } from "./sodium.js"
 
+export const RECIPIENT_KEY_BYTES = 1_216
+const SEED_BYTES = 64
+const MLKEM_PUBLIC_KEY_BYTES = 1_184
 const MLKEM_SEED_BYTES = 64
+const MLKEM_ENCAPSULATION_SEED_BYTES = 32
 const MLKEM_CIPHERTEXT_BYTES = 1_088
 const X25519_BYTES = 32
 /** The label of X-Wing: \.//^\ */
@@ -15,7 +19,7 @@ interface Expanded {
   readonly secretKey: Uint8Array
   /** ML-KEM-768, 2,400 bytes. */
   readonly mlkem: Uint8Array
-  readonly x25519: KeyObject
+  readonly x25519: Uint8Array
   readonly x25519PublicKey: Uint8Array
 }
 
@@ -23,17 +27,34 @@ interface Expanded {
 let last: Expanded | undefined
 
 /**
- * X-Wing's shared secret (draft-connolly-cfrg-xwing-kem) of a ciphertext of 1,120 bytes: ML-KEM-768 by libsodium,
- * X25519 by OpenSSL, which takes a third of the time of WebAssembly. Throws where the X25519 part is of small order.
+ * X-Wing (draft-connolly-cfrg-xwing-kem): a ciphertext of 1,120 bytes for a public key of 1,216, and the shared secret,
+ * 32 bytes. ML-KEM-768 by libsodium in WebAssembly, X25519 by the fastest libsodium there is. `seed`: 64 bytes, for
+ * test vectors. Throws for bytes that are no public key.
  */
+export function encapsulate(
+  publicKey: Uint8Array,
+  seed: Uint8Array = randomBytes(SEED_BYTES),
+): { ciphertext: Uint8Array; sharedSecret: Uint8Array } {
+  if (publicKey.byteLength !== RECIPIENT_KEY_BYTES)
+    throw new RangeError(`expected a public key of ${RECIPIENT_KEY_BYTES} bytes, got ${publicKey.byteLength}`)
+  const theirs = publicKey.subarray(MLKEM_PUBLIC_KEY_BYTES)
+  const secret = seed.subarray(MLKEM_ENCAPSULATION_SEED_BYTES)
+  const mlkem = sodium.crypto_kem_mlkem768_enc_deterministic(
+    publicKey.subarray(0, MLKEM_PUBLIC_KEY_BYTES),
+    seed.subarray(0, MLKEM_ENCAPSULATION_SEED_BYTES),
+  )
+  const ours = publicPoint(secret)
+  const secrets = [mlkem.sharedSecret, sharedPoint(secret, theirs)] as const
+  return { ciphertext: concat(mlkem.ciphertext, ours), sharedSecret: combined(secrets, ours, theirs) }
+}
+
+/** The shared secret of a ciphertext of 1,120 bytes. Throws where its X25519 part is of small order. */
 export function decapsulate(ciphertext: Uint8Array, secretKey: Uint8Array): Uint8Array {
   if (!last || !equalBytes(last.secretKey, secretKey)) last = expand(secretKey)
   const { mlkem, x25519, x25519PublicKey } = last
   const theirs = ciphertext.subarray(MLKEM_CIPHERTEXT_BYTES)
   const first = sodium.crypto_kem_mlkem768_dec(ciphertext.subarray(0, MLKEM_CIPHERTEXT_BYTES), mlkem)
-  const second = diffieHellman({ privateKey: x25519, publicKey: publicKeyOf(theirs) })
-  const parts = [first, second, theirs, x25519PublicKey, LABEL]
-  return new Uint8Array(createHash("sha3-256").update(Buffer.concat(parts)).digest())
+  return combined([first, sharedPoint(x25519, theirs)], theirs, x25519PublicKey)
 }
 
 /** Forgets what is kept of the last key. */
@@ -41,24 +62,24 @@ export function forgetRecipientKey(): void {
   last = undefined
 }
 
+/** SHA3-256 of both secrets, the X25519 ciphertext (the sender's point), the receiver's point, the label. */
+function combined(
+  [mlkem, x25519]: readonly [Uint8Array, Uint8Array],
+  senders: Uint8Array,
+  receivers: Uint8Array,
+): Uint8Array {
+  const parts = concat(mlkem, x25519, senders, receivers, LABEL)
+  return new Uint8Array(createHash("sha3-256").update(parts).digest())
+}
+
 function expand(secretKey: Uint8Array): Expanded {
   const outputLength = MLKEM_SEED_BYTES + X25519_BYTES
   const seeds = new Uint8Array(createHash("shake256", { outputLength }).update(secretKey).digest())
-  const secret = seeds.subarray(MLKEM_SEED_BYTES)
-  const x25519PublicKey = sodium.crypto_scalarmult_base(secret)
-  const jwk = { kty: "OKP", crv: "X25519", x: base64(x25519PublicKey), d: base64(secret) }
+  const x25519 = seeds.subarray(MLKEM_SEED_BYTES)
   return {
     secretKey: Uint8Array.from(secretKey),
     mlkem: sodium.crypto_kem_mlkem768_seed_keypair(seeds.subarray(0, MLKEM_SEED_BYTES)).privateKey,
-    x25519: createPrivateKey({ key: jwk, format: "jwk" }),
-    x25519PublicKey,
+    x25519,
+    x25519PublicKey: publicPoint(x25519),
   }
-}
-
-function publicKeyOf(raw: Uint8Array): KeyObject {
-  return createPublicKey({ key: { kty: "OKP", crv: "X25519", x: base64(raw) }, format: "jwk" })
-}
-
-function base64(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString("base64url")
 }
