@@ -237,6 +237,20 @@ test("a hint wakes a waiting client long before it would ask by itself", async (
   expect((await running).rounds).toMatchObject([{ outcome: "accepted" }])
 }, 9_000)
 
+test("a client whose update was taken asks when it is hinted at, and not before", async () => {
+  const server = await serve({ rounds: 3 })
+  expect((await clientOf(server.url).participate()).rounds).toHaveLength(3)
+  expect(server.requests.filter((request) => request === "round.next")).toHaveLength(4) // three tasks and the end
+})
+
+test("a socket that comes back counts as a hint: one may have been lost with it", async () => {
+  const server = await serve({ rounds: 2 })
+  server.hint = () => server.cut()
+  const begunMs = performance.now()
+  expect((await clientOf(server.url).participate()).rounds).toHaveLength(2)
+  expect(performance.now() - begunMs).toBeLessThan(10_000) // by itself it would ask after 12 s at the earliest
+})
+
 test.each<[string, keyof ClientEvents]>([
   ["trains", "progress"],
   ["uploads", "uploading"],

@@ -254,6 +254,7 @@ export class WireServer {
       clientId: upload.clientId,
     }
     const body = messages.ReceiptBody.encode(this.hooks.receipt?.(honest) ?? honest)
+    setImmediate(() => this.hint()) // everybody of the cohort has answered: the next round opens, or the run ends
     const signature = sign(this.hooks.signer ?? this.identity, "lamina/v1/receipt", body)
     return messages.Receipt.encode({ body, signature: this.hooks.receiptSignature?.(signature) ?? signature })
   }

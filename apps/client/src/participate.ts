@@ -65,9 +65,10 @@ export async function takePart(parts: Parts, rounds: RoundOutcome[], wantedRunId
       lastTried.set(outcome.runId, outcome.round)
     }
     const next = question(reply.task?.runId ?? asked.runId)
-    // the same question at once would have the same answer
+    // what comes after a round that took the update is hinted at; the same question at once would have the same answer
     const same = next.runId === asked.runId && next.afterRound === asked.afterRound
-    if (same) await rest(parts, mark, reply.wait ?? { reason: "this round is submitted", retryAfterMs: 0 })
+    if (same || outcome?.outcome === "accepted")
+      await rest(parts, mark, reply.wait ?? { reason: "this round is submitted", retryAfterMs: 0 })
     asked = next
   }
 }

@@ -144,6 +144,7 @@ export class Session {
     for (let attempt = 0; ; attempt++) {
       try {
         const link = await connect(() => this.#hinted(), signal)
+        if (this.#opened) this.#hinted() // what was hinted at in between did not come
         this.#opened = true
         this.#current = link
         emit("connected", { coordinator, clientId: link.clientIdHex, federationId: link.federationIdHex })
