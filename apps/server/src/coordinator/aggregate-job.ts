@@ -78,10 +78,11 @@ async function sealedUpdates(
   if (!trainedFor) throw new LaminaError("NOT_FOUND", `expected round ${round} of run ${runId}, got none`)
   const secret = secretOf(context, trainedFor)
   const plans = new Map((await store.plans(runId, round)).map((plan) => [plan.client_id, plan]))
+  const uploads = new Map((await store.uploads(runId, round)).map((upload) => [upload.id, upload]))
   const sealed = new Map<ClientId, NamedUpdate>()
   for (const update of await store.updates(runId, round)) {
     const plan = plans.get(update.client_id)
-    const upload = await store.upload(uploadIdOf(update.client_id, update.envelope_root))
+    const upload = uploads.get(uploadIdOf(update.client_id, update.envelope_root))
     if (!plan || !upload || update.status !== "ACCEPTED") continue
     sealed.set(update.client_id, {
       source: sourceOf(context, upload),

@@ -112,7 +112,7 @@ export class Commits {
   async #carry(row: UploadRow, { round, driver }: { round: RoundRow; driver: RunDriver }): Promise<Answer> {
     if (!isComplete(await this.uploads.load(row.id, row.client_id))) throw incomplete()
     const inspection = await this.#inspect(row, round)
-    const name = (await this.context.store.plan(row.run_id, row.round, row.client_id))?.client_name ?? row.client_id
+    const name = (await this.uploads.plan(row))?.client_name ?? row.client_id
     const written = { ...this.#written(row, inspection), round: row.round }
     for (;;) {
       await this.#collecting(driver)
@@ -139,8 +139,8 @@ export class Commits {
   }
 
   async #inspect(row: UploadRow, round: RoundRow): Promise<Inspection> {
-    const { store, worker } = this.context
-    const plan = await store.plan(row.run_id, row.round, row.client_id)
+    const { worker } = this.context
+    const plan = await this.uploads.plan(row)
     if (!plan)
       throw new LaminaError("NOT_SELECTED", `expected a client of the cohort of round ${row.round}, got another`)
     const update = {
@@ -218,9 +218,9 @@ export class Commits {
   }
 
   async #tell(row: UploadRow, answer: Answer, inspection: Inspection): Promise<void> {
-    const { store, events, book } = this.context
+    const { events, book } = this.context
     const { run_id: runId, round, client_id: clientId } = row
-    const client = (await store.plan(runId, round, clientId))?.client_name ?? clientId
+    const client = (await this.uploads.plan(row))?.client_name ?? clientId
     const who = { runId, round, clientId, client }
     if (answer.status === "ACCEPTED" && inspection.verdict === "accepted") {
       book.weigh(runId, client, inspection.weight)

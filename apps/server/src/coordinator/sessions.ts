@@ -16,6 +16,7 @@ const TOKEN_GRACE_MS = 10 * 60_000
 /** A client with at least one open socket. */
 interface ConnectedClient {
   readonly id: string
+  readonly publicKey: Uint8Array
   readonly name: string
   readonly capability: Capability
   readonly sockets: Set<string>
@@ -85,7 +86,7 @@ export class Sessions {
     this.#tokenOf.set(socketId, token)
     this.#tokens.set(token, { clientId: id, expiresMs: Infinity })
     const sockets = this.connected.get(id)?.sockets ?? new Set()
-    this.connected.set(id, { id, name, capability, sockets: sockets.add(socketId) })
+    this.connected.set(id, { id, publicKey: request.publicKey, name, capability, sockets: sockets.add(socketId) })
     events.tell("clientJoined", { clientId: id, client: name })
     return { clientId: id, session: { clientId: clientIdBytes, token, serverTimeMs: nowMs } }
   }

@@ -20,6 +20,8 @@ interface OpenUpload {
   readonly chunks: number
   /** Bit i (byte i >> 3, bit i & 7): chunk i is durable and has the hash of its leaf. */
   readonly have: Uint8Array
+  /** Of an upload that came with its envelope and is committed at once. */
+  readonly plan?: PlanRow
 }
 
 export interface Chunks {
@@ -49,7 +51,7 @@ export class Uploads {
     const { plan, headerHash } = await this.#requireOpenRound(clientId, request, driver)
     const envelopeRoot = await this.#check(clientId, request, { plan, headerHash })
     const held = { run_id: request.runId, round: request.round, client_id: clientId, envelope_root: envelopeRoot }
-    return this.holding(held, () => this.#openChecked(request, held))
+    return this.holding(held, () => this.#openChecked(request, { held, plan }))
   }
 
   /**
@@ -74,7 +76,7 @@ export class Uploads {
 
   async #openChecked(
     request: UploadOpen,
-    held: Pick<UploadRow, "run_id" | "round" | "client_id" | "envelope_root">,
+    { held, plan }: { held: Pick<UploadRow, "run_id" | "round" | "client_id" | "envelope_root">; plan: PlanRow },
   ): Promise<UploadTicket> {
     const { store, spool } = this.context
     const clientId = held.client_id
@@ -93,7 +95,8 @@ export class Uploads {
       const isNew = isSmall(row) || (await spool.create(id, request.envelopeBytes))
       const replaced = await store.openUpload(row, whole)
       if (replaced !== undefined && replaced !== id) await this.forget({ id: replaced, envelope_bytes: Infinity })
-      if (isNew && !this.#open.has(id)) this.#open.set(id, Promise.resolve(begun(row, whole)))
+      if (isNew && !this.#open.has(id))
+        this.#open.set(id, Promise.resolve({ ...begun(row, whole), ...(whole && { plan }) }))
       if (whole) this.context.metrics.uploadBytes.inc(whole.length)
     } else if (whole) await this.put(clientId, { uploadId: id, index: 0, bytes: whole })
     // the row may have outlived a power cut that the file's name did not
@@ -149,6 +152,13 @@ export class Uploads {
     return open?.row ?? this.context.store.upload(uploadId)
   }
 
+  /** The plan the client of an upload trained by. */
+  async plan({ id, run_id, round, client_id }: UploadRow): Promise<PlanRow | undefined> {
+    const opening = this.#open.get(id)
+    const open = opening && (await opening.catch(() => undefined))
+    return open?.plan ?? this.context.store.plan(run_id, round, client_id)
+  }
+
   /** Drops what is known of an upload's chunks: they are read and hashed again when next needed. */
   recheck(uploadId: string): void {
     this.#open.delete(uploadId)
@@ -201,15 +211,15 @@ export class Uploads {
     request: UploadOpen,
     { plan, headerHash }: { plan: PlanRow; headerHash: string },
   ): Promise<string> {
-    const { store, identity } = this.context
-    const client = await store.client(clientId)
-    if (!client) throw new LaminaError("NOT_SELECTED", "expected a registered client")
+    const { store, identity, sessions } = this.context
+    const publicKey = sessions.connected.get(clientId)?.publicKey ?? (await store.client(clientId))?.public_key
+    if (!publicKey) throw new LaminaError("NOT_SELECTED", "expected a registered client")
     const expected = {
       federationId: identity.federationId,
       roundHeaderHash: bytesOf(headerHash),
       clientId: bytesOf(clientId),
     }
-    const { root, header } = checkOpen(request, client.public_key, expected)
+    const { root, header } = checkOpen(request, publicKey, expected)
     const bytesMax = plaintextBytesMax(messages.Plan.decode(plan.plan))
     if (header.plaintextBytes > bytesMax)
       throw new LaminaError(

@@ -1,5 +1,7 @@
 import type { ErrorCode } from "@lamina/protocol/errors"
 
+import type { Answers } from "./answers.js"
+
 /** Hex of the 16 bytes of a client id, and of the 32 bytes of a Merkle root or content hash. */
 export type ClientId = string
 export type HashHex = string
@@ -53,7 +55,7 @@ export interface Selecting {
 }
 interface Open {
   readonly terms: RoundTerms
-  readonly answers: ReadonlyMap<ClientId, Answer>
+  readonly answers: Answers
   /** In the order they came; buffered rounds only. */
   readonly carried?: readonly CarriedUpdate[]
 }

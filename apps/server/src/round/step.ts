@@ -1,5 +1,6 @@
 import { compareNames } from "@lamina/protocol"
 
+import { Answers } from "./answers.js"
 import type {
   Aggregating,
   Answer,
@@ -10,6 +11,7 @@ import type {
   CohortMember,
   Round,
   RoundEvent,
+  RoundTerms,
   Sealed,
   Selecting,
   StepResult,
@@ -69,7 +71,7 @@ export function byNameThenId(left: CohortMember, right: CohortMember): number {
 function stepSelecting(round: Selecting, event: RoundEvent, nowMs: number): StepResult {
   if (event.kind === "cancelled") return abandoned(round, "cancelled")
   if (event.kind === "configured")
-    return { round: { phase: "collecting", terms: event.terms, answers: new Map() }, effects: [] }
+    return { round: { phase: "collecting", terms: event.terms, answers: Answers.none }, effects: [] }
   if (event.kind !== "present") return same(round)
   const needed = nowMs >= round.patienceMs ? round.minimum : round.target
   if (event.clients.length < needed) return same(round)
@@ -86,14 +88,11 @@ function stepCollecting(round: Collecting, event: RoundEvent, nowMs: number): St
   }
   if (event.kind === "carry") return carry(round, event, nowMs)
   if (event.kind !== "commit") return same(round)
-  if (!round.terms.cohort.some((member) => member.id === event.clientId))
-    return answer(round, event.clientId, "NOT_SELECTED")
+  if (!isMember(round.terms, event.clientId)) return answer(round, event.clientId, "NOT_SELECTED")
   const known = round.answers.get(event.clientId)
   if (known) return answer(round, event.clientId, known.envelopeRoot === event.envelopeRoot ? "DUPLICATE" : "CONFLICT")
-  const answers = new Map(round.answers).set(event.clientId, {
-    envelopeRoot: event.envelopeRoot,
-    verdict: event.verdict,
-  })
+  const { clientId, envelopeRoot, verdict } = event
+  const answers = round.answers.with(clientId, { envelopeRoot, verdict })
   const taken: Collecting = { ...round, answers }
   return saidThenClosed(taken, answer(taken, event.clientId, statusOf(event.verdict)), nowMs)
 }
@@ -107,6 +106,15 @@ function carry(round: Collecting, event: RoundEvent & { kind: "carry" }, nowMs: 
   if (known) return answer(round, update.id, known.envelopeRoot === update.envelopeRoot ? "DUPLICATE" : "CONFLICT")
   const taken: Collecting = { ...round, carried: [...carried, update] }
   return saidThenClosed(taken, answer(taken, update.id, statusOf(update.verdict)), nowMs)
+}
+
+/** Ids of a cohort, looked up for every update: terms never change. */
+const idsOf = new WeakMap<RoundTerms, ReadonlySet<ClientId>>()
+
+function isMember(terms: RoundTerms, id: ClientId): boolean {
+  let ids = idsOf.get(terms)
+  if (!ids) idsOf.set(terms, (ids = new Set(terms.cohort.map((member) => member.id))))
+  return ids.has(id)
 }
 
 function statusOf(verdict: Answer["verdict"]): AnswerStatus {
@@ -188,7 +196,7 @@ function withoutAttempt(round: Sealed | Aggregating, adapterHash: string): Round
 function lateStatus(round: Exclude<Round, Selecting>, event: RoundEvent & { kind: "commit" }): AnswerStatus {
   const known = round.answers?.get(event.clientId)
   if (known) return known.envelopeRoot === event.envelopeRoot ? "DUPLICATE" : "CONFLICT"
-  if (round.terms && !round.terms.cohort.some((member) => member.id === event.clientId)) return "NOT_SELECTED"
+  if (round.terms && !isMember(round.terms, event.clientId)) return "NOT_SELECTED"
   return round.phase === "abandoned" ? "CLOSED" : "LATE"
 }
 

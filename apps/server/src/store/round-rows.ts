@@ -21,7 +21,7 @@ export function roundRows({
 }: Connection): Pick<Store, "openRound" | "round" | "rounds" | "plan" | "plans" | "events" | "appendEvent"> {
   const insertRound = insertStatement(sqlite, "rounds", ROUND_COLUMNS)
   const insertPlan = insertStatement(sqlite, "plans", PLAN_COLUMNS)
-  const log = logStatements(sqlite)
+  const { log } = logStatements(sqlite)
   return {
     openRound: (row, plans, first) =>
       writes.write(() => {
@@ -45,12 +45,18 @@ export function roundRows({
   }
 }
 
-/** Appends to a round's log and moves its row to the state the event led to; inside a write. */
-export function logStatements(sqlite: Database.Database): (logged: LoggedEvent) => void {
+/** Inside a write: append to a round's log, and move its row to the state the last of its events led to. */
+export function logStatements(sqlite: Database.Database) {
   const insert = sqlite.prepare("insert into events (run_id, round, seq, event, at_ms) values (?, ?, ?, ?, ?)")
   const move = sqlite.prepare("update rounds set state = ? where run_id = ? and round = ?")
-  return ({ runId, round, seq, event, atMs, state }) => {
-    insert.run(runId, round, seq, JSON.stringify(event), atMs)
-    move.run(state, runId, round)
+  const logAll = (all: readonly LoggedEvent[]): void => {
+    const last = new Map<string, LoggedEvent>()
+    for (const logged of all) {
+      const { runId, round, seq, event, atMs } = logged
+      insert.run(runId, round, seq, JSON.stringify(event), atMs)
+      last.set(`${runId} ${round}`, logged)
+    }
+    for (const { state, runId, round } of last.values()) move.run(state, runId, round)
   }
+  return { logAll, log: (logged: LoggedEvent): void => logAll([logged]) }
 }

@@ -69,6 +69,7 @@ export interface Store {
   appendEvent(logged: LoggedEvent): Promise<void>
 
   upload(id: string): Promise<UploadRow | undefined>
+  uploads(runId: string, round: number): Promise<UploadRow[]>
   /**
    * Opens an upload, with its small envelope where that came along; an older, uncommitted one of the same client and
    * round is forgotten. Returns the forgotten one's id.

@@ -1,8 +1,8 @@
-import { logStatements } from "./round-rows.js"
 import type { Connection } from "./connection.js"
+import { logStatements } from "./round-rows.js"
 import type { UpdateRow } from "./schema.js"
 import { allRows, insertStatement, oneRow } from "./statements.js"
-import type { Store } from "./store.js"
+import type { RecordedAnswer, Store } from "./store.js"
 
 const COLUMNS = [
   ...["run_id", "round", "client_id", "envelope_root", "status", "code", "weight", "metrics"],
@@ -22,20 +22,20 @@ export function updateRows({
   const count = sqlite.prepare(
     "update rounds set accepted = accepted + ?, rejected = rejected + ? where run_id = ? and round = ?",
   )
-  const log = logStatements(sqlite)
+  const { logAll } = logStatements(sqlite)
   return {
     recordUpdates: (answers) =>
       writes.write(() => {
         let { sequence } = last.get() as { sequence: number }
-        return answers.map(({ update, logged }) => {
-          if (update) {
-            insert.run({ ...update, sequence: ++sequence })
-            const accepted = update.status === "ACCEPTED" ? 1 : 0
-            count.run(accepted, 1 - accepted, update.run_id, update.counted_round ?? update.round)
-          }
-          log(logged)
-          return update ? sequence : 0
+        const sequences = answers.map(({ update }) => {
+          if (!update) return 0
+          insert.run({ ...update, sequence: ++sequence })
+          return sequence
         })
+        for (const { runId, round, accepted, rejected } of countsOf(answers))
+          count.run(accepted, rejected, runId, round)
+        logAll(answers.map(({ logged }) => logged))
+        return sequences
       }),
     update: oneRow<UpdateRow>(reader, `${OF_ROUND} and client_id = ?`),
     updates: allRows<UpdateRow>(reader, `${OF_ROUND} order by sequence`),
@@ -54,4 +54,18 @@ export function updateRows({
         .orderBy("updates.sequence")
         .execute(),
   }
+}
+
+/** What is to be added to each round: its row holds the whole cohort, and is written once for all of them. */
+function countsOf(answers: readonly RecordedAnswer[]) {
+  const counts = new Map<string, { runId: string; round: number; accepted: number; rejected: number }>()
+  for (const { update } of answers) {
+    if (!update) continue
+    const { run_id: runId, counted_round, status } = update
+    const round = counted_round ?? update.round
+    const known = counts.get(`${runId} ${round}`) ?? { runId, round, accepted: 0, rejected: 0 }
+    counts.set(`${runId} ${round}`, known)
+    known[status === "ACCEPTED" ? "accepted" : "rejected"] += 1
+  }
+  return counts.values()
 }

@@ -1,6 +1,6 @@
 import type { Connection } from "./connection.js"
 import type { UploadRow } from "./schema.js"
-import { insertStatement, oneRow } from "./statements.js"
+import { allRows, insertStatement, oneRow } from "./statements.js"
 import type { Store } from "./store.js"
 
 const COLUMNS = [
@@ -17,7 +17,10 @@ export function uploadRows({
   sqlite,
   writes,
   reader,
-}: Connection): Pick<Store, "upload" | "openUpload" | "uploadIds" | "forgetUploads" | "putEnvelope" | "envelope"> {
+}: Connection): Pick<
+  Store,
+  "upload" | "uploads" | "openUpload" | "uploadIds" | "forgetUploads" | "putEnvelope" | "envelope"
+> {
   const remove = sqlite.prepare(
     "delete from uploads where run_id = @run_id and round = @round and client_id = @client_id returning id",
   )
@@ -36,6 +39,7 @@ export function uploadRows({
   const envelope = oneRow<{ bytes: Uint8Array }>(reader, "select bytes from envelopes where upload_id = ?")
   return {
     upload: oneRow<UploadRow>(reader, "select * from uploads where id = ?"),
+    uploads: allRows<UploadRow>(reader, "select * from uploads where run_id = ? and round = ?"),
     openUpload: (row, bytes) =>
       writes.write(() => {
         const { run_id, round, client_id } = row
