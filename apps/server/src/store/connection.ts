@@ -1,6 +1,10 @@
+import { closeSync, fdatasync, openSync } from "node:fs"
+import { promisify } from "node:util"
+
 import Database from "better-sqlite3"
 import { Kysely, Migrator, SqliteDialect } from "kysely"
 
+import { Gathered } from "../blobs/gathered.js"
 import { migrations } from "./migrations.js"
 import type { Schema } from "./schema.js"
 import { WriteQueue } from "./write-queue.js"
@@ -13,7 +17,7 @@ export interface Connection {
   /** The same connection without a query builder, for the writes of every update; inside `writes` alone. */
   readonly sqlite: Database.Database
   readonly writes: WriteQueue
-  /** A second connection that reads: it sees what is durable and nothing else, and waits for nobody. */
+  /** A second connection that reads: it sees what is committed, and waits for nobody. See `writes.durable`. */
   readonly reader: Database.Database
   /** Truncates the write-ahead log and closes the file. */
   close(): Promise<void>
@@ -21,7 +25,7 @@ export interface Connection {
 
 /**
  * Opens (or creates) the database file and brings its schema up to date. WAL with synchronous=FULL: in NORMAL a
- * committed transaction can be lost at power loss, and an acknowledgement would be a lie.
+ * committed transaction can be lost at power loss, and an acknowledgement would be a lie. `writes` syncs by itself.
  */
 export async function connect(file: string): Promise<Connection> {
   const sqlite = new Database(file)
@@ -40,13 +44,42 @@ export async function connect(file: string): Promise<Connection> {
   }
   const reader = new Database(file, { readonly: true })
   const exclusively = (work: () => void) => db.connection().execute(async () => work())
+  const log = new Log(`${file}-wal`)
   return {
-    ...{ db, sqlite, reader, writes: new WriteQueue(sqlite, exclusively) },
+    ...{ db, sqlite, reader, writes: new WriteQueue(sqlite, { exclusively, sync: () => log.sync() }) },
     close: async () => {
+      log.close()
       reader.close()
       sqlite.pragma("wal_checkpoint(TRUNCATE)")
       await db.destroy()
     },
+  }
+}
+
+const synced = promisify(fdatasync)
+
+/** The write-ahead log as a file of ours: SQLite locks the other two, so that this one may be closed again. */
+class Log {
+  #file: number | undefined
+  readonly #syncs = new Gathered<undefined, undefined>(async (asked) => {
+    await synced((this.#file ??= openSync(this.path, "r+")))
+    return asked
+  })
+
+  constructor(private readonly path: string) {}
+
+  /** What was committed before is durable when it resolves. After a failure nobody knows: it ends the process. */
+  async sync(): Promise<void> {
+    try {
+      await this.#syncs.ask(undefined)
+    } catch (cause) {
+      throw Object.assign(new Error(`cannot sync ${this.path}`, { cause }), { code: "EIO" })
+    }
+  }
+
+  close(): void {
+    if (this.#file !== undefined) closeSync(this.#file)
+    this.#file = undefined
   }
 }
 

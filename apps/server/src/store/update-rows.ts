@@ -23,6 +23,7 @@ export function updateRows({
     "update rounds set accepted = accepted + ?, rejected = rejected + ? where run_id = ? and round = ?",
   )
   const { logAll } = logStatements(sqlite)
+  const update = oneRow<UpdateRow>(reader, `${OF_ROUND} and client_id = ?`)
   return {
     recordUpdates: (answers) =>
       writes.write(() => {
@@ -37,7 +38,11 @@ export function updateRows({
         logAll(answers.map(({ logged }) => logged))
         return sequences
       }),
-    update: oneRow<UpdateRow>(reader, `${OF_ROUND} and client_id = ?`),
+    update: async (...key) => {
+      const row = await update(...key)
+      if (row) await writes.durable() // it is an answer that somebody is going to be told
+      return row
+    },
     updates: allRows<UpdateRow>(reader, `${OF_ROUND} order by sequence`),
     weights: (runId) =>
       db

@@ -6,24 +6,35 @@ interface Waiting {
   readonly reject: (error: unknown) => void
 }
 
-/** How long the first write of a transaction waits for others, at least and at most: an fsync costs as much. */
+/** How long the first write of a transaction waits for others, at least and at most. */
 const GATHER_MS_MIN = 1
 const GATHER_MS_MAX = 10
 /** Transactions hold up everything else while they last: between two of them passes so many times what one takes. */
 const PAUSE = 4
 
+/** What a queue needs of its connection. */
+interface Access {
+  /** Runs work while nobody else has a transaction open on the connection. */
+  exclusively(work: () => void): Promise<void>
+  /** Resolves when everything committed before is on the disk. */
+  sync(): Promise<void>
+}
+
 /**
- * Group commit: writes that come within some milliseconds share one transaction and its one fsync. Each is undone by
- * itself when it fails, and none is answered before the transaction is durable.
+ * Group commit: writes that come within some milliseconds share one transaction and its one sync. Each is undone by
+ * itself when it fails, and none is answered before the transaction is durable. SQLite would sync inside COMMIT and hold
+ * up this thread meanwhile; so here it commits as with synchronous=NORMAL, and the log is synced by a thread of the pool
+ * before anybody is answered, which promises the same as FULL.
  */
 export class WriteQueue {
   #waiting: Waiting[] = []
   #gatherMs = GATHER_MS_MIN
+  /** Transactions that are committed and not known to be on the disk. */
+  #unsynced = 0
 
-  /** `exclusively` runs work while nobody else has a transaction open on the connection. */
   constructor(
     private readonly sqlite: Database.Database,
-    private readonly exclusively: (work: () => void) => Promise<void>,
+    private readonly access: Access,
   ) {}
 
   /** Runs `work` inside the next transaction; its result, once that is durable. Rejects with what `work` throws. */
@@ -34,24 +45,41 @@ export class WriteQueue {
     })
   }
 
+  /** Resolves when what a reader sees now is durable. */
+  async durable(): Promise<void> {
+    if (this.#unsynced > 0) await this.access.sync()
+  }
+
   async #flush(): Promise<void> {
     let batch: Waiting[] = []
     const answers: (() => void)[] = []
     try {
-      await this.exclusively(() => {
+      await this.access.exclusively(() => {
         batch = this.#waiting // what came while the connection was busy goes along
         this.#waiting = []
         const startedMs = performance.now()
-        this.sqlite.transaction(() => {
+        this.#commit(() => {
           for (const waiting of batch) answers.push(this.#answerOf(waiting))
-        })()
+        })
         const tookMs = performance.now() - startedMs
         this.#gatherMs = Math.min(GATHER_MS_MAX, Math.max(GATHER_MS_MIN, PAUSE * tookMs))
       })
+      await this.access.sync()
+      this.#unsynced -= 1
       for (const answer of answers) answer()
     } catch (error) {
       const failed = batch.length > 0 ? batch : this.#waiting.splice(0)
       for (const { reject } of failed) reject(error)
+    }
+  }
+
+  #commit(work: () => void): void {
+    this.sqlite.pragma("synchronous = NORMAL")
+    try {
+      this.sqlite.transaction(work)()
+      this.#unsynced += 1
+    } finally {
+      this.sqlite.pragma("synchronous = FULL")
     }
   }
 
