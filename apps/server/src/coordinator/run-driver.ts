@@ -1,9 +1,9 @@
-import { hasErrorCode } from "@lamina/protocol/errors"
 import { Recipe } from "@lamina/protocol/recipe"
 
 import { afterRound } from "../round/campaign.js"
 import type { Outcome } from "../round/campaign.js"
 import type {
+  Aggregating,
   AnswerStatus,
   CarriedUpdate,
   ClientId,
@@ -17,22 +17,19 @@ import { isOver } from "../round/round.js"
 import { step } from "../round/step.js"
 import type { RoundRow, RoundState, RunRow } from "../store/schema.js"
 import type { LoggedEvent, NewUpdate } from "../store/store.js"
-import { aggregateJob } from "./aggregate-job.js"
 import { BusyClients } from "./busy-clients.js"
 import type { CoordinatorContext } from "./context.js"
 import { Gathered } from "../blobs/gathered.js"
 import { judgeAll } from "./judge.js"
 import type { AskedCommit, CommitAnswer, CommitEvent } from "./judge.js"
 import { openRound } from "./open-round.js"
-import { storeAggregation } from "./publish.js"
 import type { StoredAggregation } from "./publish.js"
 import { drawingOrder } from "./plan.js"
+import { RunAggregation } from "./run-aggregation.js"
 import { restoreRound } from "./round-log.js"
 import { selectingOf } from "./selecting.js"
 import type { TrainedModule } from "./run-request.js"
 
-/** A disk that is full may have room again; an aggregation that needs it is tried at this interval. */
-const STORAGE_RETRY_MS = 5_000
 /** Before start(): nobody is looked for. */
 const UNSTARTED: Selecting = { phase: "selecting", target: 1, minimum: Infinity, patienceMs: Infinity }
 
@@ -50,9 +47,7 @@ export class RunDriver {
   #logged = 0
   #queue: Promise<unknown> = Promise.resolve()
   readonly #commits = new Gathered((asked: readonly AskedCommit[]) => this.#serially(() => this.#answerAll(asked)))
-  #aggregating = false
-  /** By the system's clock, whatever the rounds go by: room on a disk comes back in real time. */
-  #aggregateAfter = 0
+  readonly #aggregation: RunAggregation
   #ended = false
   /** Buffered runs only. */
   #busy = new BusyClients()
@@ -68,6 +63,7 @@ export class RunDriver {
   ) {
     this.recipe = Recipe.parse(JSON.parse(run.recipe))
     this.modules = JSON.parse(run.modules) as TrainedModule[]
+    this.#aggregation = new RunAggregation(context, this)
   }
 
   get id(): string {
@@ -111,7 +107,7 @@ export class RunDriver {
       if (this.#round.phase === "selecting") return this.#lookForClients(this.#round)
       await this.#apply({ kind: "tick" })
       const sealed = this.#round.phase === "sealed" || this.#round.phase === "aggregating"
-      if (sealed && performance.now() >= this.#aggregateAfter) void this.#aggregate()
+      if (sealed) this.#aggregation.startIfDue()
     })
   }
 
@@ -228,10 +224,10 @@ export class RunDriver {
 
   async #perform(effect: RoundEffect): Promise<void> {
     if (effect.kind === "configure") return this.#open(effect.cohort)
-    if (effect.kind !== "aggregate" || this.#aggregating) return
+    if (effect.kind !== "aggregate" || this.#aggregation.busy) return
     const { events } = this.context
     events.tell("roundSealed", { runId: this.id, round: this.#number, accepted: effect.accepted.length })
-    void this.#aggregate()
+    void this.#aggregation.start()
   }
 
   async #lookForClients(selecting: Selecting): Promise<void> {
@@ -280,50 +276,30 @@ export class RunDriver {
       status === "ACCEPTED" ? { ...this.#row, accepted: accepted + 1 } : { ...this.#row, rejected: rejected + 1 }
   }
 
-  async #aggregate(): Promise<void> {
-    if (this.#aggregating) return
-    this.#aggregating = true
-    const round = this.#number
-    try {
-      await this.#serially(() => this.#apply({ kind: "aggregation-started" }))
-      const { row, round: closed } = this.open ?? {}
-      if (closed?.phase !== "aggregating" || !row) return
-      const stop = this.context.metrics.aggregation.startTimer()
-      const { accepted, counted = [] } = closed
-      const job = await aggregateJob(this.context, { row, recipe: this.recipe, accepted, counted })
-      const stored = await storeAggregation(this.context, { row, job, made: await this.context.worker.run(job) })
-      stop()
-      await this.#serially(() => this.#publish(round, stored))
-    } catch (error) {
-      await this.#aggregationFailed(error)
-    } finally {
-      this.#aggregating = false
-    }
+  /** For the aggregation of a sealed round: notes that it begins. */
+  async begin(): Promise<{ row: RoundRow; round: Aggregating } | undefined> {
+    await this.#serially(() => this.#apply({ kind: "aggregation-started" }))
+    const { row, round } = this.open ?? {}
+    return row && round?.phase === "aggregating" ? { row, round } : undefined
   }
 
-  async #publish(round: number, { adapter, report, contributions }: StoredAggregation): Promise<void> {
-    const adapterHash = adapter.hash
-    const keepSecrets = this.recipe.cohort.buffer?.stalenessMax ?? 0
-    if (round !== this.#number || isOver(this.#round)) return // cancelled while it was aggregated
-    await this.#apply({ kind: "aggregated", adapterHash }, async (logged) => {
-      const published = { adapter, report: JSON.stringify(report), contributions, keepSecrets }
-      await this.context.store.publishRound(logged, published)
-      if (this.#row) this.#row = { ...this.#row, adapter_hash: adapterHash, ended_ms: logged.atMs }
-      this.#news = () => this.context.events.tell("roundPublished", { runId: this.id, round, adapterHash, report })
-    })
+  /** Notes that the aggregation failed. */
+  fail(): Promise<unknown> {
+    return this.#serially(() => this.#apply({ kind: "aggregation-failed" }))
   }
 
-  async #aggregationFailed(error: unknown): Promise<void> {
-    if (this.context.closing()) return
-    this.#aggregateAfter = performance.now() + STORAGE_RETRY_MS
-    this.context.logger.error({ err: error, run: this.id, round: this.#number }, "an aggregation failed")
-    if (hasErrorCode(error) && error.code === "STORAGE_FULL") return // room may come back: tick tries again
-    this.#aggregateAfter = 0
-    await this.#serially(() => this.#apply({ kind: "aggregation-failed" })).catch((cause: unknown) => {
-      this.context.logger.error(
-        { err: cause, run: this.id },
-        "a failed aggregation could not be noted; it is tried again",
-      )
+  /** Publishes what was aggregated. */
+  publish(round: number, { adapter, report, contributions }: StoredAggregation): Promise<void> {
+    return this.#serially(async () => {
+      const adapterHash = adapter.hash
+      const keepSecrets = this.recipe.cohort.buffer?.stalenessMax ?? 0
+      if (round !== this.#number || isOver(this.#round)) return // cancelled while it was aggregated
+      await this.#apply({ kind: "aggregated", adapterHash }, async (logged) => {
+        const published = { adapter, report: JSON.stringify(report), contributions, keepSecrets }
+        await this.context.store.publishRound(logged, published)
+        if (this.#row) this.#row = { ...this.#row, adapter_hash: adapterHash, ended_ms: logged.atMs }
+        this.#news = () => this.context.events.tell("roundPublished", { runId: this.id, round, adapterHash, report })
+      })
     })
   }
 
