@@ -104,7 +104,7 @@ export async function startCoordinator(
 async function start(config: Config, runtime: CoordinatorRuntime, unlock: () => void): Promise<RunningCoordinator> {
   const logger = pino({ name: "lamina", level: config.logLevel }, pino.destination(2))
   const parts = await openParts(config, runtime, logger)
-  const { coordinator, store, identity, worker, events, closing } = parts
+  const { coordinator, store, spool, identity, worker, events, closing } = parts
   await coordinator.resume()
   const edge = await listen(coordinator, { config, logger, identity })
   const timer = runtime.now ? undefined : setInterval(() => void coordinator.tick(), config.tickMs)
@@ -116,6 +116,7 @@ async function start(config: Config, runtime: CoordinatorRuntime, unlock: () => 
     await edge.close()
     await worker.close()
     await coordinator.settled()
+    await spool.close()
     await store.close()
     unlock()
   }
@@ -172,7 +173,8 @@ async function openParts(config: Config, runtime: CoordinatorRuntime, logger: Lo
   const closing = () => {
     isClosing = true
   }
-  return { coordinator: new Coordinator(shared, { software, createdMs }), store, identity, worker, events, closing }
+  const coordinator = new Coordinator(shared, { software, createdMs })
+  return { coordinator, store, spool: shared.spool, identity, worker, events, closing }
 }
 
 /**

@@ -14,12 +14,12 @@ export async function onDisk<T>(work: () => Promise<T>, onFailure: OnDiskFailure
   try {
     return await work()
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : ""
-    if (["ENOSPC", "EDQUOT", "EFBIG", "SQLITE_FULL"].includes(code))
+    if (isDiskFull(error))
       throw new LaminaError("STORAGE_FULL", "expected room on the coordinator's disk, got none", {
         cause: error,
         hint: "free space in the data directory; the client comes again by itself",
       })
+    const code = codeOf(error)
     if (
       error instanceof Error &&
       (code === "EIO" || code === "EROFS" || code.startsWith("SQLITE_IOERR") || code === "SQLITE_CORRUPT")
@@ -27,4 +27,13 @@ export async function onDisk<T>(work: () => Promise<T>, onFailure: OnDiskFailure
       onFailure(error)
     throw error
   }
+}
+
+/** Whether the system or SQLite found no room. */
+export function isDiskFull(error: unknown): boolean {
+  return ["ENOSPC", "EDQUOT", "EFBIG", "SQLITE_FULL"].includes(codeOf(error))
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : ""
 }
