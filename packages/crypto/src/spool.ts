@@ -1,4 +1,15 @@
-import { closeSync, fdatasync, mkdirSync, openSync, renameSync, statSync, write } from "node:fs"
+import {
+  closeSync,
+  constants,
+  fdatasync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  statSync,
+  write,
+} from "node:fs"
 import { readFile, rm } from "node:fs/promises"
 import { dirname } from "node:path"
 import { promisify } from "node:util"
@@ -31,27 +42,33 @@ export async function sealEnvelope(input: SealInput, spoolPath: string): Promise
   return { ...parts, path: spoolPath }
 }
 
-/** The second half of that: an envelope that is sealed already becomes durable. */
+/**
+ * The second half of that: an envelope that is sealed already becomes durable. It is written under `unfinished`, a path
+ * on the same disk, and renamed when it is whole: a file that lies there is written over, which costs a disk less than
+ * a new one.
+ */
 export async function spoolEnvelope(
   sealed: { readonly envelope: Uint8Array; readonly signature: Uint8Array },
   spoolPath: string,
+  unfinished = `${spoolPath}.part`,
 ): Promise<void> {
-  const part = `${spoolPath}.part`
   try {
     mkdirSync(dirname(spoolPath), { recursive: true })
-    await writeSynced(part, [sealed.envelope, sealed.signature])
-    renameSync(part, spoolPath)
+    await writeSynced(unfinished, [sealed.envelope, sealed.signature])
+    renameSync(unfinished, spoolPath)
     await syncFolder(dirname(spoolPath))
   } catch (cause) {
-    await rm(part, { force: true }).catch(() => undefined) // the first failure is the one to tell
+    await rm(unfinished, { force: true }).catch(() => undefined) // the first failure is the one to tell
     throw storageFailure(cause, spoolPath)
   }
 }
 
 /** Names cost microseconds and are made at once; bytes and the sync go to a thread. */
 async function writeSynced(path: string, pieces: readonly Uint8Array[]): Promise<void> {
-  const file = openSync(path, "w", 0o600)
+  const file = openSync(path, constants.O_WRONLY | constants.O_CREAT, 0o600)
   try {
+    const bytes = pieces.reduce((sum, { byteLength }) => sum + byteLength, 0)
+    if (fstatSync(file).size > bytes) ftruncateSync(file, bytes)
     let at = 0
     for (const piece of pieces)
       for (let done = 0; done < piece.byteLength;) {

@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs"
+import { readdirSync, renameSync, rmdirSync, rmSync } from "node:fs"
 import { open, rm } from "node:fs/promises"
 import { join } from "node:path"
 
@@ -7,7 +7,7 @@ import { Buffers, equalBytes, leavesOf, readSealed, sealToBytes, spoolEnvelope }
 import { LaminaError, LIMITS, messages, ownMemory } from "@lamina/protocol"
 import type { Memory } from "@lamina/protocol"
 
-import { exists } from "../durable.js"
+import { exists, systemCode } from "../durable.js"
 import type { RoundName } from "../events.js"
 import type { VerifiedTask } from "../verify.js"
 import { Slots } from "../slots.js"
@@ -64,12 +64,20 @@ const SENT_FIRST_MS = 1_000
  * One folder per round: `work/` while it trains, `envelope` once it is sealed; a small envelope takes the slot that all
  * rounds share instead. The envelope is there whole and durable or not at all, and nothing is sent before; so whoever
  * finds one never seals another.
+ *
+ * The file of an answered round becomes `spare`, and the next envelope is written over it before it takes its name. The
+ * disk holds no more for it than the round did that needed it.
  */
 export class Spool {
+  readonly #spare: string
+  #spareInUse = false
+
   private constructor(
     private readonly folder: string,
     private readonly slot: Slot,
-  ) {}
+  ) {
+    this.#spare = join(folder, "spare")
+  }
 
   /** Makes no folder yet: the first envelope or checkpoint does. */
   static async open(folder: string): Promise<Spool> {
@@ -78,6 +86,7 @@ export class Spool {
 
   close(): void {
     this.slot.close()
+    rmSync(this.#spare, { force: true })
   }
 
   /** Folder for a trainer's checkpoint; made by whoever needs it. */
@@ -133,20 +142,33 @@ export class Spool {
       await this.slot.put(name, sealed)
       return inMemory(spooled, envelope)
     }
-    await spoolEnvelope(sealed, path)
+    await this.#write(sealed, path)
     if (heldBytes + envelope.buffer.byteLength <= HELD_BYTES_MAX) return { ...spooled, ...hold(envelope) }
     envelopes.give(envelope)
     return spooled
   }
 
+  /** Over the spare, where there is one and no other envelope is being written to it. */
+  async #write(sealed: Parameters<typeof spoolEnvelope>[0], path: string): Promise<void> {
+    if (this.#spareInUse) return spoolEnvelope(sealed, path)
+    this.#spareInUse = true
+    try {
+      await spoolEnvelope(sealed, path, this.#spare)
+    } finally {
+      this.#spareInUse = false
+    }
+  }
+
   /**
-   * Envelope, checkpoint and all of a round. What a power cut brings back is removed by the next process: the journal
-   * has its answer, or it was never sealed.
+   * Envelope, checkpoint and all of a round. What a power cut brings back, be it with bytes of the next envelope, is
+   * removed by the next process: the journal has its answer, or it was never sealed.
    */
   async remove(name: RoundName): Promise<void> {
     this.slot.free(name)
     const folder = this.#roundFolder(name)
-    if (await exists(folder)) await rm(folder, { recursive: true, force: true }) // megabytes: a thread's work
+    if (!(await exists(folder))) return
+    if (!this.#spareInUse) unlessMissing(() => renameSync(this.#envelope(name), this.#spare))
+    if (!isEmptied(folder)) await rm(folder, { recursive: true, force: true }) // megabytes: a thread's work
   }
 
   /** What a run left that was never sealed. */
@@ -171,6 +193,24 @@ export class Spool {
 
   #envelope(name: RoundName): string {
     return join(this.#roundFolder(name), "envelope")
+  }
+}
+
+function unlessMissing(work: () => void): void {
+  try {
+    work()
+  } catch (error) {
+    if (systemCode(error) !== "ENOENT") throw error
+  }
+}
+
+/** Removes a folder that has nothing in it; false where something is left. */
+function isEmptied(folder: string): boolean {
+  try {
+    rmdirSync(folder)
+    return true
+  } catch {
+    return false // removing all of it says what is wrong
   }
 }
 
