@@ -6,6 +6,7 @@ import type { Matrix } from "@lamina/kernels/linalg"
 import { FactorStore } from "./factor-store.js"
 import type { SpareFloats } from "./factor-store.js"
 import { matricesOf, moduleOf } from "./module-factors.js"
+import type { FactorScratches } from "./module-factors.js"
 import { relativeTo } from "./strategy.js"
 
 /** Ranks that wait, once the sum is dense, until they are worth a pass over it: 8 MB at 4,096 features. */
@@ -27,21 +28,30 @@ export class ExactSum {
   #store: FactorStore | undefined
   #rankExpected: number
   #dense: Matrix | undefined
+  readonly #scratches: FactorScratches | undefined
 
-  /** `clients`: how many are likely to bring as much as this module. */
-  constructor({ name, outFeatures, inFeatures, rank }: AdapterModule, { clients }: { clients: number }) {
+  /** `clients`: how many are likely to bring as much as this module. `scratches`: shared by the sums of a round. */
+  constructor(
+    { name, outFeatures, inFeatures, rank }: AdapterModule,
+    { clients, scratches }: { clients: number; scratches?: FactorScratches },
+  ) {
     this.#size = { name, outFeatures, inFeatures }
+    this.#scratches = scratches
     this.#rankMax = Math.min(outFeatures, inFeatures)
     this.#rankExpected = Math.min(clients * rank, this.#rankMax + rank)
   }
 
-  /** Adds share·s·B·A; the values are copied. A module that is zero in A and B adds no rank. */
+  /**
+   * Adds share·s·B·A; the values are copied, or multiplied out at once where the module has more rank than may wait. A
+   * module that is zero in A and B adds no rank.
+   */
   add(module: AdapterModule, share: number): void {
     const isZero = [module.a, module.b].every((values) => values.every((value) => value === 0))
     if (isZero) return
+    const waiting = this.#dense ? Math.min(WAITING_RANKS, this.#rankMax) : this.#rankMax
+    if (!this.#store && module.rank > waiting) return this.#addProduct(module, share * scaleOf(module))
     this.#store ??= new FactorStore(module, this.#rankExpected)
     this.#store.append(module, share * scaleOf(module))
-    const waiting = this.#dense ? Math.min(WAITING_RANKS, this.#rankMax) : this.#rankMax
     if (this.#store.rank > waiting) this.#multiplyOut()
   }
 
@@ -142,11 +152,20 @@ export class ExactSum {
   }
 
   #multiplyOut(): void {
-    const { outFeatures, inFeatures } = this.#size
-    this.#dense ??= zeros(outFeatures, inFeatures)
-    for (const { b, a } of this.#store!.pieces()) addProduct(this.#dense, 1, [b, a])
+    for (const { b, a } of this.#store!.pieces()) addProduct(this.#denseSum(), 1, [b, a])
     this.#store = undefined
+  }
+
+  /** The very product that `pieces` of a store with this module alone would give. */
+  #addProduct(module: AdapterModule, scale: number): void {
+    const { b, a } = matricesOf(module, scale, this.#scratches)
+    addProduct(this.#denseSum(), 1, [b, a])
+  }
+
+  #denseSum(): Matrix {
+    const { outFeatures, inFeatures } = this.#size
     this.#rankExpected = Math.min(this.#rankExpected, WAITING_RANKS)
+    return (this.#dense ??= zeros(outFeatures, inFeatures))
   }
 }
 

@@ -1,3 +1,4 @@
+import { Scratch } from "@lamina/kernels/linalg"
 import { compareNames } from "@lamina/protocol"
 import type { Adapter, AdapterModule } from "@lamina/protocol"
 
@@ -27,6 +28,7 @@ export function projectFresh(global: Adapter, _terms: ClientTerms, budget: { rea
 export class ExactSums {
   readonly #sums = new Map<string, ExactSum>()
   readonly #clients: number
+  readonly #scratches = { a: new Scratch(), b: new Scratch() }
 
   constructor({ clients }: RoundInput) {
     this.#clients = clients.length
@@ -34,7 +36,8 @@ export class ExactSums {
 
   take({ modules, share }: Contribution): void {
     for (const module of modules) {
-      const sum = this.#sums.get(module.name) ?? new ExactSum(module, { clients: this.#clients })
+      const [clients, scratches] = [this.#clients, this.#scratches]
+      const sum = this.#sums.get(module.name) ?? new ExactSum(module, { clients, scratches })
       this.#sums.set(module.name, sum)
       sum.add(module, share)
     }

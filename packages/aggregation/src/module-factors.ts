@@ -2,14 +2,20 @@ import { scaleOf } from "@lamina/protocol"
 import type { AdapterModule, ScalingRule } from "@lamina/protocol"
 
 import { matrixOf, productNorms, stackColumns, stackRows } from "@lamina/kernels/linalg"
-import type { Matrix } from "@lamina/kernels/linalg"
+import type { Matrix, Scratch } from "@lamina/kernels/linalg"
 
-/** B (M,R) and `scale`·A (R,N) in f64. */
-export function matricesOf(module: AdapterModule, scale: number): { b: Matrix; a: Matrix } {
+/** Memory for the factors of one module after another. */
+export interface FactorScratches {
+  readonly b: Scratch
+  readonly a: Scratch
+}
+
+/** B (M,R) and `scale`·A (R,N) in f64, in memory of `into`. */
+export function matricesOf(module: AdapterModule, scale: number, into?: FactorScratches): { b: Matrix; a: Matrix } {
   const { outFeatures, inFeatures, rank } = module
   return {
-    b: matrixOf(module.b, { rows: outFeatures, cols: rank, scale: 1 }),
-    a: matrixOf(module.a, { rows: rank, cols: inFeatures, scale }),
+    b: matrixOf(module.b, { rows: outFeatures, cols: rank, scale: 1 }, into?.b),
+    a: matrixOf(module.a, { rows: rank, cols: inFeatures, scale }, into?.a),
   }
 }
 
