@@ -1,5 +1,5 @@
-import { readdirSync, renameSync, rmdirSync, rmSync } from "node:fs"
-import { open, rm } from "node:fs/promises"
+import { readdirSync, renameSync, rmSync } from "node:fs"
+import { open, rm, rmdir } from "node:fs/promises"
 import { join } from "node:path"
 
 import type { Identity, SealedEnvelope } from "@lamina/crypto"
@@ -168,7 +168,8 @@ export class Spool {
     const folder = this.#roundFolder(name)
     if (!(await exists(folder))) return
     if (!this.#spareInUse) unlessMissing(() => renameSync(this.#envelope(name), this.#spare))
-    if (!isEmptied(folder)) await rm(folder, { recursive: true, force: true }) // megabytes: a thread's work
+    // a folder that goes waits for the file system's log: a thread's work, as removing megabytes is
+    await rmdir(folder).catch(() => rm(folder, { recursive: true, force: true }))
   }
 
   /** What a run left that was never sealed. */
@@ -201,16 +202,6 @@ function unlessMissing(work: () => void): void {
     work()
   } catch (error) {
     if (systemCode(error) !== "ENOENT") throw error
-  }
-}
-
-/** Removes a folder that has nothing in it; false where something is left. */
-function isEmptied(folder: string): boolean {
-  try {
-    rmdirSync(folder)
-    return true
-  } catch {
-    return false // removing all of it says what is wrong
   }
 }
 
