@@ -14,7 +14,8 @@ import { join } from "node:path"
 import { identityFromSeed } from "./identity.js"
 import { openEnvelope } from "./open.js"
 import { generateRecipientKey } from "./recipient.js"
-import { readSealed, sealEnvelope } from "./spool.js"
+import { sealToBytes } from "./seal.js"
+import { readSealed, sealEnvelope, spoolEnvelope } from "./spool.js"
 
 const identity = identityFromSeed(new Uint8Array(32).fill(5))
 const recipient = generateRecipientKey()
@@ -76,4 +77,17 @@ test("a spool path that cannot be written is FILE_UNWRITABLE", async () => {
   const parent = join(folder(), "file")
   writeFileSync(parent, "")
   await expect(sealEnvelope(input, join(parent, "x"))).rejects.toMatchObject({ code: "FILE_UNWRITABLE" })
+})
+
+test.each([0, 1, 300_000, 2_000_000])("an envelope written over a file of %i bytes is the envelope", async (bytes) => {
+  const place = folder()
+  const [path, spare] = [join(place, "deep", "round-1"), join(place, "spare")]
+  const { envelope, signature, ...parts } = sealToBytes(input)
+  writeFileSync(spare, new Uint8Array(bytes).fill(0xaa), { mode: 0o600 })
+  const { ino } = statSync(spare)
+  await spoolEnvelope({ envelope, signature }, path, spare)
+  expect(statSync(path).ino).toBe(ino)
+  expect(existsSync(spare)).toBe(false)
+  expect(Buffer.compare(readFileSync(path), Buffer.concat([envelope, signature]))).toBe(0)
+  expect(await readSealed(path)).toEqual({ ...parts, signature, path })
 })

@@ -1,4 +1,4 @@
-import { mkdtemp, open, readFile, readdir, rm, writeFile } from "node:fs/promises"
+import { mkdir, mkdtemp, open, readFile, readdir, rm, stat, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
@@ -61,11 +61,89 @@ test("a chunk that the disk changed is refused, the others are still read", asyn
 test("what a run left unsealed goes with it, a sealed round stays", async () => {
   const spool = await Spool.open(folder)
   await spool.seal(name, { identity, task, federationId, update })
-  const { mkdir } = await import("node:fs/promises")
   await mkdir(spool.workFolder({ ...name, round: 13 }), { recursive: true })
   await writeFile(join(spool.workFolder({ ...name, round: 13 }), "checkpoint"), "x")
   await mkdir(spool.workFolder({ runId: "other", round: 1 }), { recursive: true })
   await spool.removeWork(name.runId)
   expect((await readdir(folder)).sort()).toEqual(["other.1", "run.with.dots.12"])
   expect((await readFile(join(folder, "run.with.dots.12", "envelope"))).byteLength).toBeGreaterThan(300_000)
+})
+
+const round = (number: number) => ({ runId: "run", round: number })
+const place = (number: number): string => join(folder, `run.${number}`, "envelope")
+const sealRound = (spool: Spool, number: number, bytes = 300_000) =>
+  spool.seal(round(number), { identity, task, federationId, update: update.subarray(0, bytes) })
+
+/** What another process finds: the very envelope that was sealed, alone in its folder. */
+async function expectWhole(number: number, { root, bytes }: { root: Uint8Array; bytes: number }): Promise<void> {
+  const found = await (await Spool.open(folder)).find(round(number))
+  expect(found?.root).toEqual(root)
+  expect((await stat(place(number))).size).toBe(bytes + 64) // and the signature
+  expect(await readdir(join(folder, `run.${number}`))).toEqual(["envelope"])
+}
+
+test("an envelope is written over the file of the round before, be it longer or shorter", async () => {
+  const spool = await Spool.open(folder)
+  await sealRound(spool, 1)
+  const { ino } = await stat(place(1))
+  for (const [number, bytes] of [300_000, 290_000, 299_000, 20_000].entries()) {
+    await spool.remove(round(number + 1))
+    expect(await readdir(folder)).toEqual(["spare"])
+    expect(await spool.list()).toEqual([])
+    const sealed = await sealRound(spool, number + 2, bytes)
+    expect((await stat(place(number + 2))).ino).toBe(ino)
+    expect(await readdir(folder)).toEqual([`run.${number + 2}`])
+    await expectWhole(number + 2, sealed)
+  }
+  await spool.remove(round(5))
+  spool.close()
+  expect(await readdir(folder)).toEqual([])
+})
+
+test("what a crash left of a file that was written over is no envelope, and the next one takes its place", async () => {
+  await writeFile(join(folder, "spare"), update)
+  const spool = await Spool.open(folder)
+  expect(await spool.list()).toEqual([])
+  await expectWhole(1, await sealRound(spool, 1, 200_000))
+})
+
+test("two envelopes at once are two files", async () => {
+  const spool = await Spool.open(folder)
+  await sealRound(spool, 1)
+  await spool.remove(round(1))
+  const [left, right] = await Promise.all([sealRound(spool, 2), sealRound(spool, 3, 290_000)])
+  await expectWhole(2, left)
+  await expectWhole(3, right)
+})
+
+test("a round that is removed while the next is written does not take its file", async () => {
+  const spool = await Spool.open(folder)
+  await sealRound(spool, 1)
+  const sealing = sealRound(spool, 2)
+  await spool.remove(round(1))
+  await expectWhole(2, await sealing)
+  expect(await readdir(folder)).toEqual(["run.2"])
+})
+
+test("a checkpoint goes with its round, the file of the envelope stays", async () => {
+  const spool = await Spool.open(folder)
+  await mkdir(spool.workFolder(round(1)), { recursive: true })
+  await writeFile(join(spool.workFolder(round(1)), "checkpoint"), "x")
+  await spool.remove(round(1)) // nothing was sealed
+  expect(await readdir(folder)).toEqual([])
+  await mkdir(spool.workFolder(round(2)), { recursive: true })
+  await sealRound(spool, 2)
+  await spool.remove(round(2))
+  expect(await readdir(folder)).toEqual(["spare"])
+})
+
+/** /dev/full answers every write with ENOSPC, as a full disk does. */
+const onLinux = process.platform === "linux" ? test : test.skip
+onLinux("a disk that is full leaves no envelope, and no file to write over", async () => {
+  await symlink("/dev/full", join(folder, "spare"))
+  const spool = await Spool.open(folder)
+  await expect(sealRound(spool, 1)).rejects.toMatchObject({ code: "STORAGE_FULL" })
+  expect(await readdir(folder)).toEqual(["run.1"])
+  expect(await readdir(join(folder, "run.1"))).toEqual([])
+  await expectWhole(1, await sealRound(spool, 1))
 })
