@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs"
 import { mkdir, mkdtemp, open, readFile, readdir, rm, stat, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -120,6 +121,7 @@ test("a round that is removed while the next is written does not take its file",
   const spool = await Spool.open(folder)
   await sealRound(spool, 1)
   const sealing = sealRound(spool, 2)
+  while (!existsSync(join(folder, "run.2"))) await new Promise(setImmediate) // made when its file is
   await spool.remove(round(1))
   await expectWhole(2, await sealing)
   expect(await readdir(folder)).toEqual(["run.2"])

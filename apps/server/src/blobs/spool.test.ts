@@ -125,9 +125,11 @@ test("two ids never share a file: of 300 steps in any order every file keeps its
 test("a file that is removed while a piece is written to it is no spare: the piece would land in another's", async () => {
   const spool = spoolIn()
   await spool.create("ab", 1 << 20)
+  const inode = inodeOf(spool, "ab")
   const writing = spool.write("ab", 0, filled(1 << 20, 7))
   await spool.remove("ab")
   await spool.create("cd", 1 << 20)
+  expect(inodeOf(spool, "cd")).not.toBe(inode)
   await spool.write("cd", 0, filled(1 << 20, 1))
   await writing.catch(() => undefined)
   expect(Buffer.compare(await spool.read("cd", 0, 1 << 20), filled(1 << 20, 1))).toBe(0)
