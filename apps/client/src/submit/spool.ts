@@ -7,7 +7,7 @@ import { Buffers, equalBytes, leavesOf, readSealed, sealToBytes, spoolEnvelope }
 import { LaminaError, LIMITS, messages, ownMemory } from "@lamina/protocol"
 import type { Memory } from "@lamina/protocol"
 
-import { exists, systemCode } from "../durable.js"
+import { exists } from "../durable.js"
 import type { RoundName } from "../events.js"
 import type { VerifiedTask } from "../verify.js"
 import { Slots } from "../slots.js"
@@ -66,11 +66,14 @@ const SENT_FIRST_MS = 1_000
  * finds one never seals another.
  *
  * The file of an answered round becomes `spare`, and the next envelope is written over it before it takes its name. The
- * disk holds no more for it than the round did that needed it.
+ * disk holds no more for it than the round did that needed it. Only files that this process wrote: after a power cut
+ * two names may be one file.
  */
 export class Spool {
   readonly #spare: string
   #spareInUse = false
+  /** Paths of envelopes that are there. */
+  readonly #written = new Set<string>()
 
   private constructor(
     private readonly folder: string,
@@ -81,7 +84,9 @@ export class Spool {
 
   /** Makes no folder yet: the first envelope or checkpoint does. */
   static async open(folder: string): Promise<Spool> {
-    return new Spool(folder, await Slot.open(join(folder, "slot")))
+    const spool = new Spool(folder, await Slot.open(join(folder, "slot")))
+    rmSync(spool.#spare, { force: true })
+    return spool
   }
 
   close(): void {
@@ -154,6 +159,7 @@ export class Spool {
     this.#spareInUse = true
     try {
       await spoolEnvelope(sealed, path, this.#spare)
+      this.#written.add(path)
     } finally {
       this.#spareInUse = false
     }
@@ -167,8 +173,9 @@ export class Spool {
     this.slot.free(name)
     const folder = this.#roundFolder(name)
     if (!(await exists(folder))) return
-    if (!this.#spareInUse) unlessMissing(() => renameSync(this.#envelope(name), this.#spare))
-    // a folder that goes waits for the file system's log: a thread's work, as removing megabytes is
+    const envelope = this.#envelope(name)
+    if (this.#written.delete(envelope) && !this.#spareInUse) keepAs(this.#spare, envelope)
+    // a folder that goes may wait for the disk: a thread's work, as removing megabytes is
     await rmdir(folder).catch(() => rm(folder, { recursive: true, force: true }))
   }
 
@@ -197,11 +204,11 @@ export class Spool {
   }
 }
 
-function unlessMissing(work: () => void): void {
+function keepAs(spare: string, envelope: string): void {
   try {
-    work()
-  } catch (error) {
-    if (systemCode(error) !== "ENOENT") throw error
+    renameSync(envelope, spare)
+  } catch {
+    // it goes with its folder, and the removal says what is wrong
   }
 }
 

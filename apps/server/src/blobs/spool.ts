@@ -39,7 +39,7 @@ export interface Spool {
 export function openSpool(folder: string, onFailure: OnDiskFailure, options: SparesOptions = {}): Spool {
   const pathOf = (id: string) => join(folder, `${id}.part`)
   const spares = new Spares(folder, options)
-  /** Files this process has made or written to. */
+  /** Files this process has made or written to; of others, after a power cut, two may be one. */
   const known = new Map<string, Known>()
   const knownOf = (id: string): Known => {
     const file = known.get(id) ?? new Known(pathOf(id))
