@@ -8,8 +8,8 @@ import { sodium } from "./sodium.js"
 const text = (length: number): Uint8Array => Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 9)) & 0xff)
 const sealing = { key: text(32), aad: text(20) }
 
-/** Around a segment of 64 KiB, and more than the lanes of a vector. */
-test.each([0, 1, 65_535, 65_536, 65_537, 700_001])(
+/** Around a segment of 64 KiB, around the 8 of a task, and several tasks. */
+test.each([0, 1, 65_535, 65_536, 65_537, 8 * 65_536, 8 * 65_536 + 1, 700_001, 16 * 65_536, 2_000_003])(
   "with and without the addon the same %i bytes are sealed",
   (length) => {
     expect(sealsNatively()).toBe(true)
@@ -28,15 +28,19 @@ test.each([0, 1, 65_535, 65_536, 65_537, 700_001])(
   },
 )
 
-test("leaves and hashes are libsodium's", () => {
-  const bytes = text(9 * 262_144 + 77)
+/** Fewer and more than the lanes of a vector, with few and with many left over. */
+test.each([1, 5, 8, 9, 16, 27])("%i leaves and a short one are libsodium's", (whole) => {
+  const bytes = text(whole * 262_144 + 77)
   const leaves = leavesOf(bytes)
-  expect(leaves).toHaveLength(10)
+  expect(leaves).toHaveLength(whole + 1)
   for (const [i, leaf] of leaves.entries()) {
     const chunk = bytes.subarray(i * 262_144, (i + 1) * 262_144)
     expect(leaf).toEqual(sodium.crypto_generichash(32, concat(Uint8Array.of(0), chunk), null))
     expect(leafHash(chunk)).toEqual(leaf)
   }
+})
+
+test("hashes are libsodium's", () => {
   for (const length of [0, 3, 1_023, 1_024, 5_000])
     expect(hash(text(length))).toEqual(sodium.crypto_generichash(32, text(length), null))
 })

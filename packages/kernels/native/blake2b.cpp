@@ -5,6 +5,7 @@
 
 #include "isa.hpp"
 #include "kernels.hpp"
+#include "pool.hpp"
 
 namespace lamina {
 namespace {
@@ -54,29 +55,31 @@ void blake2b_end(Blake2b& state, uint8_t* hash) {
 
 void leaf_hashes(const uint8_t* bytes, size_t count, size_t piece, uint8_t* hashes) {
   const Blake2bLanes& lanes = isa().kernels->blake2b;
-  const size_t whole = count / piece, side_by_side = static_cast<size_t>(lanes.streams);
-  size_t i = 0;
-  if (lanes.leaves)
-    while (3 * (whole - i) > side_by_side) {  // from a third of the lanes on they are faster, the others idle
+  const size_t pieces = std::max<size_t>(1, (count + piece - 1) / piece), whole = count / piece;
+  const size_t side_by_side = lanes.leaves ? static_cast<size_t>(lanes.streams) : 1;
+  const size_t rest = whole % side_by_side;
+  // from a third of the lanes on they are faster, the others idle
+  const size_t laned = !lanes.leaves ? 0 : 3 * rest > side_by_side ? whole : whole - rest;
+  const size_t groups = (laned + side_by_side - 1) / side_by_side;
+  parallel(static_cast<long>(groups + pieces - laned), [&](long task, int) {
+    if (static_cast<size_t>(task) < groups) {
+      const size_t first = static_cast<size_t>(task) * side_by_side, taken = std::min(laned - first, side_by_side);
       const uint8_t* chunks[16];
       uint8_t* out[16];
-      const size_t taken = std::min(whole - i, side_by_side);
       for (size_t j = 0; j < side_by_side; j++) {
-        chunks[j] = bytes + (i + j % taken) * piece;
-        out[j] = hashes + (i + j % taken) * kBlake2bBytes;
+        chunks[j] = bytes + (first + j % taken) * piece;
+        out[j] = hashes + (first + j % taken) * kBlake2bBytes;
       }
-      i += taken;
-      lanes.leaves(chunks, piece, out);
+      return lanes.leaves(chunks, piece, out);
     }
-  const size_t pieces = std::max<size_t>(1, (count + piece - 1) / piece);
-  for (; i < pieces; i++) {
+    const size_t i = laned + static_cast<size_t>(task) - groups;
     const uint8_t leaf = 0;
     Blake2b state;
     blake2b_begin(state);
     blake2b_add(state, &leaf, 1);
     blake2b_add(state, bytes + i * piece, std::min(piece, count - i * piece));
     blake2b_end(state, hashes + i * kBlake2bBytes);
-  }
+  });
 }
 
 }  // namespace lamina

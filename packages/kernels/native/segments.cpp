@@ -1,11 +1,14 @@
 #include "segments.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #if !defined(_WIN32)
 #include <dlfcn.h>
 #endif
+
+#include "pool.hpp"
 
 namespace lamina {
 namespace {
@@ -63,15 +66,27 @@ struct Nonce {
   }
 };
 
-// Calls `one` with nonce, offset and length of every segment's plaintext, and its number.
-template <typename One>
-bool each_segment(const Segments& s, size_t bytes, const One& one) {
+// Segments of one task: below, handing out a task costs more than it brings.
+constexpr size_t kTaskSegments = 8;
+
+// Calls `one` with a context that `begin` made ready, nonce, offset and length of every segment's plaintext, and its
+// number, by all threads; false where one call was.
+template <typename Begin, typename One>
+bool each_segment(const Segments& s, size_t bytes, const Begin& begin, const One& one) {
   const size_t count = std::max<size_t>(1, (bytes + s.segment - 1) / s.segment);
-  for (size_t i = 0; i < count; i++) {
-    const size_t at = i * s.segment;
-    if (!one(Nonce(i, i == count - 1).bytes, at, static_cast<int>(std::min(s.segment, bytes - at)), i)) return false;
-  }
-  return true;
+  std::atomic<bool> good{true};
+  parallel(static_cast<long>((count + kTaskSegments - 1) / kTaskSegments), [&](long task, int) {
+    const Context context;
+    bool all = context.ctx && begin(context.ctx);
+    const size_t first = static_cast<size_t>(task) * kTaskSegments;
+    for (size_t i = first; all && good && i < std::min(first + kTaskSegments, count); i++) {
+      const size_t at = i * s.segment;
+      const int length = static_cast<int>(std::min(s.segment, bytes - at));
+      all = one(context.ctx, Nonce(i, i == count - 1).bytes, at, length, i);
+    }
+    if (!all) good = false;
+  });
+  return good;
 }
 
 }  // namespace
@@ -80,10 +95,8 @@ bool segments_available() { return evp().complete; }
 
 bool seal_segments(const Segments& s, const uint8_t* plaintext, size_t bytes, uint8_t* out) {
   const Evp& e = evp();
-  const Context context;
-  void* const ctx = context.ctx;
-  if (!ctx || !e.encrypt_init(ctx, e.chacha20_poly1305(), nullptr, s.key, nullptr)) return false;
-  return each_segment(s, bytes, [&](const uint8_t* nonce, size_t at, int length, size_t i) {
+  const auto begin = [&](void* ctx) { return e.encrypt_init(ctx, e.chacha20_poly1305(), nullptr, s.key, nullptr); };
+  return each_segment(s, bytes, begin, [&](void* ctx, const uint8_t* nonce, size_t at, int length, size_t i) {
     uint8_t* const to = out + at + i * kSegmentTag;
     int done = 0;
     return e.encrypt_init(ctx, nullptr, nullptr, nullptr, nonce) &&
@@ -96,11 +109,9 @@ bool seal_segments(const Segments& s, const uint8_t* plaintext, size_t bytes, ui
 
 bool open_segments(const Segments& s, const uint8_t* sealed, uint8_t* out, size_t bytes) {
   const Evp& e = evp();
-  const Context context;
-  void* const ctx = context.ctx;
+  const auto begin = [&](void* ctx) { return e.decrypt_init(ctx, e.chacha20_poly1305(), nullptr, s.key, nullptr); };
   const bool opened =
-      ctx && e.decrypt_init(ctx, e.chacha20_poly1305(), nullptr, s.key, nullptr) &&
-      each_segment(s, bytes, [&](const uint8_t* nonce, size_t at, int length, size_t i) {
+      each_segment(s, bytes, begin, [&](void* ctx, const uint8_t* nonce, size_t at, int length, size_t i) {
         const uint8_t* const from = sealed + at + i * kSegmentTag;
         int done = 0;
         return e.decrypt_init(ctx, nullptr, nullptr, nullptr, nonce) &&

@@ -52,7 +52,8 @@ export class Blake2b {
 
 /**
  * BLAKE2b-256 of 0x00 ‖ piece, of every `pieceBytes` of `bytes` (the last may be shorter; empty bytes are one empty
- * piece), 32 bytes each, one after another: up to eight pieces side by side in the lanes of a vector.
+ * piece), 32 bytes each, one after another: up to eight pieces side by side in the lanes of a vector, and those by
+ * all threads.
  */
 export function blake2bLeaves(bytes: Uint8Array, pieceBytes: number): Uint8Array {
   const hashes = new Uint8Array(HASH_BYTES * Math.max(1, Math.ceil(bytes.byteLength / pieceBytes)))
@@ -63,7 +64,7 @@ export function blake2bLeaves(bytes: Uint8Array, pieceBytes: number): Uint8Array
 /**
  * ChaCha20-Poly1305 (RFC 8439) of every segment of `plaintext` into `out`, each followed by its tag of 16 bytes; the
  * nonce is STREAM's (Hoang et al. 2015): 11 bytes that count, then 1 for the last segment. Empty plaintext is one empty
- * segment. Throws KERNEL_SHAPE where `out` is not plaintext and tags long.
+ * segment; more than eight are sealed by all threads. Throws KERNEL_SHAPE where `out` is not plaintext and tags long.
  */
 export function sealSegments({ key, aad, segmentBytes }: SegmentKey, plaintext: Uint8Array, out: Uint8Array): void {
   checkStatus("sealSegments", addon().sealSegments(key, aad, segmentBytes, plaintext, out))
