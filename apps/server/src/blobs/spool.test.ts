@@ -54,7 +54,7 @@ async function withSpare(bytes: number, spool = spoolIn()): Promise<{ spool: Spo
   return { spool, inode }
 }
 
-test("a removed file is nobody's, and the next one of about its size is made of it, as long as was asked for", async () => {
+test("a removed file is nobody's, and the next of about its size is made of it, as long as asked for", async () => {
   for (const bytes of [1_000, 500, 2_000, 999, 1_001]) {
     const { spool, inode } = await withSpare(1_000)
     expect(await spool.ids()).toEqual([])
@@ -122,7 +122,7 @@ test("two ids never share a file: of 300 steps in any order every file keeps its
   for (const [id, content] of expected) expect(Buffer.compare(await spool.read(id, 0, 10_000), content)).toBe(0)
 })
 
-test("a file that is removed while a piece is written to it is no spare: the piece would land in another's", async () => {
+test("a file that is removed while it is written to is no spare: the piece would land in another's", async () => {
   const spool = spoolIn()
   await spool.create("ab", 1 << 20)
   const inode = inodeOf(spool, "ab")
