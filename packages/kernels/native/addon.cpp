@@ -209,6 +209,8 @@ NAPI_MODULE_INIT() {
               {"matrixProduct", matrix_product},
               {"addMatrixProduct", add_matrix_product},
               {"stackFactors", stack_factors},
+              {"takeFactors", take},
+              {"interleaveFactors", interleave_factors},
               {"firstNotFinite", find_not_finite},
               {"copyFloats", copy},
               {"rowQr", row_qr},

@@ -178,6 +178,48 @@ napi_value stack_factors(napi_env env, napi_callback_info info) {
   return args.answer(args.ok() ? stack(s) : Status::ok);
 }
 
+// count, and for each: m, n, rank, scale, a, b, out_a, out_b, sums (rank, 2 kProbes), signs (kProbes, n); then finite
+// (count)
+napi_value take(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const long count = args.integer(0, kTaken);
+  TakenF32 list[kTaken];
+  for (long k = 0; k < count; k++) {
+    TakenF32& t = list[k];
+    t.m = args.size();
+    t.n = args.size();
+    t.rank = args.size();
+    t.scale = args.number();
+    t.a = args.floats(product(t.rank, t.n));
+    t.b = args.floats(product(t.m, t.rank));
+    t.out_a = args.floats(product(t.rank, t.n));
+    t.out_b = args.floats(product(t.m, t.rank));
+    t.sums = args.doubles(product(t.rank, 2 * kProbes));
+    t.signs = args.floats(product(kProbes, t.n));
+  }
+  int32_t* finite = args.ints(static_cast<double>(count));
+  return args.answer(args.ok() ? take_factors(list, count, finite) : Status::ok);
+}
+
+// m, ranks, b, sums (R, 2 kProbes), then out_b (m, R) and energies
+napi_value interleave_factors(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  StackF32 s{};
+  s.m = args.size();
+  size_t blocks = 0;
+  s.ranks = args.int_list(blocks);
+  s.blocks = static_cast<long>(blocks);
+  for (size_t k = 0; args.ok() && k < blocks; k++) {
+    if (s.ranks[k] < 0) args.fail(Status::bad_value);
+    else s.total += s.ranks[k];
+  }
+  s.b = args.floats(product(s.m, s.total));
+  const double* sums = args.doubles(product(s.total, 2 * kProbes));
+  s.out_b = args.floats(product(s.m, s.total));
+  s.energies = args.doubles(2 * kProbes);
+  return args.answer(args.ok() ? interleave(s, sums) : Status::ok);
+}
+
 // x (f32) -> the first index that is infinite or NaN, -1 where there is none, -2 where x is no array of f32
 napi_value find_not_finite(napi_env env, napi_callback_info info) {
   Arguments args(env, info);

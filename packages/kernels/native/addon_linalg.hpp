@@ -13,6 +13,8 @@ napi_value transpose_f64(napi_env env, napi_callback_info info);
 napi_value row_spread(napi_env env, napi_callback_info info);
 napi_value add_matrix_product(napi_env env, napi_callback_info info);
 napi_value stack_factors(napi_env env, napi_callback_info info);
+napi_value take(napi_env env, napi_callback_info info);
+napi_value interleave_factors(napi_env env, napi_callback_info info);
 napi_value find_not_finite(napi_env env, napi_callback_info info);
 napi_value copy(napi_env env, napi_callback_info info);
 

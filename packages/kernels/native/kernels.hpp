@@ -112,8 +112,9 @@ struct F64Set {
   double (*rank2_dot)(double s, const double* u, double t, const double* w, const double* z, double* y, long length);
   // Plane rotations of neighbouring rows from `high` up to `low`, in cols <= nr columns: turns holds (sine, cosine) each.
   void (*rotate)(double* rows, long ld, long cols, const double* turns, long low, long high);
-  // y = s x rounded to f32; where signs (kProbes, length) is not null, sums gets signs * y, then signs * (y - s x).
-  void (*scaled_row)(double s, const float* x, long length, float* y, const float* signs, float* sums);
+  // y = s x rounded to f32, rows of `length`; where signs (kProbes, length) is not null, the sums of each row get signs *
+  // y, then signs * (y - s x).
+  void (*scaled_rows)(double s, const float* x, long rows, long length, float* y, const float* signs, float* sums);
   // energies (2 kProbes) += squares of the columns of b (rows, length) * sums (length, 2 kProbes)
   void (*probe_rows)(const float* b, long ldb, long rows, long length, const float* sums, double* energies);
 };

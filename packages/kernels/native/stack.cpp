@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstring>
 
 #if defined(__x86_64__)
@@ -21,83 +22,251 @@ namespace {
 constexpr long kTile = 65536;
 constexpr long kProbed = 2 * kProbes;
 
-// From here on what is written past the caches does not cost reading it first: floats of one task that nobody reads soon.
+// Rows put together at a time, while the next are fetched: a multiple of what probe_rows takes at once.
+constexpr long kGroup = 8;
+constexpr long kPair = 2;   // rows of A at a time
+constexpr long kLine = 16;  // floats of a line of the caches
+
+// Where rows wait that are fetched: blocks lie powers of two apart, and would drive each other out of the first level.
+constexpr int kSecondLevel = 2;
+
+// From here on what is written past the caches does not cost reading it first: floats of one task that nobody reads
+// soon.
 constexpr long kStreamed = 16384;
 
-// Copies past the caches where the processor can and it is worth it.
-void stream_floats(const float* x, long count, float* y) {
+constexpr uint32_t kExponent = 0x7f800000u;
+
+// Infinite or NaN.
+uint32_t is_not_finite(uint32_t bits) { return static_cast<uint32_t>((bits & kExponent) == kExponent); }
+
+// Copies past the caches where the processor can; `fence` after the last. True where every value is finite.
+bool stream_floats(const float* x, long count, float* y) {
   long i = 0;
+  uint32_t any = 0;
+  const auto one = [&] {
+    uint32_t bits;
+    memcpy(&bits, x + i, sizeof bits);
+    any |= is_not_finite(bits);
+    memcpy(y + i++, &bits, sizeof bits);
+  };
 #if defined(__x86_64__)
-  if (count >= kStreamed) {
-    for (; reinterpret_cast<uintptr_t>(y + i) % 64 != 0; i++) y[i] = x[i];
-    for (; i + 16 <= count; i += 16)
-      for (long j = 0; j < 16; j += 4) _mm_stream_ps(y + i + j, _mm_loadu_ps(x + i + j));
-    _mm_sfence();
+  const __m128i exponent = _mm_set1_epi32(static_cast<int>(kExponent));
+  __m128i wide = _mm_setzero_si128();
+  while (i < count && reinterpret_cast<uintptr_t>(y + i) % 16 != 0) one();
+  for (; i + 4 <= count; i += 4) {
+    const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i));
+    wide = _mm_or_si128(wide, _mm_cmpeq_epi32(_mm_and_si128(bits, exponent), exponent));
+    _mm_stream_si128(reinterpret_cast<__m128i*>(y + i), bits);
   }
+  any |= static_cast<uint32_t>(_mm_movemask_epi8(wide));
 #endif
-  memcpy(y + i, x + i, static_cast<size_t>(count - i) * sizeof(float));
+  while (i < count) one();
+  return any == 0;
 }
 
-}  // namespace
+// What was streamed is there for others.
+void fence() {
+#if defined(__x86_64__)
+  _mm_sfence();
+#endif
+}
 
-Status stack(const StackF32& s) {
+// The same through the caches.
+bool copy_near(const float* x, long count, float* y) {
+  uint32_t any = 0;
+  for (long i = 0; i < count; i++) {
+    uint32_t bits;
+    memcpy(&bits, x + i, sizeof bits);
+    any |= is_not_finite(bits);
+    memcpy(y + i, &bits, sizeof bits);
+  }
+  return any == 0;
+}
+
+bool move_floats(const float* x, long count, float* y, bool far) {
+  return far ? stream_floats(x, count, y) : copy_near(x, count, y);
+}
+
+bool all_finite(const float* x, long count) {
+  uint32_t any = 0;
+  for (long i = 0; i < count; i++) {
+    uint32_t bits;
+    memcpy(&bits, x + i, sizeof bits);
+    any |= is_not_finite(bits);
+  }
+  return any == 0;
+}
+
+// Rows of `width` floats that follow each other, to places `ld` apart. A width known to the compiler is a few moves.
+template <long kWidth>
+void spread_fixed(const float* x, long rows, float* y, long ld) {
+  for (long i = 0; i < rows; i++) memcpy(y + i * ld, x + i * kWidth, kWidth * sizeof(float));
+}
+
+void spread_rows(const float* x, long width, long rows, float* y, long ld) {
+  switch (width) {
+    case 4: return spread_fixed<4>(x, rows, y, ld);
+    case 8: return spread_fixed<8>(x, rows, y, ld);
+    case 16: return spread_fixed<16>(x, rows, y, ld);
+    case 32: return spread_fixed<32>(x, rows, y, ld);
+    case 64: return spread_fixed<64>(x, rows, y, ld);
+    default:
+      for (long i = 0; i < rows; i++) memcpy(y + i * ld, x + i * width, static_cast<size_t>(width) * sizeof(float));
+  }
+}
+
+// The columns of every B_k to their places, and of the whole the energies where there are signs.
+Status place_columns(const StackF32& s, long rank, const float* sums) {
   const F64Set& set = isa().kernels->f64;
-  long rank = 0;
-  for (long k = 0; k < s.blocks; k++) rank += s.ranks[k];
-  if (rank == 0 || s.m == 0 || s.n == 0) return Status::ok;
   const long tile = std::clamp<long>(kTile / rank, 1, s.m), tiles = (s.m + tile - 1) / tile;
-  const long a_rows = std::max<long>(1, kTile / s.n), a_tasks = (rank + a_rows - 1) / a_rows;
-  double* const energies = scratch_doubles(Scratch::f64_partial, static_cast<size_t>(tiles * kProbed + rank));
-  float* const sums = scratch_floats(Scratch::factor_sums, static_cast<size_t>(rank * kProbed));
-  // a tile of whole rows is put together in the cache first
-  const bool whole = s.total == rank;
-  float* const tiles_memory = scratch_floats(Scratch::pack_b, whole ? static_cast<size_t>(tile * rank * threads()) : 1);
-  if (!energies || !sums || !tiles_memory) return Status::out_of_memory;
-  double* const scale_of = energies + tiles * kProbed;
-  for (long k = 0, row = 0; k < s.blocks; k++)
-    for (long i = 0; i < s.ranks[k]; i++) scale_of[row++] = s.scales[k];
-  parallel(a_tasks, [&](long task, int) {
-    for (long row = task * a_rows; row < std::min((task + 1) * a_rows, rank); row++)
-      set.scaled_row(scale_of[row], s.a + row * s.n, s.n, s.out_a + (s.at + row) * s.n, s.signs, sums + row * kProbed);
-  });
+  double* const energies = scratch_doubles(Scratch::f64_partial, static_cast<size_t>(tiles * kProbed));
+  // whole rows are put together in the cache first
+  const bool whole = s.total == rank, far = s.m * rank >= kStreamed;
+  float* const memory = scratch_floats(Scratch::pack_b, whole ? static_cast<size_t>(kGroup * rank * threads()) : 1);
+  if (!energies || !memory) return Status::out_of_memory;
   parallel(tiles, [&](long task, int slot) {
-    const long first = task * tile, rows = std::min(tile, s.m - first);
-    float* const out = whole ? tiles_memory + slot * tile * rank : s.out_b + first * s.total + s.at;
-    for (long k = 0, column = 0; k < s.blocks; column += s.ranks[k++]) {
-      const long width = s.ranks[k];
-      const float* from = s.b + s.m * column + first * width;
-      for (long i = 0; i < rows; i++)
-        memcpy(out + i * s.total + column, from + i * width, static_cast<size_t>(width) * sizeof(float));
-    }
-    if (whole) stream_floats(out, rows * rank, s.out_b + first * rank);
-    if (!s.signs) return;
+    const long first = task * tile, end = std::min(first + tile, s.m);
     double* const energy = energies + task * kProbed;
     std::fill(energy, energy + kProbed, 0.0);
-    set.probe_rows(out, s.total, rows, rank, sums, energy);
+    for (long row = first; row < end; row += kGroup) {
+      const long rows = std::min(kGroup, end - row);
+      float* const out = whole ? memory + slot * kGroup * rank : s.out_b + row * s.total + s.at;
+      for (long k = 0, column = 0; k < s.blocks; column += s.ranks[k++]) {
+        const long width = s.ranks[k];
+        const float* const from = s.b + s.m * column + row * width;
+        spread_rows(from, width, rows, out + column, s.total);
+        if (row + kGroup < end)
+          for (long i = 0; i < kGroup * width; i += kLine)
+            __builtin_prefetch(from + kGroup * width + i, 0, kSecondLevel);
+      }
+      if (sums) set.probe_rows(out, s.total, rows, rank, sums, energy);
+      if (whole) move_floats(out, rows * rank, s.out_b + row * rank, far);
+    }
+    fence();
   });
-  if (s.signs) {
+  if (sums) {
     std::fill(s.energies, s.energies + kProbed, 0.0);
     for (long i = 0; i < tiles * kProbed; i++) s.energies[i % kProbed] += energies[i];
   }
   return Status::ok;
 }
 
+long rank_of(const StackF32& s) {
+  long rank = 0;
+  for (long k = 0; k < s.blocks; k++) rank += s.ranks[k];
+  return rank;
+}
+
+}  // namespace
+
+Status stack(const StackF32& s) {
+  const F64Set& set = isa().kernels->f64;
+  const long rank = rank_of(s);
+  if (rank == 0 || s.m == 0 || s.n == 0) return Status::ok;
+  const long a_rows = std::max<long>(1, kTile / s.n), a_tasks = (rank + a_rows - 1) / a_rows;
+  double* const scale_of = scratch_doubles(Scratch::f64_partial, static_cast<size_t>(rank));
+  float* const sums = scratch_floats(Scratch::factor_sums, static_cast<size_t>(rank * kProbed));
+  if (!scale_of || !sums) return Status::out_of_memory;
+  for (long k = 0, row = 0; k < s.blocks; k++)
+    for (long i = 0; i < s.ranks[k]; i++) scale_of[row++] = s.scales[k];
+  parallel(a_tasks, [&](long task, int) {
+    for (long row = task * a_rows; row < std::min((task + 1) * a_rows, rank); row++)
+      set.scaled_rows(scale_of[row], s.a + row * s.n, 1, s.n, s.out_a + (s.at + row) * s.n, s.signs,
+                      sums + row * kProbed);
+  });
+  return place_columns(s, rank, s.signs ? sums : nullptr);
+}
+
+namespace {
+
+// How the factors of one module are shared out: whole rows of A and pieces of B in turn, so that one thread copies
+// while another computes.
+struct Shares {
+  explicit Shares(const TakenF32& t)
+      : rows_each(std::max<long>(1, kStreamed / std::max<long>(t.n, 1))),
+        of_a((t.rank + rows_each - 1) / rows_each),
+        of_b((t.m * t.rank + kStreamed - 1) / kStreamed) {}
+  long total() const { return of_a + of_b; }
+  // The how manieth piece of A a task is; -1: it is one of B.
+  long piece_of_a(long task) const {
+    const long turns = std::min(of_a, of_b);
+    if (task < 2 * turns) return task % 2 == 0 ? task / 2 : -1;
+    return of_a > of_b ? task - turns : -1;
+  }
+  long piece_of_b(long task) const { return task < 2 * std::min(of_a, of_b) ? task / 2 : task - of_a; }
+  long rows_each, of_a, of_b;
+};
+
+// By way of `memory`, which holds kPair rows.
+bool take_rows(const TakenF32& t, long from, long to, float* memory) {
+  const F64Set& set = isa().kernels->f64;
+  bool finite = true;
+  for (long i = from; i < to; i += kPair) {
+    const long rows = std::min(kPair, to - i);
+    float sums[kPair * kProbed];
+    set.scaled_rows(t.scale, t.a + i * t.n, rows, t.n, memory, t.signs, sums);
+    move_floats(memory, rows * t.n, t.out_a + i * t.n, t.rank * t.n >= kStreamed);
+    std::copy_n(sums, rows * kProbed, t.sums + i * kProbed);
+    // every value is in the first sum of its row, which one that is not finite makes so too
+    for (long r = 0; r < rows; r++)
+      finite = finite && (std::isfinite(sums[r * kProbed]) || all_finite(t.a + (i + r) * t.n, t.n));
+  }
+  fence();
+  return finite;
+}
+
+}  // namespace
+
+Status take_factors(const TakenF32* list, long count, int32_t* finite) {
+  long tasks = 0, longest = 1;
+  for (long k = 0; k < count; k++) {
+    tasks += Shares(list[k]).total();
+    longest = std::max(longest, list[k].n);
+  }
+  float* const memory = scratch_floats(Scratch::pack_b, static_cast<size_t>(kPair * longest * threads()));
+  if (!memory) return Status::out_of_memory;
+  std::atomic<bool> wrong[kTaken] = {};
+  parallel(tasks, [&](long task, int slot) {
+    for (long k = 0; k < count; k++) {
+      const TakenF32& t = list[k];
+      const Shares shares(t);
+      if (task >= shares.total()) {
+        task -= shares.total();
+        continue;
+      }
+      bool good;
+      if (const long piece = shares.piece_of_a(task); piece >= 0) {
+        const long from = piece * shares.rows_each, to = std::min(from + shares.rows_each, t.rank);
+        good = take_rows(t, from, to, memory + slot * kPair * longest);
+      } else {
+        const long at = shares.piece_of_b(task) * kStreamed, total = t.m * t.rank;
+        good = move_floats(t.b + at, std::min(kStreamed, total - at), t.out_b + at, total >= kStreamed);
+        fence();
+      }
+      if (!good) wrong[k] = true;
+      return;
+    }
+  });
+  for (long k = 0; k < count; k++) finite[k] = !wrong[k];
+  return Status::ok;
+}
+
+Status interleave(const StackF32& s, const double* sums) {
+  const long rank = rank_of(s);
+  if (rank == 0 || s.m == 0) return Status::ok;
+  float* const narrow = scratch_floats(Scratch::factor_sums, static_cast<size_t>(rank * kProbed));
+  if (!narrow) return Status::out_of_memory;
+  for (long i = 0; i < rank * kProbed; i++) narrow[i] = static_cast<float>(sums[i]);
+  return place_columns(s, rank, narrow);
+}
+
 long first_not_finite(const float* x, long count) {
   std::atomic<long> first{count};
   parallel((count + kTile - 1) / kTile, [&](long task, int) {
-    const long end = std::min((task + 1) * kTile, count);
-    uint32_t any = 0;
-    for (long i = task * kTile; i < end; i++) {
-      uint32_t bits;
-      memcpy(&bits, x + i, sizeof bits);
-      any |= static_cast<uint32_t>((bits & 0x7f800000u) == 0x7f800000u);
-    }
-    if (!any) return;
     long at = task * kTile;
-    for (uint32_t bits = 0; at < end; at++) {
-      memcpy(&bits, x + at, sizeof bits);
-      if ((bits & 0x7f800000u) == 0x7f800000u) break;
-    }
+    const long end = std::min(at + kTile, count);
+    if (all_finite(x + at, end - at)) return;
+    while (all_finite(x + at, 1)) at++;
     for (long known = first; at < known && !first.compare_exchange_weak(known, at);) {
     }
   });
@@ -107,7 +276,8 @@ long first_not_finite(const float* x, long count) {
 void copy_floats(const float* x, long count, float* y) {
   parallel((count + kStreamed - 1) / kStreamed, [&](long task, int) {
     const long first = task * kStreamed;
-    stream_floats(x + first, std::min(kStreamed, count - first), y + first);
+    move_floats(x + first, std::min(kStreamed, count - first), y + first, count >= kStreamed);
+    fence();
   });
 }
 

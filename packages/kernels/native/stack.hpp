@@ -24,6 +24,26 @@ struct StackF32 {
 };
 Status stack(const StackF32& stack);
 
+// What one client sent of one module, and where it goes: its rows of A times the scale, rounded once, and its B as it
+// is. `sums` (rank, 2 kProbes) gets of every row what its probes come to, for `interleave`.
+struct TakenF32 {
+  long m, n, rank;
+  double scale;
+  const float *a, *b;
+  float *out_a, *out_b;
+  double* sums;
+  const float* signs;  // (kProbes, n) of +-1
+};
+
+constexpr long kTaken = 4;
+
+// At most kTaken of them side by side; `finite` says of which every value of A and B is finite. The others are written
+// all the same.
+Status take_factors(const TakenF32* list, long count, int32_t* finite);
+
+// The columns alone of a stack whose A is in place: b into out_b (m, R), with the energies from the `sums` of all rows.
+Status interleave(const StackF32& stack, const double* sums);
+
 // The first index of x that is infinite or NaN, or -1.
 long first_not_finite(const float* x, long count);
 

@@ -179,38 +179,62 @@ void rotate_f64(double* rows, long ld, long cols, const double* turns, long low,
 typedef float vh __attribute__((vector_size(2 * LAMINA_LANES)));
 typedef float vhu __attribute__((vector_size(2 * LAMINA_LANES), aligned(4), may_alias));
 
-// y = s x rounded to f32. Where there are signs, kProbes rows of +-1 `length` apart, sums[p] gets their dot products
-// with y, and sums[kProbes + p] those with what rounding did to s x. In f32: an estimate needs no more.
-void scaled_row(double s, const float* x, long length, float* y, const float* signs, float* sums) {
-  if (!signs) {
-    for (long k = 0; k < length; k++) y[k] = static_cast<float>(s * static_cast<double>(x[k]));
-    return;
-  }
-  vh size[kProbes] = {}, rounding[kProbes] = {};
+// R rows of y = s x side by side, so that the signs are read once for all of them.
+template <int R>
+void scaled_rows_of(double s, const float* x, long length, float* y, const float* signs, float* sums) {
+  vh size[R][kProbes] = {}, rounding[R][kProbes] = {};
   long k = 0;
   for (; k + LD <= length; k += LD) {
-    const vd exact = __builtin_convertvector(static_cast<vh>(*reinterpret_cast<const vhu*>(x + k)), vd) * s;
-    const vh rounded = __builtin_convertvector(exact, vh);
-    *reinterpret_cast<vhu*>(y + k) = rounded;
-    const vh error = __builtin_convertvector(__builtin_convertvector(rounded, vd) - exact, vh);
+    vh rounded[R], error[R];
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) {
+      const vh from = *reinterpret_cast<const vhu*>(x + r * length + k);
+      const vd exact = __builtin_convertvector(from, vd) * s;
+      rounded[r] = __builtin_convertvector(exact, vh);
+      *reinterpret_cast<vhu*>(y + r * length + k) = rounded[r];
+      error[r] = __builtin_convertvector(__builtin_convertvector(rounded[r], vd) - exact, vh);
+    }
 #pragma GCC unroll 4
     for (int p = 0; p < kProbes; p++) {
       const vh sign = *reinterpret_cast<const vhu*>(signs + p * length + k);
-      size[p] += rounded * sign;
-      rounding[p] += error * sign;
+#pragma GCC unroll 4
+      for (int r = 0; r < R; r++) {
+        size[r][p] += rounded[r] * sign;
+        rounding[r][p] += error[r] * sign;
+      }
     }
   }
-  for (int p = 0; p < kProbes; p++) {
-    sums[p] = static_cast<float>(sum_of_f64(__builtin_convertvector(size[p], vd)));
-    sums[kProbes + p] = static_cast<float>(sum_of_f64(__builtin_convertvector(rounding[p], vd)));
-  }
-  for (; k < length; k++) {
-    const double exact = s * static_cast<double>(x[k]);
-    y[k] = static_cast<float>(exact);
+  for (int r = 0; r < R; r++, x += length, y += length, sums += 2 * kProbes) {
     for (int p = 0; p < kProbes; p++) {
-      sums[p] += y[k] * signs[p * length + k];
-      sums[kProbes + p] += static_cast<float>(static_cast<double>(y[k]) - exact) * signs[p * length + k];
+      sums[p] = static_cast<float>(sum_of_f64(__builtin_convertvector(size[r][p], vd)));
+      sums[kProbes + p] = static_cast<float>(sum_of_f64(__builtin_convertvector(rounding[r][p], vd)));
     }
+    for (long j = k; j < length; j++) {
+      const double exact = s * static_cast<double>(x[j]);
+      y[j] = static_cast<float>(exact);
+      for (int p = 0; p < kProbes; p++) {
+        sums[p] += y[j] * signs[p * length + j];
+        sums[kProbes + p] += static_cast<float>(static_cast<double>(y[j]) - exact) * signs[p * length + j];
+      }
+    }
+  }
+}
+
+// y = s x rounded to f32, in rows that follow each other. Where there are signs, kProbes rows of +-1 `length` apart,
+// sums[p] of a row gets their dot products with y, and sums[kProbes + p] those with what rounding did to s x. In f32:
+// an estimate needs no more.
+void scaled_rows(double s, const float* x, long rows, long length, float* y, const float* signs, float* sums) {
+  if (!signs) {
+    for (long k = 0; k < rows * length; k++) y[k] = static_cast<float>(s * static_cast<double>(x[k]));
+    return;
+  }
+  constexpr int R = L == 16 ? 2 : 1;
+  for (long i = 0; i < rows;) {
+    const long at = i * length;
+    const bool side_by_side = i + R <= rows;
+    const auto some = side_by_side ? scaled_rows_of<R> : scaled_rows_of<1>;
+    some(s, x + at, length, y + at, signs, sums + i * 2 * kProbes);
+    i += side_by_side ? R : 1;
   }
 }
 
@@ -250,5 +274,5 @@ void probe_rows(const float* b, long ldb, long rows, long length, const float* s
 }
 
 constexpr F64Set f64_set() {
-  return {MRD, NRD, tile_f64_any, dots_f64, dot_f64, axpy_f64, rank2_dot_f64, rotate_f64, scaled_row, probe_rows};
+  return {MRD, NRD, tile_f64_any, dots_f64, dot_f64, axpy_f64, rank2_dot_f64, rotate_f64, scaled_rows, probe_rows};
 }

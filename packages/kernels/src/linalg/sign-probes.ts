@@ -3,7 +3,10 @@ import { dropHash } from "../drop-hash.js"
 /** As many as native/kernels.hpp has. */
 export const SIGN_PROBES = 4
 
-let last = new Float32Array(0)
+/** Lengths there are probes of at one time: a family's layers have two to four. */
+const KEPT_LENGTHS = 8
+
+const kept = new Map<number, Float32Array>()
 
 /**
  * SIGN_PROBES fixed vectors of +1 and -1 (4,N): element j of vector p is +1 where dropHash(p, j) is 2^31 or more. For
@@ -13,9 +16,12 @@ let last = new Float32Array(0)
  * must not change it.
  */
 export function signProbes(length: number): Float32Array {
-  if (last.length !== SIGN_PROBES * length)
-    last = Float32Array.from({ length: SIGN_PROBES * length }, (_, i) =>
-      dropHash(Math.floor(i / length), i % length) >= 2 ** 31 ? 1 : -1,
-    )
-  return last
+  const known = kept.get(length)
+  if (known) return known
+  for (const oldest of kept.keys()) if (kept.size >= KEPT_LENGTHS) kept.delete(oldest)
+  const signs = Float32Array.from({ length: SIGN_PROBES * length }, (_, i) =>
+    dropHash(Math.floor(i / length), i % length) >= 2 ** 31 ? 1 : -1,
+  )
+  kept.set(length, signs)
+  return signs
 }

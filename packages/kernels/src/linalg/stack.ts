@@ -28,7 +28,7 @@ export interface StackPlace {
 }
 
 /** Estimates of ||B·A||_F² with A scaled in f64, and of ||B·E||_F², E what rounding A to f32 did. */
-interface StackEnergies {
+export interface StackEnergies {
   readonly size: number
   readonly rounding: number
 }
@@ -46,7 +46,11 @@ export function placeFactors(blocks: FactorBlocks, place: StackPlace): void {
  * are summed in f32, so products of B and the rounding below some 1e-38 are taken for zero. Throws KERNEL_SHAPE.
  */
 export function placeFactorsProbed(blocks: FactorBlocks, place: StackPlace): StackEnergies {
-  const energies = stackInto(blocks, place, signProbes(blocks.cols))
+  return energiesOf(stackInto(blocks, place, signProbes(blocks.cols)))
+}
+
+/** Means over the probes, whose energies for A come first. */
+export function energiesOf(energies: Float64Array): StackEnergies {
   const mean = (from: number): number =>
     energies.subarray(from, from + SIGN_PROBES).reduce((sum, energy) => sum + energy / SIGN_PROBES, 0)
   return { size: mean(0), rounding: mean(SIGN_PROBES) }

@@ -103,6 +103,15 @@ export interface Addon {
       ...[outA: Array32, outB: Array32, signs: Optional, energies: Array64 | undefined],
     ]
   ): number
+  /**
+   * How many (4 at most), and of each: m, n, rank, scale, a (rank, n), b (m, rank), out a, out b, sums (rank, 8), signs
+   * (4, n). Last: finite, 1 or 0 for each.
+   */
+  takeFactors(count: number, ...args: (number | Array32 | Array64 | Int32Array)[]): number
+  /** m, ranks, b, sums (R, 8), out b (m, R), energies (8). */
+  interleaveFactors(
+    ...args: [m: number, ranks: Int32Array, b: Array32, sums: Array64, outB: Array32, energies: Array64]
+  ): number
   /** An index, or -1. */
   firstNotFinite(values: Array32): number
   copyFloats(values: Array32, into: Array32): number
