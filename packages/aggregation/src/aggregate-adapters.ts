@@ -1,5 +1,6 @@
 import type { Adapter, StrategyName } from "@lamina/protocol"
 
+import { largestRank } from "./fresh.js"
 import { STRATEGIES } from "./strategies.js"
 import type { RoundResult, StrategySettings } from "./strategy.js"
 
@@ -22,7 +23,9 @@ const SETTINGS: StrategySettings = {
  * what the strategy throws.
  */
 export function aggregateAdapters(strategy: StrategyName, adapters: readonly NamedAdapter[]): RoundResult {
-  const clients = adapters.map(({ name, weight }) => ({ clientId: name, weight }))
+  const clients = adapters.map(({ name, weight, adapter: { modules } }) => ({
+    ...{ clientId: name, weight, rankMax: largestRank(modules) },
+  }))
   const round = { settings: SETTINGS, global: undefined, state: undefined, clients }
   const accumulator = STRATEGIES[strategy].accumulate(round)
   for (const { name, weight, adapter } of adapters) accumulator.add({ clientId: name, weight, adapter })

@@ -2,9 +2,9 @@ import { firstNotFinite } from "@lamina/kernels/linalg"
 import { compareNames, LaminaError } from "@lamina/protocol"
 import type { AdapterModule, Update } from "@lamina/protocol"
 
-import type { Accumulator, ModuleCoverage, RoundInput, RoundResult } from "./strategy.js"
+import type { Accumulator, ModuleCoverage, RoundClient, RoundInput, RoundResult } from "./strategy.js"
 
-/** What one client brings to a round, checked. */
+/** What one client brings to a round, checked; its values too, unless the rule checks them. */
 export interface Contribution {
   readonly clientId: string
   /** p_k = weight / sum over the whole cohort, above 0, whichever modules the client trains. */
@@ -14,6 +14,8 @@ export interface Contribution {
 
 /** What a strategy does with the contributions of one round, in aggregation order. */
 export interface Rule {
+  /** `take` throws UPDATE_NOT_FINITE (requireFinite) itself, and has taken nothing then. */
+  readonly checksValues?: boolean
   /** Keeps no reference to the values. Throws STRATEGY_UNSUITABLE. */
   take(contribution: Contribution): void
   finish(): Omit<RoundResult, "coverage">
@@ -42,13 +44,14 @@ export function accumulatorOf(round: RoundInput, rule: Rule): Accumulator {
       const share = client.weight / total
       if (share > 0) {
         const { modules } = update.adapter
-        checkModules(update, shapes)
+        checkModules(update, client, shapes)
+        if (!rule.checksValues) for (const module of modules) requireFinite(client.clientId, module)
+        rule.take({ clientId: client.clientId, share, modules })
         for (const module of modules) {
           shapes.set(module.name, shapes.get(module.name) ?? sizeOf(module))
           const covered = coverage.get(module.name) ?? { module: module.name, clients: 0, share: 0 }
           coverage.set(module.name, { ...covered, clients: covered.clients + 1, share: covered.share + share })
         }
-        rule.take({ clientId: client.clientId, share, modules })
       }
       taken++
     },
@@ -61,7 +64,7 @@ export function accumulatorOf(round: RoundInput, rule: Rule): Accumulator {
         )
       const covered = [...coverage.values()].sort((left, right) => compareNames(left.module, right.module))
       const result = rule.finish()
-      requireFinite(result)
+      requireFiniteResult(result)
       return { ...result, coverage: covered }
     },
   }
@@ -71,7 +74,7 @@ export function accumulatorOf(round: RoundInput, rule: Rule): Accumulator {
  * Finite updates may have scales or sums that pass what f32 holds. Looked at only where an error is not finite either,
  * as that of a zero is which was missed. Throws UPDATE_NOT_FINITE.
  */
-function requireFinite({ global, errors, compressionErrors }: Omit<RoundResult, "coverage">): void {
+function requireFiniteResult({ global, errors, compressionErrors }: Omit<RoundResult, "coverage">): void {
   const suspects = [...errors, ...compressionErrors].filter(({ relativeError }) => !Number.isFinite(relativeError))
   const names = new Set(suspects.map(({ module }) => module))
   for (const { name, a, b } of global.modules)
@@ -118,13 +121,22 @@ function sizeOf({ outFeatures, inFeatures }: AdapterModule): ModuleSize {
   return { outFeatures, inFeatures }
 }
 
-function checkModules({ clientId, adapter }: Update, shapes: ReadonlyMap<string, ModuleSize>): void {
+function checkModules(
+  { clientId, adapter }: Update,
+  { rankMax = Infinity }: RoundClient,
+  shapes: ReadonlyMap<string, ModuleSize>,
+): void {
   const names = new Set<string>()
   for (const module of adapter.modules) {
     if (names.has(module.name))
       throw new LaminaError("UPDATE_MODULE", `client ${clientId}: module ${module.name} twice`)
     names.add(module.name)
-    checkModule(module, shapes.get(module.name), `client ${clientId}: module ${module.name}`)
+    checkModule(module, shapes.get(module.name), whereOf(clientId, module))
+    if (module.rank > rankMax)
+      throw new LaminaError(
+        "UPDATE_RANK",
+        `${whereOf(clientId, module)}: expected at most the ${rankMax} ranks announced, got ${module.rank}`,
+      )
   }
 }
 
@@ -138,9 +150,20 @@ function checkModule(module: AdapterModule, known: ModuleSize | undefined, what:
     refuse(`${expected.outFeatures} x ${expected.inFeatures} as others have`, `${outFeatures} x ${inFeatures}`)
   if (!Number.isInteger(rank) || rank < 1 || a.length !== rank * inFeatures || b.length !== outFeatures * rank)
     refuse(`A (${rank}, ${inFeatures}) and B (${outFeatures}, ${rank})`, `${a.length} and ${b.length} values`)
-  for (const values of [a, b]) {
+}
+
+/** Throws UPDATE_NOT_FINITE where a client's module has a value that is infinite or NaN. */
+export function requireFinite(clientId: string, module: AdapterModule): void {
+  for (const values of [module.a, module.b]) {
     const wrong = firstNotFinite(values)
     if (wrong !== -1)
-      throw new LaminaError("UPDATE_NOT_FINITE", `${what}: expected finite values, got ${values[wrong]}`)
+      throw new LaminaError(
+        "UPDATE_NOT_FINITE",
+        `${whereOf(clientId, module)}: expected finite values, got ${values[wrong]}`,
+      )
   }
+}
+
+function whereOf(clientId: string, { name }: AdapterModule): string {
+  return `client ${clientId}: module ${name}`
 }

@@ -3,7 +3,8 @@ import type { Matrix } from "@lamina/kernels/linalg"
 import fc from "fast-check"
 
 import { ExactSum } from "./exact-sum.js"
-import { FactorStore, SpareFloats } from "./factor-store.js"
+import { FactorStore } from "./factor-store.js"
+import { RoundMemory } from "./round-memory.js"
 import { RUNS } from "./testing/arbitraries.js"
 import { denseError, denseOf, randomModule } from "./testing/cohorts.js"
 
@@ -54,7 +55,7 @@ test("what is zero in A and B adds no rank; zero B alone does", () => {
   expect([sum.isEmpty, sum.stack()]).toEqual([true, undefined])
   expect(sum.errorOf(module)).toBe(Infinity)
   sum.add({ ...module, b: new Float32Array(16) }, 1)
-  expect(sum.takeStack(new SpareFloats())).toMatchObject({ relativeError: 0, module: { rank: 2 } })
+  expect(sum.takeStack(new RoundMemory(0))).toMatchObject({ relativeError: 0, module: { rank: 2 } })
   expect(sum.isEmpty).toBe(true)
 })
 
@@ -92,8 +93,8 @@ function roundedSum(seed: number): { sum: () => ExactSum; rounding: Matrix } {
 test("sign probes estimate a stack's rounding, each time within their deviation and on average rightly", () => {
   const ratios = Array.from({ length: 24 }, (_, seed) => {
     const { sum, rounding } = roundedSum(seed)
-    const { module, relativeError } = sum().takeStack(new SpareFloats())!
-    const again = sum().takeStack(new SpareFloats())!
+    const { module, relativeError } = sum().takeStack(new RoundMemory(0))!
+    const again = sum().takeStack(new RoundMemory(0))!
     expect(again.relativeError).toBe(relativeError)
     const exact = sum().roundingOf(module)
     // ||X||_F⁴ / ||XᵀX||_F² equal singular values; 4 probes: one standard deviation of the square is sqrt(2 / (4 e)),
@@ -126,7 +127,7 @@ test("where the values of B·A cancel in every probe, its norm is computed", () 
     sum.add(module, 1 / 3)
     return sum
   }
-  const stack = sumOf().takeStack(new SpareFloats())!
+  const stack = sumOf().takeStack(new RoundMemory(0))!
   const exact = sumOf().roundingOf(stack.module)
   // (e0 + e1 + e2)² <= 3 (e0² + e1² + e2²)
   expect(stack.relativeError).toBeGreaterThan(0)

@@ -4,16 +4,15 @@ import type { AdapterModule } from "@lamina/protocol"
 import { addProduct, energy, floatsOf, productNorms, stackColumns, stackRows, zeros } from "@lamina/kernels/linalg"
 import type { Matrix } from "@lamina/kernels/linalg"
 import { FactorStore } from "./factor-store.js"
-import type { SpareFloats } from "./factor-store.js"
 import { matricesOf, moduleOf } from "./module-factors.js"
 import type { FactorScratches } from "./module-factors.js"
+import type { RoundMemory } from "./round-memory.js"
 import { relativeTo } from "./strategy.js"
+import { isZero, PROBED_COLUMNS } from "./taken-stack.js"
+import type { StackedModule } from "./taken-stack.js"
 
 /** Ranks that wait, once the sum is dense, until they are worth a pass over it: 8 MB at 4,096 features. */
 const WAITING_RANKS = 256
-
-/** Columns of A below which norms are computed instead of estimated: their QR takes milliseconds there. */
-const PROBED_COLUMNS = 256
 
 /**
  * dW* = sum p_k s_k B_k A_k of one module, exact. While R = sum r_k is at most min(M, N) it is a stack of f32 factors;
@@ -46,8 +45,7 @@ export class ExactSum {
    * module that is zero in A and B adds no rank.
    */
   add(module: AdapterModule, share: number): void {
-    const isZero = [module.a, module.b].every((values) => values.every((value) => value === 0))
-    if (isZero) return
+    if (isZero(module)) return
     const waiting = this.#dense ? Math.min(WAITING_RANKS, this.#rankMax) : this.#rankMax
     if (!this.#store && module.rank > waiting) return this.#addProduct(module, share * scaleOf(module))
     this.#store ??= new FactorStore(module, this.#rankExpected)
@@ -90,11 +88,11 @@ export class ExactSum {
   }
 
   /**
-   * `stack` and `roundingOf` in one pass over the factors, in their own memory and that of `spare`; empty afterwards.
+   * `stack` and `roundingOf` in one pass over the factors, in their own memory and that of `memory`; empty afterwards.
    * The rounding of factors with 256 columns or more is estimated by sign probes (signProbes in @lamina/kernels says
    * how far off: about 0.7 / sqrt(rank) of its square), and the same to the bit each time.
    */
-  takeStack(spare: SpareFloats): { module: AdapterModule; relativeError: number } | undefined {
+  takeStack(memory: RoundMemory): StackedModule | undefined {
     const { name, inFeatures } = this.#size
     const store = this.#store
     if (this.#dense || !store || inFeatures < PROBED_COLUMNS) {
@@ -104,7 +102,7 @@ export class ExactSum {
       return module && { module, relativeError: relativeError! }
     }
     this.#forget()
-    return store.take(name, spare)
+    return store.take(name, memory)
   }
 
   /**

@@ -2,31 +2,12 @@ import { copyFloats, matrixOf, placeFactors, placeFactorsProbed, stackRows, fres
 import type { FactorBlocks, Matrix } from "@lamina/kernels/linalg"
 import type { AdapterModule } from "@lamina/protocol"
 
-import { normOf } from "./module-factors.js"
-import { relativeTo } from "./strategy.js"
+import type { RoundMemory } from "./round-memory.js"
+import { probedStack, stackedModule } from "./taken-stack.js"
+import type { StackedModule } from "./taken-stack.js"
 
 /** Ranks whose factors are in f64 at one time: 16 MB for each of A and B at 4,096 features. */
 const GROUP_RANKS = 512
-
-/** Rounding to f32 is 2^-24 = 6e-8 of each value; a stack comes to more than 1e-6 only where its terms cancel. */
-const PLAUSIBLE = 1e-6
-
-/** Memory that one module gave back, for the next. */
-export class SpareFloats {
-  #spare: Float32Array = new Float32Array(0)
-
-  /** Undefined content. */
-  take(length: number): Float32Array {
-    const spare = this.#spare
-    this.#spare = new Float32Array(0)
-    return length <= spare.length && spare.length < 2 * length ? spare.subarray(0, length) : freshFloats(length)
-  }
-
-  /** Nobody else may go on using `values`. */
-  give(values: Float32Array): void {
-    this.#spare = values
-  }
-}
 
 /**
  * Factors of one module as clients sent them, one block after another in two arrays, and what each block counts. The
@@ -79,26 +60,19 @@ export class FactorStore {
   }
 
   /**
-   * The same, in the memory of this store and of `spare`: the store is not to be used any more. With it
-   * ||B·E||_F / ||B·A||_F, E what rounding did to A, both estimated by sign probes on the way (placeFactorsProbed).
-   * Above PLAUSIBLE the probes are too unlucky with B·A, and its norm is computed.
+   * The same, in the memory of this store and of `memory`: the store is not to be used any more. With it
+   * ||B·E||_F / ||B·A||_F, E what rounding did to A, estimated by sign probes on the way (placeFactorsProbed).
    */
-  take(name: string, spare: SpareFloats): { module: AdapterModule; relativeError: number } {
+  take(name: string, memory: RoundMemory): StackedModule {
     const blocks = this.#blocks(0, this.#ranks.length, this.#scales)
-    const into = { a: blocks.a, b: spare.take(this.#m * this.#rank) }
-    const { size, rounding } = placeFactorsProbed(blocks, { at: 0, total: this.#rank, into })
-    spare.give(this.#b)
-    const module = this.#module(name, into)
-    const norm = rounding > PLAUSIBLE ** 2 * size ? normOf(module) : Math.sqrt(size)
-    return { module, relativeError: relativeTo(norm, Math.sqrt(rounding)) }
+    const into = { a: blocks.a, b: memory.take(this.#m * this.#rank) }
+    const energies = placeFactorsProbed(blocks, { at: 0, total: this.#rank, into })
+    memory.give(this.#b)
+    return probedStack(this.#module(name, into), energies)
   }
 
   #module(name: string, factors: { a: Float32Array; b: Float32Array }): AdapterModule {
-    const rank = this.#rank
-    return {
-      ...{ name, outFeatures: this.#m, inFeatures: this.#n, rank, alpha: rank, scaling: "lora" },
-      ...factors,
-    }
+    return stackedModule({ name, outFeatures: this.#m, inFeatures: this.#n, rank: this.#rank }, factors)
   }
 
   /** All columns B_k (M,R) and rows scale_k·A_k (R,N) in f64. */

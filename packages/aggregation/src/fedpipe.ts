@@ -5,10 +5,10 @@ import { perRank } from "./averages.js"
 import { accumulatorOf } from "./cohort.js"
 import type { Contribution } from "./cohort.js"
 import { ExactSum } from "./exact-sum.js"
-import { SpareFloats } from "./factor-store.js"
 import { FactorSum } from "./factor-sum.js"
 import { grow, ownTerms, projectFresh } from "./fresh.js"
 import type { ModuleAggregate } from "./fresh.js"
+import { RoundMemory } from "./round-memory.js"
 import type { RoundInput, Strategy } from "./strategy.js"
 
 /**
@@ -55,7 +55,7 @@ function begin(module: AdapterModule, { settings, clients }: RoundInput): Contri
 }
 
 function* combined(modules: Map<string, Contributors>, round: RoundInput): Generator<ModuleAggregate> {
-  const spare = new SpareFloats()
+  const memory = round.memory ?? new RoundMemory(0)
   for (const name of [...modules.keys()].sort(compareNames)) {
     const { exact, padded, share } = modules.get(name)!
     modules.delete(name)
@@ -65,7 +65,7 @@ function* combined(modules: Map<string, Contributors>, round: RoundInput): Gener
       const module = padded.module(padded.average(share, target), target)
       yield { name, module, relativeError: exact.errorOf(module) }
     } else {
-      const stack = exact.takeStack(spare)
+      const stack = exact.takeStack(memory)
       yield { name, module: stack?.module, relativeError: stack?.relativeError ?? 0 }
     }
   }

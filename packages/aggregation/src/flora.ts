@@ -1,7 +1,6 @@
 import { accumulatorOf } from "./cohort.js"
-import { SpareFloats } from "./factor-store.js"
-import { ExactSums, grow, ownTerms, projectFresh } from "./fresh.js"
-import type { ModuleAggregate } from "./fresh.js"
+import { grow, ownTerms, projectFresh } from "./fresh.js"
+import { Stacks } from "./stacks.js"
 import type { Strategy } from "./strategy.js"
 
 /**
@@ -14,20 +13,12 @@ export const flora: Strategy = {
   name: "flora",
   prepare: ownTerms,
   accumulate(round) {
-    const sums = new ExactSums(round)
+    const stacks = new Stacks(round)
     return accumulatorOf(round, {
-      take: (contribution) => sums.take(contribution),
-      finish: () => grow(round, stacks(sums)),
+      checksValues: true,
+      take: (contribution) => stacks.take(contribution),
+      finish: () => grow(round, stacks.drain()),
     })
   },
   project: projectFresh,
-}
-
-/** Every module's exact stack. */
-function* stacks(sums: ExactSums): Generator<ModuleAggregate> {
-  const spare = new SpareFloats()
-  for (const [name, sum] of sums.drain()) {
-    const stack = sum.takeStack(spare)
-    yield { name, module: stack?.module, relativeError: stack?.relativeError ?? 0 }
-  }
 }

@@ -5,6 +5,7 @@ export { compress } from "./compress.js"
 export type { Compressed, CompressOptions } from "./compress.js"
 export { replay, withoutClient } from "./replay.js"
 export type { StoredRound } from "./replay.js"
+export { RoundMemory } from "./round-memory.js"
 export { spectrum } from "./spectrum.js"
 export type { ModuleSpectrum } from "./spectrum.js"
 export { stackOnto } from "./stack-onto.js"
@@ -16,6 +17,7 @@ export type {
   ModuleCoverage,
   ModuleError,
   Projection,
+  RoundClient,
   RoundInput,
   RoundResult,
   ServerOptimizer,

@@ -1,6 +1,7 @@
 import type { Adapter, ScalingRule, StrategyName, Update } from "@lamina/protocol"
 
 import type { CompressOptions } from "./compress.js"
+import type { RoundMemory } from "./round-memory.js"
 
 /** ||dW - dW*||_F / ||dW*||_F of one module; 0 when both are zero, Infinity when only dW* is. */
 export interface ModuleError {
@@ -63,15 +64,30 @@ export interface RoundInput {
   readonly global: Adapter | undefined
   /** What the strategy itself kept from the round before (moments of a server optimizer); opaque to others. */
   readonly state: Adapter | undefined
-  /** Who takes part, in aggregation order, with weights of at least 0; p_k = weight / sum. */
-  readonly clients: readonly { readonly clientId: string; readonly weight: number }[]
+  /** Who takes part, in aggregation order. */
+  readonly clients: readonly RoundClient[]
+  /** What large factors of the result may lie in; its owner releases it. Memory of its own without one. */
+  readonly memory?: RoundMemory
+}
+
+/** One client of a round. */
+export interface RoundClient {
+  readonly clientId: string
+  /** At least 0; p_k = weight / sum. */
+  readonly weight: number
+  /**
+   * No module of its update has more ranks, where that is known (from its plan, say). It changes no result; where it
+   * is known of all, a stack takes each value to its place as it comes, and not a second time at the end.
+   */
+  readonly rankMax?: number
 }
 
 /** Takes the updates of a round one by one, so that nobody needs to hold them all. */
 export interface Accumulator {
   /**
    * The next update, in the order of `clients`. Its values are not kept by reference. Throws UPDATE_MODULE,
-   * UPDATE_SHAPE, UPDATE_NOT_FINITE, UPLOAD_CONFLICT (not the next client), STRATEGY_UNSUITABLE.
+   * UPDATE_SHAPE, UPDATE_RANK (more than the client's rankMax), UPDATE_NOT_FINITE, UPLOAD_CONFLICT (not the next
+   * client), STRATEGY_UNSUITABLE; nothing is added then.
    */
   add(update: Update): void
   /** The result; UPLOAD_CONFLICT where updates are missing. */
