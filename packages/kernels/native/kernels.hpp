@@ -115,8 +115,10 @@ struct F64Set {
   // y = s x rounded to f32, rows of `length`; where signs (kProbes, length) is not null, the sums of each row get signs *
   // y, then signs * (y - s x).
   void (*scaled_rows)(double s, const float* x, long rows, long length, float* y, const float* signs, float* sums);
-  // energies (2 kProbes) += squares of the columns of b (rows, length) * sums (length, 2 kProbes)
-  void (*probe_rows)(const float* b, long ldb, long rows, long length, const float* sums, double* energies);
+  // products (rows, 2 kProbes) = b (rows, length) * sums (length, 2 kProbes)
+  void (*probe_rows)(const float* b, long ldb, long rows, long length, const float* sums, float* products);
+  // energies (2 kProbes) += squares of the columns of products (rows, 2 kProbes)
+  void (*add_squares)(const float* products, long rows, double* energies);
 };
 
 // BLAKE2b-256 of 0x00 and a chunk (blake2b.hpp), of `streams` chunks of one length side by side; null where that is no

@@ -24,6 +24,7 @@ constexpr long kProbed = 2 * kProbes;
 
 // Rows put together at a time, while the next are fetched: a multiple of what probe_rows takes at once.
 constexpr long kGroup = 8;
+constexpr long kTaskRows = 64;
 constexpr long kPair = 2;   // rows of A at a time
 constexpr long kLine = 16;  // floats of a line of the caches
 
@@ -115,20 +116,27 @@ void spread_rows(const float* x, long width, long rows, float* y, long ld) {
   }
 }
 
+// Rows of B a thread puts together at a time: whole groups, some 16 times as many as there are or more.
+long rows_of_task(long m, long rank) {
+  const long rows = std::clamp<long>(2 * kTile / rank, kTaskRows, std::max(kTaskRows, m / 16));
+  return (rows + kGroup - 1) / kGroup * kGroup;
+}
+
 // The columns of every B_k to their places, and of the whole the energies where there are signs.
 Status place_columns(const StackF32& s, long rank, const float* sums) {
   const F64Set& set = isa().kernels->f64;
+  // rows whose energies are added up one after another, whoever computed them: the order of a sum is fixed
   const long tile = std::clamp<long>(kTile / rank, 1, s.m), tiles = (s.m + tile - 1) / tile;
-  double* const energies = scratch_doubles(Scratch::f64_partial, static_cast<size_t>(tiles * kProbed));
+  const long rows_each = rows_of_task(s.m, rank);
   // whole rows are put together in the cache first
   const bool whole = s.total == rank, far = s.m * rank >= kStreamed;
+  double* const energies = scratch_doubles(Scratch::f64_partial, static_cast<size_t>(tiles * kProbed));
+  float* const products = scratch_floats(Scratch::row_stats, static_cast<size_t>(s.m * kProbed));
   float* const memory = scratch_floats(Scratch::pack_b, whole ? static_cast<size_t>(kGroup * rank * threads()) : 1);
-  if (!energies || !memory) return Status::out_of_memory;
-  parallel(tiles, [&](long task, int slot) {
-    const long first = task * tile, end = std::min(first + tile, s.m);
-    double* const energy = energies + task * kProbed;
-    std::fill(energy, energy + kProbed, 0.0);
-    for (long row = first; row < end; row += kGroup) {
+  if (!energies || !products || !memory) return Status::out_of_memory;
+  parallel((s.m + rows_each - 1) / rows_each, [&](long task, int slot) {
+    const long end = std::min((task + 1) * rows_each, s.m);
+    for (long row = task * rows_each; row < end; row += kGroup) {
       const long rows = std::min(kGroup, end - row);
       float* const out = whole ? memory + slot * kGroup * rank : s.out_b + row * s.total + s.at;
       for (long k = 0, column = 0; k < s.blocks; column += s.ranks[k++]) {
@@ -139,15 +147,19 @@ Status place_columns(const StackF32& s, long rank, const float* sums) {
           for (long i = 0; i < kGroup * width; i += kLine)
             __builtin_prefetch(from + kGroup * width + i, 0, kSecondLevel);
       }
-      if (sums) set.probe_rows(out, s.total, rows, rank, sums, energy);
+      if (sums) set.probe_rows(out, s.total, rows, rank, sums, products + row * kProbed);
       if (whole) move_floats(out, rows * rank, s.out_b + row * rank, far);
     }
     fence();
   });
-  if (sums) {
-    std::fill(s.energies, s.energies + kProbed, 0.0);
-    for (long i = 0; i < tiles * kProbed; i++) s.energies[i % kProbed] += energies[i];
-  }
+  if (!sums) return Status::ok;
+  parallel(tiles, [&](long task, int) {
+    double* const energy = energies + task * kProbed;
+    std::fill(energy, energy + kProbed, 0.0);
+    set.add_squares(products + task * tile * kProbed, std::min(tile, s.m - task * tile), energy);
+  });
+  std::fill(s.energies, s.energies + kProbed, 0.0);
+  for (long i = 0; i < tiles * kProbed; i++) s.energies[i % kProbed] += energies[i];
   return Status::ok;
 }
 
@@ -197,36 +209,28 @@ struct Shares {
   long rows_each, of_a, of_b;
 };
 
-// By way of `memory`, which holds kPair rows.
-bool take_rows(const TakenF32& t, long from, long to, float* memory) {
-  const F64Set& set = isa().kernels->f64;
+bool take_rows(const TakenF32& t, long from, long to) {
   bool finite = true;
   for (long i = from; i < to; i += kPair) {
     const long rows = std::min(kPair, to - i);
     float sums[kPair * kProbed];
-    set.scaled_rows(t.scale, t.a + i * t.n, rows, t.n, memory, t.signs, sums);
-    move_floats(memory, rows * t.n, t.out_a + i * t.n, t.rank * t.n >= kStreamed);
+    // not past the caches: there is so much to compute that the writes wait for nothing
+    isa().kernels->f64.scaled_rows(t.scale, t.a + i * t.n, rows, t.n, t.out_a + i * t.n, t.signs, sums);
     std::copy_n(sums, rows * kProbed, t.sums + i * kProbed);
     // every value is in the first sum of its row, which one that is not finite makes so too
     for (long r = 0; r < rows; r++)
       finite = finite && (std::isfinite(sums[r * kProbed]) || all_finite(t.a + (i + r) * t.n, t.n));
   }
-  fence();
   return finite;
 }
 
 }  // namespace
 
 Status take_factors(const TakenF32* list, long count, int32_t* finite) {
-  long tasks = 0, longest = 1;
-  for (long k = 0; k < count; k++) {
-    tasks += Shares(list[k]).total();
-    longest = std::max(longest, list[k].n);
-  }
-  float* const memory = scratch_floats(Scratch::pack_b, static_cast<size_t>(kPair * longest * threads()));
-  if (!memory) return Status::out_of_memory;
+  long tasks = 0;
+  for (long k = 0; k < count; k++) tasks += Shares(list[k]).total();
   std::atomic<bool> wrong[kTaken] = {};
-  parallel(tasks, [&](long task, int slot) {
+  parallel(tasks, [&](long task, int) {
     for (long k = 0; k < count; k++) {
       const TakenF32& t = list[k];
       const Shares shares(t);
@@ -237,7 +241,7 @@ Status take_factors(const TakenF32* list, long count, int32_t* finite) {
       bool good;
       if (const long piece = shares.piece_of_a(task); piece >= 0) {
         const long from = piece * shares.rows_each, to = std::min(from + shares.rows_each, t.rank);
-        good = take_rows(t, from, to, memory + slot * kPair * longest);
+        good = take_rows(t, from, to);
       } else {
         const long at = shares.piece_of_b(task) * kStreamed, total = t.m * t.rank;
         good = move_floats(t.b + at, std::min(kStreamed, total - at), t.out_b + at, total >= kStreamed);

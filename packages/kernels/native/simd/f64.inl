@@ -238,10 +238,9 @@ void scaled_rows(double s, const float* x, long rows, long length, float* y, con
   }
 }
 
-// A vector for every probe, twice, in each of R rows: their products with one row of b each, squared, added to
-// energies. Also in f32.
+// A vector for every probe, twice, in each of R rows: their products with one row of b each. Also in f32.
 template <int R>
-void probe_rows_of(const float* b, long ldb, long length, const float* sums, double* energies) {
+void probe_rows_of(const float* b, long ldb, long length, const float* sums, float* products) {
   constexpr int V = 2 * kProbes / LD;
   vh product[R][V];
 #pragma GCC unroll 8
@@ -260,19 +259,35 @@ void probe_rows_of(const float* b, long ldb, long length, const float* sums, dou
 #pragma GCC unroll 8
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 4
-    for (int v = 0; v < V; v++) {
-      const vd wide = __builtin_convertvector(product[i][v], vd);
-      store_f64(energies + v * LD, load_f64(energies + v * LD) + wide * wide);
-    }
+    for (int v = 0; v < V; v++) *reinterpret_cast<vhu*>(products + i * 2 * kProbes + v * LD) = product[i][v];
 }
 
-void probe_rows(const float* b, long ldb, long rows, long length, const float* sums, double* energies) {
+// products (rows, 2 kProbes) = b * sums
+void probe_rows(const float* b, long ldb, long rows, long length, const float* sums, float* products) {
   constexpr int R = L == 16 ? 8 : L == 8 ? 4 : 2;
   long i = 0;
-  for (; i + R <= rows; i += R) probe_rows_of<R>(b + i * ldb, ldb, length, sums, energies);
-  for (; i < rows; i++) probe_rows_of<1>(b + i * ldb, ldb, length, sums, energies);
+  for (; i + R <= rows; i += R) probe_rows_of<R>(b + i * ldb, ldb, length, sums, products + i * 2 * kProbes);
+  for (; i < rows; i++) probe_rows_of<1>(b + i * ldb, ldb, length, sums, products + i * 2 * kProbes);
+}
+
+// energies += squares of products, row after row
+void add_squares(const float* products, long rows, double* energies) {
+  constexpr int V = 2 * kProbes / LD;
+  vd sum[V];
+#pragma GCC unroll 4
+  for (int v = 0; v < V; v++) sum[v] = load_f64(energies + v * LD);
+  for (long i = 0; i < rows; i++, products += 2 * kProbes)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; v++) {
+      const vh product = *reinterpret_cast<const vhu*>(products + v * LD);
+      const vd wide = __builtin_convertvector(product, vd);
+      sum[v] += wide * wide;
+    }
+#pragma GCC unroll 4
+  for (int v = 0; v < V; v++) store_f64(energies + v * LD, sum[v]);
 }
 
 constexpr F64Set f64_set() {
-  return {MRD, NRD, tile_f64_any, dots_f64, dot_f64, axpy_f64, rank2_dot_f64, rotate_f64, scaled_rows, probe_rows};
+  return {MRD, NRD, tile_f64_any, dots_f64, dot_f64, axpy_f64, rank2_dot_f64, rotate_f64, scaled_rows, probe_rows,
+          add_squares};
 }
