@@ -55,7 +55,7 @@ function begin(module: AdapterModule, { settings, clients }: RoundInput): Contri
 }
 
 function* combined(modules: Map<string, Contributors>, round: RoundInput): Generator<ModuleAggregate> {
-  const memory = round.memory ?? new RoundMemory(0)
+  const memory = new RoundMemory(0)
   for (const name of [...modules.keys()].sort(compareNames)) {
     const { exact, padded, share } = modules.get(name)!
     modules.delete(name)

@@ -21,6 +21,8 @@ export class Stacks {
   /** Undefined where somebody's is not known. */
   readonly #rankMax: number | undefined
   readonly #memory: RoundMemory
+  /** Of ExactSums, whose factors wait in memory of their own. */
+  readonly #spare = new RoundMemory(0)
 
   constructor({ clients, memory = new RoundMemory(0) }: RoundInput) {
     const weighed = clients.filter(({ weight }) => weight > 0)
@@ -53,7 +55,7 @@ export class Stacks {
     for (const name of [...this.#modules.keys()].sort(compareNames)) {
       const stack = this.#modules.get(name)!
       this.#modules.delete(name)
-      const made = stack instanceof ExactSum ? stack.takeStack(this.#memory) : stack.finish()
+      const made = stack instanceof ExactSum ? stack.takeStack(this.#spare) : stack.finish()
       yield { name, module: made?.module, relativeError: made?.relativeError ?? 0 }
     }
   }

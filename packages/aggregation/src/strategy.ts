@@ -66,7 +66,7 @@ export interface RoundInput {
   readonly state: Adapter | undefined
   /** Who takes part, in aggregation order. */
   readonly clients: readonly RoundClient[]
-  /** What large factors of the result may lie in; its owner releases it. Memory of its own without one. */
+  /** What `flora` stacks in where rankMax is known of all; its owner releases it. Fresh memory otherwise. */
   readonly memory?: RoundMemory
 }
 
