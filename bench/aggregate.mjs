@@ -4,10 +4,10 @@
 // B4 at the q and v projections of LLaMA-7B, 64 modules of 4096 x 4096. `compress`: a stack of rank 160 to rank 64, all
 // modules by the native kernels, and one module by each backend. `stack`: `flora` over updates of rank 8 (17 MB each),
 // as bytes moved (each byte of an update is read once and written once) beside the memory bandwidth measured in the
-// same process: a first round in fresh memory, and rounds in that of the one before. From 513 clients on, ranks sum to more than 4096 and are multiplied out: `--modules 16` keeps that
-// short. `strategies`: a round of 10 clients by each of them. A process of its own per figure, so that its peak memory
-// is its own. One JSON line per figure; a best of all repeats, with the processor time of that repeat: on a busy
-// machine look at that.
+// same process: a first round in fresh memory, and rounds in that of the one before. From 513 clients on, ranks sum to
+// more than 4096 and are multiplied out: `--modules 16` keeps that short. `strategies`: a round of 10 clients by each
+// of them. A process of its own per figure, so that its peak memory is its own. One JSON line per figure; a best of all
+// repeats, with the processor time of that repeat: on a busy machine look at that.
 import { execFileSync, spawnSync } from "node:child_process"
 import { createRequire } from "node:module"
 import { availableParallelism, cpus } from "node:os"
