@@ -20,7 +20,7 @@ import type { Spool, SpooledUpdate } from "./submit/spool.js"
 import { resend, submit } from "./submit/submit.js"
 import { startingPoint } from "./starting-point.js"
 import type { Random } from "./timing.js"
-import { abortable, backoffMs } from "./timing.js"
+import { abortable, backoffMs, onAbort } from "./timing.js"
 import type { TrainedUpdate, Trainer } from "./trainer.js"
 import type { Parties, VerifiedTask } from "./verify.js"
 import { checkSupported, verifyOffer } from "./verify.js"
@@ -95,21 +95,24 @@ function expectToFollow({ header }: VerifiedTask, before: JournalEntry | undefin
 
 /** The durable envelope of this round, or why there is none. */
 async function prepareInTime(parts: Parts, task: VerifiedTask, link: OpenLink): Promise<SpooledUpdate | RoundOutcome> {
-  const deadline = new AbortController()
+  /** At the deadline, and when the client is to stop. */
+  const stop = new AbortController()
   const leftMs = task.header.hardDeadlineMs - (parts.clock.now() + link.clockAheadMs)
-  const cancel = parts.clock.after(Math.max(0, leftMs), () => deadline.abort())
+  const cancel = parts.clock.after(Math.max(0, leftMs), () => stop.abort())
+  const forget = onAbort(parts.signal, () => stop.abort(parts.signal.reason))
   const name = { runId: task.runId, round: task.round }
   try {
     checkSupported(task.plan, parts.limits)
-    return await prepare(parts, task, link, deadline.signal)
+    return await prepare(parts, task, link, stop.signal)
   } catch (error) {
     parts.signal.throwIfAborted()
     if (hasErrorCode(error) && isOfThisRound(error.code))
       return { ...name, outcome: "failed", code: error.code, reason: error.message }
-    if (deadline.signal.aborted && !hasErrorCode(error)) return { ...name, outcome: "missed" }
+    if (stop.signal.aborted && !hasErrorCode(error)) return { ...name, outcome: "missed" }
     throw error
   } finally {
     cancel()
+    forget()
   }
 }
 
@@ -117,14 +120,13 @@ function isOfThisRound(code: string): boolean {
   return ROUND_ONLY.has(code) || code.startsWith("UPDATE_")
 }
 
-/** Fetches, trains and seals, until the deadline: the durable envelope of this round. */
+/** Fetches, trains and seals, until the signal aborts: the durable envelope of this round. */
 async function prepare(
   parts: Parts,
   task: VerifiedTask,
   parties: Parties,
-  deadline: AbortSignal,
+  signal: AbortSignal,
 ): Promise<SpooledUpdate> {
-  const signal = AbortSignal.any([parts.signal, deadline])
   const name = { runId: task.runId, round: task.round }
   const { baseFolder, view } = await withRoom(parts, signal, "fetch", () => fetchAll(parts, task, signal))
   const { initial, frozen: globalAdapter } = startingPoint(task.plan, view)

@@ -29,16 +29,41 @@ export async function delay(ms: number, signal: AbortSignal): Promise<void> {
   }
 }
 
+/** What is to be done when a signal aborts: one listener for all of it, since an EventTarget's costs more than a Set's. */
+const waiting = new WeakMap<AbortSignal, Set<() => void>>()
+
+/** Calls `work` when the signal aborts, or at once where it has, unless the returned function was called before. */
+export function onAbort(signal: AbortSignal, work: () => void): () => void {
+  if (signal.aborted) {
+    work()
+    return () => undefined
+  }
+  const known = waiting.get(signal)
+  const all = known ?? new Set()
+  all.add(work)
+  if (!known) {
+    waiting.set(signal, all)
+    signal.addEventListener("abort", () => [...all].forEach((each) => each()), { once: true })
+  }
+  return () => void all.delete(work)
+}
+
 /**
  * `work`, or a rejection with the signal's reason when that comes first; `work` itself goes on and its end is
  * ignored.
  */
-export async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  work.catch(() => undefined)
-  signal.throwIfAborted()
+export function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const abort = (): void => reject(signal.reason)
-    signal.addEventListener("abort", abort, { once: true })
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort))
+    const forget = onAbort(signal, () => reject(signal.reason))
+    work.then(
+      (result) => {
+        forget()
+        resolve(result)
+      },
+      (error: unknown) => {
+        forget()
+        reject(error)
+      },
+    )
   })
 }
