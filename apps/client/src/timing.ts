@@ -29,7 +29,7 @@ export async function delay(ms: number, signal: AbortSignal): Promise<void> {
   }
 }
 
-/** What is to be done when a signal aborts: one listener for all of it, since an EventTarget's costs more than a Set's. */
+/** What is to be done when a signal aborts, behind one listener: an EventTarget's cost more than places in a set. */
 const waiting = new WeakMap<AbortSignal, Set<() => void>>()
 
 /** Calls `work` when the signal aborts, or at once where it has, unless the returned function was called before. */

@@ -22,9 +22,9 @@ interface Access {
 
 /**
  * Group commit: writes that come within some milliseconds share one transaction and its one sync. Each is undone by
- * itself when it fails, and none is answered before the transaction is durable. SQLite would sync inside COMMIT and hold
- * up this thread meanwhile; so here it commits as with synchronous=NORMAL, and the log is synced by a thread of the pool
- * before anybody is answered, which promises the same as FULL.
+ * itself when it fails, and none is answered before the transaction is durable. SQLite would sync inside COMMIT and
+ * hold up this thread meanwhile; so here it commits as with synchronous=NORMAL, and the log is synced by a thread of
+ * the pool before anybody is answered, which promises the same as FULL.
  */
 export class WriteQueue {
   #waiting: Waiting[] = []
