@@ -20,6 +20,10 @@ import { leafHash, leavesOf, rootOf } from "./merkle.js"
 import { wrapKey } from "./recipient.js"
 import { sealSegments } from "./segments.js"
 
+const CEK_BYTES = 32
+const SALT_BYTES = 24
+const KEM_SEED_BYTES = 64
+
 export interface SealInput {
   readonly identity: Identity
   readonly federationId: Uint8Array
@@ -83,8 +87,11 @@ export function sealToBytes(
   return { header, leaves, root, signature, bytes: envelope.byteLength, envelope }
 }
 
+/** In one call: each costs as much as a few thousand bytes do. */
 function freshSecrets(): SealSecrets {
-  return { contentKey: randomBytes(32), salt: randomBytes(24) }
+  const bytes = randomBytes(CEK_BYTES + SALT_BYTES + KEM_SEED_BYTES)
+  const [salt, kemSeed] = [bytes.subarray(CEK_BYTES, CEK_BYTES + SALT_BYTES), bytes.subarray(CEK_BYTES + SALT_BYTES)]
+  return { contentKey: bytes.subarray(0, CEK_BYTES), salt, kemSeed }
 }
 
 function assemble(
