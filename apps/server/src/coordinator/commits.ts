@@ -74,7 +74,8 @@ export class Commits {
     const open = driver?.number === row.round ? driver.open?.row : undefined
     const round = open ?? (await this.context.store.round(row.run_id, row.round))
     if (!round) throw new LaminaError("NOT_FOUND", `expected a round of run ${row.run_id}, got ${row.round}`)
-    const answer = (await this.#settled(row)) ?? (await this.#judge(row, { round, driver }))
+    const settled = driver?.awaits(row.client_id, row.round) ? undefined : await this.#settled(row)
+    const answer = settled ?? (await this.#judge(row, { round, driver }))
     this.context.metrics.updates.inc({ status: answer.status })
     const body = messages.ReceiptBody.encode(receiptBody(row, round, answer))
     return { body, signature: sign(this.context.identity.signer, "lamina/v1/receipt", body) }
@@ -112,7 +113,7 @@ export class Commits {
   async #carry(row: UploadRow, { round, driver }: { round: RoundRow; driver: RunDriver }): Promise<Answer> {
     if (!isComplete(await this.uploads.load(row.id, row.client_id))) throw incomplete()
     const inspection = await this.#inspect(row, round)
-    const name = (await this.uploads.plan(row))?.client_name ?? row.client_id
+    const name = (await this.context.store.plan(row.run_id, row.round, row.client_id))?.client_name ?? row.client_id
     const written = { ...this.#written(row, inspection), round: row.round }
     for (;;) {
       await this.#collecting(driver)
@@ -139,8 +140,8 @@ export class Commits {
   }
 
   async #inspect(row: UploadRow, round: RoundRow): Promise<Inspection> {
-    const { worker } = this.context
-    const plan = await this.uploads.plan(row)
+    const { store, worker } = this.context
+    const plan = await store.plan(row.run_id, row.round, row.client_id)
     if (!plan)
       throw new LaminaError("NOT_SELECTED", `expected a client of the cohort of round ${row.round}, got another`)
     const update = {
@@ -218,9 +219,9 @@ export class Commits {
   }
 
   async #tell(row: UploadRow, answer: Answer, inspection: Inspection): Promise<void> {
-    const { events, book } = this.context
+    const { store, events, book } = this.context
     const { run_id: runId, round, client_id: clientId } = row
-    const client = (await this.uploads.plan(row))?.client_name ?? clientId
+    const client = (await store.plan(runId, round, clientId))?.client_name ?? clientId
     const who = { runId, round, clientId, client }
     if (answer.status === "ACCEPTED" && inspection.verdict === "accepted") {
       book.weigh(runId, client, inspection.weight)

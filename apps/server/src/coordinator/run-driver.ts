@@ -80,6 +80,11 @@ export class RunDriver {
     return this.#row && { round: this.#round, row: this.#row }
   }
 
+  /** Whether this round collects and has no answer of this client yet: then the store has none either. */
+  awaits(client: ClientId, round: number): boolean {
+    return this.#number === round && this.#round.phase === "collecting" && !this.#round.answers.has(client)
+  }
+
   /** Picks up where the store says the run is. */
   start(): Promise<void> {
     return this.#serially(async () => {

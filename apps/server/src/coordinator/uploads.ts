@@ -20,8 +20,6 @@ interface OpenUpload {
   readonly chunks: number
   /** Bit i (byte i >> 3, bit i & 7): chunk i is durable and has the hash of its leaf. */
   readonly have: Uint8Array
-  /** Of an upload that came with its envelope and is committed at once. */
-  readonly plan?: PlanRow
 }
 
 export interface Chunks {
@@ -46,12 +44,12 @@ export class Uploads {
    * UPLOAD_CONFLICT, ENVELOPE_REJECTED, UPDATE_SHAPE, CHUNK_MISMATCH or STORAGE_FULL.
    */
   async open(clientId: string, request: UploadOpen, driver: RunDriver | undefined): Promise<UploadTicket> {
-    const known = await this.#answered(clientId, request)
+    const known = driver?.awaits(clientId, request.round) ? undefined : await this.#answered(clientId, request)
     if (known) return known
     const { plan, headerHash } = await this.#requireOpenRound(clientId, request, driver)
     const envelopeRoot = await this.#check(clientId, request, { plan, headerHash })
     const held = { run_id: request.runId, round: request.round, client_id: clientId, envelope_root: envelopeRoot }
-    return this.holding(held, () => this.#openChecked(request, { held, plan }))
+    return this.holding(held, () => this.#openChecked(request, held))
   }
 
   /**
@@ -76,7 +74,7 @@ export class Uploads {
 
   async #openChecked(
     request: UploadOpen,
-    { held, plan }: { held: Pick<UploadRow, "run_id" | "round" | "client_id" | "envelope_root">; plan: PlanRow },
+    held: Pick<UploadRow, "run_id" | "round" | "client_id" | "envelope_root">,
   ): Promise<UploadTicket> {
     const { store, spool } = this.context
     const clientId = held.client_id
@@ -95,8 +93,7 @@ export class Uploads {
       const isNew = isSmall(row) || (await spool.create(id, request.envelopeBytes))
       const replaced = await store.openUpload(row, whole)
       if (replaced !== undefined && replaced !== id) await this.forget({ id: replaced, envelope_bytes: Infinity })
-      if (isNew && !this.#open.has(id))
-        this.#open.set(id, Promise.resolve({ ...begun(row, whole), ...(whole && { plan }) }))
+      if (isNew && !this.#open.has(id)) this.#open.set(id, Promise.resolve(begun(row, whole)))
       if (whole) this.context.metrics.uploadBytes.inc(whole.length)
     } else if (whole) await this.put(clientId, { uploadId: id, index: 0, bytes: whole })
     // the row may have outlived a power cut that the file's name did not
@@ -150,13 +147,6 @@ export class Uploads {
     const opening = this.#open.get(uploadId)
     const open = opening && (await opening.catch(() => undefined))
     return open?.row ?? this.context.store.upload(uploadId)
-  }
-
-  /** The plan the client of an upload trained by. */
-  async plan({ id, run_id, round, client_id }: UploadRow): Promise<PlanRow | undefined> {
-    const opening = this.#open.get(id)
-    const open = opening && (await opening.catch(() => undefined))
-    return open?.plan ?? this.context.store.plan(run_id, round, client_id)
   }
 
   /** Drops what is known of an upload's chunks: they are read and hashed again when next needed. */

@@ -1,6 +1,7 @@
 import type Database from "better-sqlite3"
 
 import type { Connection } from "./connection.js"
+import { KeptRows } from "./kept-rows.js"
 import type { PlanRow, RoundRow } from "./schema.js"
 import { allRows, insertStatement, oneRow } from "./statements.js"
 import type { LoggedEvent, Store } from "./store.js"
@@ -10,6 +11,10 @@ const ROUND_COLUMNS = [
   ...["cohort", "accepted", "rejected", "adapter_hash", "report", "reason", "opened_ms", "ended_ms"],
 ]
 const PLAN_COLUMNS = ["run_id", "round", "client_id", "client_name", "plan", "signature", "estimate_ms", "train_ms"]
+/** A client's plan is read four times in a round. */
+const PLANS_BYTES_MAX = 16 * 1024 * 1024
+/** Of a plan's row without the plan: ids, name, signature. */
+const ROW_BYTES = 512
 const PLANS = "select * from plans where run_id = ? and round = ?"
 
 /** Rounds, their plans and their event logs. */
@@ -22,6 +27,8 @@ export function roundRows({
   const insertRound = insertStatement(sqlite, "rounds", ROUND_COLUMNS)
   const insertPlan = insertStatement(sqlite, "plans", PLAN_COLUMNS)
   const { log } = logStatements(sqlite)
+  const plan = oneRow<PlanRow>(reader, `${PLANS} and client_id = ?`)
+  const kept = new KeptRows<PlanRow>(PLANS_BYTES_MAX, (row) => row.plan.byteLength + ROW_BYTES)
   return {
     openRound: (row, plans, first) =>
       writes.write(() => {
@@ -31,7 +38,7 @@ export function roundRows({
       }),
     round: oneRow<RoundRow>(reader, "select * from rounds where run_id = ? and round = ?"),
     rounds: allRows<RoundRow>(reader, "select * from rounds where run_id = ? order by round"),
-    plan: oneRow<PlanRow>(reader, `${PLANS} and client_id = ?`),
+    plan: (runId, round, clientId) => kept.get(`${runId} ${round} ${clientId}`, () => plan(runId, round, clientId)),
     plans: allRows<PlanRow>(reader, `${PLANS} order by client_id`),
     events: (runId, round) =>
       db

@@ -31,11 +31,15 @@ export class WriteQueue {
   #gatherMs = GATHER_MS_MIN
   /** Transactions that are committed and not known to be on the disk. */
   #unsynced = 0
+  /** A transaction; inside one, a savepoint. */
+  readonly #transaction: (work: () => unknown) => unknown
 
   constructor(
     private readonly sqlite: Database.Database,
     private readonly access: Access,
-  ) {}
+  ) {
+    this.#transaction = sqlite.transaction((work: () => unknown) => work())
+  }
 
   /** Runs `work` inside the next transaction; its result, once that is durable. Rejects with what `work` throws. */
   write<T>(work: () => T): Promise<T> {
@@ -76,7 +80,7 @@ export class WriteQueue {
   #commit(work: () => void): void {
     this.sqlite.pragma("synchronous = NORMAL")
     try {
-      this.sqlite.transaction(work)()
+      this.#transaction(work)
       this.#unsynced += 1
     } finally {
       this.sqlite.pragma("synchronous = FULL")
@@ -86,7 +90,7 @@ export class WriteQueue {
   /** A transaction inside a transaction is a savepoint: a write that fails leaves nothing behind. */
   #answerOf({ work, resolve, reject }: Waiting): () => void {
     try {
-      const result = this.sqlite.transaction(work)()
+      const result = this.#transaction(work)
       return () => resolve(result as never)
     } catch (error) {
       // SQLite has given up the whole transaction, not this write: a full disk
