@@ -1,9 +1,11 @@
 import { closeSync, fdatasync, openSync } from "node:fs"
+import { dirname } from "node:path"
 import { promisify } from "node:util"
 
 import Database from "better-sqlite3"
 import { Kysely, Migrator, SqliteDialect } from "kysely"
 
+import { syncFolder } from "../blobs/durable-file.js"
 import { Gathered } from "../blobs/gathered.js"
 import { migrations } from "./migrations.js"
 import type { Schema } from "./schema.js"
@@ -62,7 +64,11 @@ const synced = promisify(fdatasync)
 class Log {
   #file: number | undefined
   readonly #syncs = new Gathered<undefined, undefined>(async (asked) => {
-    await synced((this.#file ??= openSync(this.path, "r+")))
+    if (this.#file === undefined) {
+      this.#file = openSync(this.path, "r+")
+      await syncFolder(dirname(this.path)) // SQLite makes the log's name durable when it syncs the log itself
+    }
+    await synced(this.#file)
     return asked
   })
 
