@@ -1,4 +1,4 @@
-import { takeFactors } from "@lamina/kernels/linalg"
+import { Scratch, takeFactors } from "@lamina/kernels/linalg"
 import { compareNames, scaleOf } from "@lamina/protocol"
 import type { AdapterModule } from "@lamina/protocol"
 
@@ -23,6 +23,7 @@ export class Stacks {
   readonly #memory: RoundMemory
   /** Of ExactSums, whose factors wait in memory of their own. */
   readonly #spare = new RoundMemory(0)
+  readonly #scratches = { a: new Scratch(), b: new Scratch() }
 
   constructor({ clients, memory = new RoundMemory(0) }: RoundInput) {
     const weighed = clients.filter(({ weight }) => weight > 0)
@@ -69,6 +70,6 @@ export class Stacks {
     const staysStack = rank !== undefined && rank <= Math.min(outFeatures, inFeatures) && inFeatures >= PROBED_COLUMNS
     return staysStack
       ? new TakenStack({ ...module, rank }, this.#memory)
-      : new ExactSum(module, { clients: this.#clients })
+      : new ExactSum(module, { clients: this.#clients, scratches: this.#scratches })
   }
 }
