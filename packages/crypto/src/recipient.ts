@@ -14,7 +14,7 @@ export interface RecipientKey {
 }
 
 const KEM_BYTES = 1_120
-const CEK_BYTES = 32
+export const CEK_BYTES = 32
 /** X-Wing ciphertext ‖ sealed content key. */
 export const STANZA_BYTES = KEM_BYTES + CEK_BYTES + TAG_BYTES
 

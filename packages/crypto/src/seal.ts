@@ -17,12 +17,11 @@ import { concat, hash } from "./hash.js"
 import { sign } from "./identity.js"
 import type { Identity } from "./identity.js"
 import { leafHash, leavesOf, rootOf } from "./merkle.js"
-import { wrapKey } from "./recipient.js"
+import { CEK_BYTES, wrapKey } from "./recipient.js"
 import { sealSegments } from "./segments.js"
+import { KEM_SEED_BYTES } from "./x-wing.js"
 
-const CEK_BYTES = 32
 const SALT_BYTES = 24
-const KEM_SEED_BYTES = 64
 
 export interface SealInput {
   readonly identity: Identity
@@ -40,7 +39,7 @@ export interface SealInput {
 export interface SealSecrets {
   readonly contentKey: Uint8Array
   readonly salt: Uint8Array
-  readonly kemSeed?: Uint8Array
+  readonly kemSeed: Uint8Array
 }
 
 /** What UploadOpen needs of an envelope. */
@@ -60,8 +59,8 @@ export function sealToBytes(
 ): SealedParts & { readonly envelope: Uint8Array } {
   const { identity, federationId, roundHeaderHash, plaintext } = input
   const context = concat(roundHeaderHash, identity.clientId)
-  const kem = secrets.kemSeed ? { kemSeed: secrets.kemSeed } : {}
-  const stanza = wrapKey({ recipientKey: input.recipientKey, context, ...kem }, secrets.contentKey)
+  const { contentKey, salt, kemSeed } = secrets
+  const stanza = wrapKey({ recipientKey: input.recipientKey, context, kemSeed }, contentKey)
   const bare: EnvelopeHeader = {
     version: ENVELOPE_VERSION,
     suite: ENVELOPE_SUITE,
@@ -73,12 +72,12 @@ export function sealToBytes(
     plaintextBytes: plaintext.byteLength,
     segmentBytes: LIMITS.segmentBytes,
     segments: layoutOf(0, plaintext.byteLength).segments,
-    salt: secrets.salt,
+    salt,
     stanzaRoot: rootOf([leafHash(stanza)]),
     keyCommitment: new Uint8Array(0),
     stanzas: 1,
   }
-  const { payload, commitment } = keysOf(secrets.contentKey, bare)
+  const { payload, commitment } = keysOf(contentKey, bare)
   const header = messages.EnvelopeHeader.encode({ ...bare, keyCommitment: commitment })
   const envelope = assemble({ header, stanza, plaintext, payload }, input.memory ?? ownMemory)
   const leaves = leavesOf(envelope)

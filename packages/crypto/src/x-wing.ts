@@ -5,7 +5,7 @@ import { concat, equalBytes } from "./hash.js"
 import { sodium } from "./sodium.js"
 
 export const RECIPIENT_KEY_BYTES = 1_216
-const SEED_BYTES = 64
+export const KEM_SEED_BYTES = 64
 const MLKEM_PUBLIC_KEY_BYTES = 1_184
 const MLKEM_SEED_BYTES = 64
 const MLKEM_ENCAPSULATION_SEED_BYTES = 32
@@ -33,7 +33,7 @@ let last: Expanded | undefined
  */
 export function encapsulate(
   publicKey: Uint8Array,
-  seed: Uint8Array = randomBytes(SEED_BYTES),
+  seed: Uint8Array = randomBytes(KEM_SEED_BYTES),
 ): { ciphertext: Uint8Array; sharedSecret: Uint8Array } {
   if (publicKey.byteLength !== RECIPIENT_KEY_BYTES)
     throw new RangeError(`expected a public key of ${RECIPIENT_KEY_BYTES} bytes, got ${publicKey.byteLength}`)
