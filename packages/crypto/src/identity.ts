@@ -22,22 +22,17 @@ export function generateIdentity(): Identity {
 /** The identity of a 32-byte seed. */
 export function identityFromSeed(seed: Uint8Array): Identity {
   if (seed.byteLength !== SEED_BYTES) throw new RangeError(`expected a seed of 32 bytes, got ${seed.byteLength}`)
-  const { publicKey, secretKey } = signingPair(seed)
-  const identity = { publicKey, secretKey: Uint8Array.from(seed), clientId: clientIdOf(publicKey) }
-  signingKeys.set(identity, secretKey)
-  return identity
+  const { publicKey } = signingPair(seed)
+  return { publicKey, secretKey: Uint8Array.from(seed), clientId: clientIdOf(publicKey) }
 }
 
 export function clientIdOf(publicKey: Uint8Array): Uint8Array {
   return hash(utf8("id"), publicKey).slice(0, 16)
 }
 
-/** Seed ‖ public key of identities made here. */
-const signingKeys = new WeakMap<Identity, Uint8Array>()
-
 /** Signs label ‖ 0x00 ‖ parts; every signature of the protocol names what it is for. 64 bytes. */
 export function sign(signer: Identity, label: string, ...parts: readonly Uint8Array[]): Uint8Array {
-  return signDetached(bound(label, parts), signingKeys.get(signer) ?? concat(signer.secretKey, signer.publicKey))
+  return signDetached(bound(label, parts), concat(signer.secretKey, signer.publicKey))
 }
 
 /** False for a wrong signature and for bytes that are no key or no signature at all. */
