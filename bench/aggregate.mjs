@@ -14,7 +14,7 @@ import { availableParallelism, cpus } from "node:os"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 
-import { compress, RoundMemory, STRATEGIES } from "@lamina/aggregation"
+import { ADDED_AT_ONCE, compress, RoundMemory, STRATEGIES } from "@lamina/aggregation"
 import { chooseLinalgBackend, nativeAvailable } from "@lamina/kernels/linalg"
 import { STRATEGY_NAMES } from "@lamina/protocol"
 
@@ -116,7 +116,8 @@ function aggregate(strategy, updates, clients, memory) {
   }))
   const round = { settings: SETTINGS, global: undefined, state: undefined, clients: cohort, memory }
   const accumulator = STRATEGIES[strategy].accumulate(round)
-  for (const [k, client] of cohort.entries()) accumulator.add({ ...client, adapter: updates[k % updates.length] })
+  const sent = cohort.map((client, k) => ({ ...client, adapter: updates[k % updates.length] }))
+  for (let from = 0; from < clients; from += ADDED_AT_ONCE) accumulator.add(...sent.slice(from, from + ADDED_AT_ONCE))
   return accumulator.finish()
 }
 

@@ -28,6 +28,6 @@ export function aggregateAdapters(strategy: StrategyName, adapters: readonly Nam
   }))
   const round = { settings: SETTINGS, global: undefined, state: undefined, clients }
   const accumulator = STRATEGIES[strategy].accumulate(round)
-  for (const { name, weight, adapter } of adapters) accumulator.add({ clientId: name, weight, adapter })
+  accumulator.add(...adapters.map(({ name, weight, adapter }) => ({ clientId: name, weight, adapter })))
   return accumulator.finish()
 }

@@ -16,8 +16,10 @@ export interface Contribution {
 export interface Rule {
   /** `take` throws UPDATE_NOT_FINITE (requireFinite) itself, and has taken nothing then. */
   readonly checksValues?: boolean
-  /** Keeps no reference to the values. Throws STRATEGY_UNSUITABLE. */
-  take(contribution: Contribution): void
+  /** How many contributions `take` may be given, 1 where it is not said. */
+  readonly takesAtOnce?: number
+  /** All or, where it throws, none. Keeps no reference to the values. Throws STRATEGY_UNSUITABLE. */
+  take(contribution: Contribution, ...more: Contribution[]): void
   finish(): Omit<RoundResult, "coverage">
 }
 
@@ -27,46 +29,84 @@ export interface Rule {
  * twice), UPDATE_WEIGHT; `add` and `finish` throw as the interface says.
  */
 export function accumulatorOf(round: RoundInput, rule: Rule): Accumulator {
-  const { clients } = round
-  const total = totalWeight(clients)
-  const shapes = new Map((round.global?.modules ?? []).map((module) => [module.name, sizeOf(module)]))
-  const coverage = new Map<string, ModuleCoverage>()
-  let taken = 0
-  return {
-    add(update) {
-      const client = clients[taken]
-      if (update.clientId !== client?.clientId)
-        throw new LaminaError(
-          "UPLOAD_CONFLICT",
-          `expected ${client ? `the update of client ${client.clientId}` : "no more updates"} after ${taken} of ` +
-            `${clients.length}, got that of ${update.clientId}`,
-        )
-      const share = client.weight / total
-      if (share > 0) {
-        const { modules } = update.adapter
-        checkModules(update, client, shapes)
-        if (!rule.checksValues) for (const module of modules) requireFinite(client.clientId, module)
-        rule.take({ clientId: client.clientId, share, modules })
-        for (const module of modules) {
-          shapes.set(module.name, shapes.get(module.name) ?? sizeOf(module))
-          const covered = coverage.get(module.name) ?? { module: module.name, clients: 0, share: 0 }
-          coverage.set(module.name, { ...covered, clients: covered.clients + 1, share: covered.share + share })
-        }
+  return new Cohort(round, rule)
+}
+
+class Cohort implements Accumulator {
+  readonly #clients: RoundInput["clients"]
+  readonly #rule: Rule
+  readonly #total: number
+  readonly #coverage = new Map<string, ModuleCoverage>()
+  #shapes: ReadonlyMap<string, ModuleSize>
+  #taken = 0
+
+  constructor({ clients, global }: RoundInput, rule: Rule) {
+    this.#clients = clients
+    this.#rule = rule
+    this.#total = totalWeight(clients)
+    this.#shapes = new Map((global?.modules ?? []).map((module) => [module.name, sizeOf(module)]))
+  }
+
+  add(...updates: readonly Update[]): void {
+    const atOnce = this.#rule.takesAtOnce ?? 1
+    for (let from = 0; from < updates.length; from += atOnce) {
+      const some = updates.slice(from, from + atOnce)
+      try {
+        this.#addTogether(some)
+      } catch (error) {
+        if (some.length === 1) throw error
+        // so that those before the one at fault are added
+        for (const update of some) this.#addTogether([update])
       }
-      taken++
-    },
-    finish() {
-      const missing = clients[taken]
-      if (missing)
-        throw new LaminaError(
-          "UPLOAD_CONFLICT",
-          `expected ${clients.length} updates, got ${taken}; the next is that of client ${missing.clientId}`,
-        )
-      const covered = [...coverage.values()].sort((left, right) => compareNames(left.module, right.module))
-      const result = rule.finish()
-      requireFiniteResult(result)
-      return { ...result, coverage: covered }
-    },
+    }
+  }
+
+  finish(): RoundResult {
+    const missing = this.#clients[this.#taken]
+    if (missing)
+      throw new LaminaError(
+        "UPLOAD_CONFLICT",
+        `expected ${this.#clients.length} updates, got ${this.#taken}; the next is that of client ${missing.clientId}`,
+      )
+    const coverage = [...this.#coverage.values()].sort((left, right) => compareNames(left.module, right.module))
+    const result = this.#rule.finish()
+    requireFiniteResult(result)
+    return { ...result, coverage }
+  }
+
+  /** All of them, or where it throws none. */
+  #addTogether(updates: readonly Update[]): void {
+    const shapes = new Map(this.#shapes)
+    const contributions = updates.flatMap((update, i) => this.#check(update, this.#taken + i, shapes))
+    const [first, ...others] = contributions
+    if (first) this.#rule.take(first, ...others)
+    this.#shapes = shapes
+    this.#taken += updates.length
+    for (const { share, modules } of contributions)
+      for (const { name } of modules) {
+        const { clients, share: before } = this.#coverage.get(name) ?? { clients: 0, share: 0 }
+        this.#coverage.set(name, { module: name, clients: clients + 1, share: before + share })
+      }
+  }
+
+  /** Nothing where it weighs nothing. `shapes` gets those of modules that nobody had. */
+  #check(update: Update, place: number, shapes: Map<string, ModuleSize>): Contribution[] {
+    const clients = this.#clients
+    const client = clients[place]
+    if (update.clientId !== client?.clientId)
+      throw new LaminaError(
+        "UPLOAD_CONFLICT",
+        `expected ${client ? `the update of client ${client.clientId}` : "no more updates"} after ${place} of ` +
+          `${clients.length}, got that of ${update.clientId}`,
+      )
+    const { clientId, weight } = client
+    const share = weight / this.#total
+    if (share === 0) return []
+    const { modules } = update.adapter
+    checkModules(update, client, shapes)
+    if (!this.#rule.checksValues) for (const module of modules) requireFinite(clientId, module)
+    for (const module of modules) shapes.set(module.name, shapes.get(module.name) ?? sizeOf(module))
+    return [{ clientId, share, modules }]
   }
 }
 

@@ -1,6 +1,7 @@
 import { accumulatorOf } from "./cohort.js"
 import { grow, ownTerms, projectFresh } from "./fresh.js"
 import { Stacks } from "./stacks.js"
+import { ADDED_AT_ONCE } from "./strategy.js"
 import type { Strategy } from "./strategy.js"
 
 /**
@@ -16,7 +17,8 @@ export const flora: Strategy = {
     const stacks = new Stacks(round)
     return accumulatorOf(round, {
       checksValues: true,
-      take: (contribution) => stacks.take(contribution),
+      takesAtOnce: ADDED_AT_ONCE,
+      take: (...contributions) => stacks.take(contributions),
       finish: () => grow(round, stacks.drain()),
     })
   },

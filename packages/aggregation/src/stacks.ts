@@ -1,4 +1,5 @@
 import { Scratch, takeFactors } from "@lamina/kernels/linalg"
+import type { ClientFactors, TakenFactors } from "@lamina/kernels/linalg"
 import { compareNames, scaleOf } from "@lamina/protocol"
 import type { AdapterModule } from "@lamina/protocol"
 
@@ -35,19 +36,21 @@ export class Stacks {
     this.#memory = memory
   }
 
-  /** Copies the values; nothing where it throws. Throws UPDATE_NOT_FINITE. */
-  take({ clientId, share, modules }: Contribution): void {
-    const parts = modules.map((module) => ({ module, stack: this.#stackOf(module) }))
-    const placed = parts.flatMap(({ module, stack }) =>
-      stack instanceof TakenStack ? [{ module, factors: stack.place(module, share * scaleOf(module)) }] : [],
-    )
-    for (const { module, stack } of parts) if (stack instanceof ExactSum) requireFinite(clientId, module)
-    const wrong = placed[takeFactors(placed.map(({ factors }) => factors))]
-    if (wrong) requireFinite(clientId, wrong.module)
-    for (const { module, stack } of parts) {
-      this.#modules.set(module.name, stack)
-      if (stack instanceof ExactSum) stack.add(module, share)
-      else if (!isZero(module)) stack.commit(module.rank)
+  /** Copies the values of CLIENTS_AT_ONCE or less; nothing where it throws. Throws UPDATE_NOT_FINITE. */
+  take(contributions: readonly Contribution[]): void {
+    const parts = new Map<string, Part>()
+    for (const { clientId, share, modules } of contributions)
+      for (const module of modules) {
+        const part = parts.get(module.name) ?? { stack: this.#stackOf(module), sent: [] }
+        parts.set(module.name, part)
+        part.sent.push({ clientId, share, module })
+      }
+    const placed = [...parts.values()].flatMap(placeOf)
+    if (takeFactors(placed.map(({ factors }) => factors)) !== -1) requireAllFinite(contributions)
+    for (const { stack, factors } of placed) stack.commit(factors.clients.reduce((sum, { rank }) => sum + rank, 0))
+    for (const [name, { stack, sent }] of parts) {
+      this.#modules.set(name, stack)
+      if (stack instanceof ExactSum) for (const { module, share } of sent) stack.add(module, share)
     }
   }
 
@@ -72,4 +75,28 @@ export class Stacks {
       ? new TakenStack({ ...module, rank }, this.#memory)
       : new ExactSum(module, { clients: this.#clients, scratches: this.#scratches })
   }
+}
+
+/** What some clients sent of one module. */
+interface Part {
+  readonly stack: TakenStack | ExactSum
+  readonly sent: { readonly clientId: string; readonly share: number; readonly module: AdapterModule }[]
+}
+
+/** Where it goes, unless it is nothing, or waits in an ExactSum; what waits is checked at once. */
+function placeOf({ stack, sent }: Part): { stack: TakenStack; factors: TakenFactors }[] {
+  if (stack instanceof ExactSum) {
+    for (const { clientId, module } of sent) requireFinite(clientId, module)
+    return []
+  }
+  const clients = sent.flatMap(({ module, share }): ClientFactors[] => {
+    const { rank, a, b } = module
+    return isZero(module) ? [] : [{ rank, scale: share * scaleOf(module), a, b }]
+  })
+  return clients.length > 0 ? [{ stack, factors: stack.place(clients) }] : []
+}
+
+/** Names the first client's value that is not. */
+function requireAllFinite(contributions: readonly Contribution[]): void {
+  for (const { clientId, modules } of contributions) for (const module of modules) requireFinite(clientId, module)
 }

@@ -1,5 +1,5 @@
-import { interleaveProbed, SUMS_PER_ROW } from "@lamina/kernels/linalg"
-import type { TakenFactors } from "@lamina/kernels/linalg"
+import { energiesOfTaken, PRODUCTS_PER_ROW } from "@lamina/kernels/linalg"
+import type { ClientFactors, TakenFactors } from "@lamina/kernels/linalg"
 import type { AdapterModule } from "@lamina/protocol"
 
 import { normOf } from "./module-factors.js"
@@ -22,44 +22,43 @@ export interface StackedModule {
 type StackSize = Pick<AdapterModule, "name" | "outFeatures" | "inFeatures" | "rank">
 
 /**
- * The stack of one module while its ranks arrive: rows of A go to their places scaled and rounded, once and for all;
- * columns of B wait block by block until all are there. For at least PROBED_COLUMNS input features.
+ * The stack of one module while its ranks arrive: rows of A and columns of B go to their places once and for all. For
+ * at least PROBED_COLUMNS input features.
  */
 export class TakenStack {
-  readonly #size: Omit<StackSize, "rank">
-  readonly #ranks: number[] = []
+  readonly #size: StackSize
   #rank = 0
   readonly #a: Float32Array
   readonly #b: Float32Array
-  readonly #sums: Float64Array
+  /** What probes come to in the ranks that are there; undefined where none are. */
+  #products: Float32Array | undefined
+  #nextProducts: Float32Array
 
-  /** `rank`: no more will come, over all clients. */
+  /** `size.rank`: no more will come, over all clients. */
   constructor(
-    { name, outFeatures, inFeatures, rank }: StackSize,
+    size: StackSize,
     private readonly memory: RoundMemory,
   ) {
-    this.#size = { name, outFeatures, inFeatures }
+    this.#size = size
+    const { outFeatures, inFeatures, rank } = size
     this.#a = memory.take(rank * inFeatures)
     this.#b = memory.take(rank * outFeatures)
-    this.#sums = new Float64Array(rank * SUMS_PER_ROW)
+    this.#nextProducts = memory.take(outFeatures * PRODUCTS_PER_ROW)
   }
 
-  /** Where a client's factors go (takeFactors), behind those that count; they do once `commit` was called. */
-  place({ rank, a, b }: AdapterModule, scale: number): TakenFactors {
-    const { outFeatures: rows, inFeatures: cols } = this.#size
-    const [from, to] = [this.#rank, this.#rank + rank]
-    const into = {
-      a: this.#a.subarray(from * cols, to * cols),
-      b: this.#b.subarray(from * rows, to * rows),
-      sums: this.#sums.subarray(from * SUMS_PER_ROW, to * SUMS_PER_ROW),
-    }
-    return { rows, cols, rank, scale, a, b, into }
+  /** Where factors of some clients go (takeFactors), behind those that count; they do once `commit` was called. */
+  place(clients: readonly ClientFactors[]): TakenFactors {
+    const { outFeatures: rows, inFeatures: cols, rank: total } = this.#size
+    const products = { before: this.#products, after: this.#nextProducts }
+    return { rows, cols, clients, at: this.#rank, total, into: { a: this.#a, b: this.#b }, products }
   }
 
-  /** What was placed last is there. */
+  /** What was placed last, of `rank` in all, is there. */
   commit(rank: number): void {
-    this.#ranks.push(rank)
     this.#rank += rank
+    const spare = this.#products ?? this.memory.take(this.#nextProducts.length)
+    this.#products = this.#nextProducts
+    this.#nextProducts = spare
   }
 
   /**
@@ -67,16 +66,20 @@ export class TakenStack {
    * Undefined where no ranks came.
    */
   finish(): StackedModule | undefined {
-    const [rank, { outFeatures: rows, inFeatures: cols }] = [this.#rank, this.#size]
-    const b = this.memory.take(rows * rank)
-    const blocks = {
-      ...{ rows, ranks: Int32Array.from(this.#ranks), b: this.#b.subarray(0, rows * rank) },
-      sums: this.#sums.subarray(0, rank * SUMS_PER_ROW),
-    }
-    const energies = interleaveProbed(blocks, b)
-    this.memory.give(this.#b)
-    if (rank === 0) return undefined
-    return probedStack(stackedModule({ ...this.#size, rank }, { a: this.#a.subarray(0, rank * cols), b }), energies)
+    const { outFeatures: rows, inFeatures: cols } = this.#size
+    const [rank, products] = [this.#rank, this.#products]
+    if (!products) return undefined
+    const energies = energiesOfTaken({ rows, rank }, products)
+    const [a, b] = [this.#a.subarray(0, rank * cols), this.#narrow()]
+    return probedStack(stackedModule({ ...this.#size, rank }, { a, b }), energies)
+  }
+
+  /** B (M,R), moved together where fewer ranks came than could. */
+  #narrow(): Float32Array {
+    const { outFeatures: rows, rank: total } = this.#size
+    const rank = this.#rank
+    for (let i = 1; rank < total && i < rows; i++) this.#b.copyWithin(i * rank, i * total, i * total + rank)
+    return this.#b.subarray(0, rows * rank)
   }
 }
 

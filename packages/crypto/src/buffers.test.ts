@@ -22,3 +22,13 @@ test("no more is kept than the limit, the oldest make room, and nothing small or
   expect([one.buffer, others.buffer]).not.toContain(buffers.take(120_000).buffer)
   expect([small.buffer.byteLength, buffers.take(9).buffer === small.buffer]).toEqual([9, false])
 })
+
+test("cleared, nothing is kept, and what is taken can still be given back", () => {
+  const buffers = new Buffers(300_000)
+  const [one, two] = [buffers.take(120_000), buffers.take(120_000)]
+  buffers.give(one)
+  buffers.clear()
+  expect(buffers.take(120_000).buffer).not.toBe(one.buffer)
+  buffers.give(two)
+  expect(buffers.take(120_000).buffer).toBe(two.buffer)
+})

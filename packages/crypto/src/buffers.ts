@@ -37,6 +37,12 @@ export class Buffers {
     while (this.#bytes > this.bytesMax) this.#bytes -= this.#free.shift()?.byteLength ?? 0
   }
 
+  /** Keeps nothing; what is taken stays with its readers. */
+  clear(): void {
+    this.#free.length = 0
+    this.#bytes = 0
+  }
+
   #make(bytes: number): ArrayBuffer {
     const { buffer } = Buffer.allocUnsafeSlow(bytes)
     this.#own.add(buffer as ArrayBuffer)

@@ -210,7 +210,7 @@ NAPI_MODULE_INIT() {
               {"addMatrixProduct", add_matrix_product},
               {"stackFactors", stack_factors},
               {"takeFactors", take},
-              {"interleaveFactors", interleave_factors},
+              {"productEnergies", energies_of_products},
               {"firstNotFinite", find_not_finite},
               {"copyFloats", copy},
               {"rowQr", row_qr},

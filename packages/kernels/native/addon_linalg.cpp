@@ -9,6 +9,7 @@
 #include "eigen.hpp"
 #include "householder.hpp"
 #include "kernels.hpp"
+#include "moves.hpp"
 #include "pool.hpp"
 #include "product_f64.hpp"
 #include "stack.hpp"
@@ -31,7 +32,7 @@ napi_value matrix_product(napi_env env, napi_callback_info info) {
 
 namespace {
 
-constexpr long kProblems = 6;  // as many as Arguments::kMax has room for
+constexpr long kProblems = 6;  // of one call, each 7 arguments
 
 // While it lives, calls from this thread run inline.
 struct Inline {
@@ -172,52 +173,53 @@ napi_value stack_factors(napi_env env, napi_callback_info info) {
   if (args.ok() && s.at + rank > s.total) args.fail(Status::bad_value);
   s.out_a = args.floats(product(s.total, s.n));
   s.out_b = args.floats(product(s.m, s.total));
-  s.signs = args.floats_or_null(product(kProbes, s.n));
+  s.signs = args.floats_or_null(static_cast<double>(s.n));
   s.energies = args.doubles_or_null(2 * kProbes);
   if (args.ok() && !s.signs != !s.energies) args.fail(Status::wrong_type);
   return args.answer(args.ok() ? stack(s) : Status::ok);
 }
 
-// count, and for each: m, n, rank, scale, a, b, out_a, out_b, sums (rank, 2 kProbes), signs (kProbes, n); then finite
-// (count)
+// modules, and for each: m, n, ranks, scales, a and b of every block, at, total, out_a, out_b, signs (n), products
+// before (m, 2 kProbes) or undefined, and after; then finite (modules)
 napi_value take(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
   const long count = args.integer(0, kTaken);
   TakenF32 list[kTaken];
-  for (long k = 0; k < count; k++) {
-    TakenF32& t = list[k];
+  for (long i = 0; i < count; i++) {
+    TakenF32& t = list[i];
     t.m = args.size();
     t.n = args.size();
-    t.rank = args.size();
-    t.scale = args.number();
-    t.a = args.floats(product(t.rank, t.n));
-    t.b = args.floats(product(t.m, t.rank));
-    t.out_a = args.floats(product(t.rank, t.n));
-    t.out_b = args.floats(product(t.m, t.rank));
-    t.sums = args.doubles(product(t.rank, 2 * kProbes));
-    t.signs = args.floats(product(kProbes, t.n));
+    size_t blocks = 0;
+    t.ranks = args.int_list(blocks);
+    if (blocks > kTakenBlocks) args.fail(Status::bad_value);
+    t.blocks = args.ok() ? static_cast<long>(blocks) : 0;
+    t.scales = args.doubles(static_cast<double>(t.blocks));
+    long rank = 0;
+    for (long k = 0; k < t.blocks; rank += t.ranks[k++]) {
+      if (t.ranks[k] < 0) args.fail(Status::bad_value);
+      t.a[k] = args.floats(product(t.ranks[k], t.n));
+      t.b[k] = args.floats(product(t.m, t.ranks[k]));
+    }
+    t.at = args.size();
+    t.total = args.size();
+    if (args.ok() && t.at + rank > t.total) args.fail(Status::bad_value);
+    t.out_a = args.floats(product(t.total, t.n));
+    t.out_b = args.floats(product(t.m, t.total));
+    t.signs = args.floats(static_cast<double>(t.n));
+    t.before = args.floats_or_null(product(t.m, 2 * kProbes));
+    t.after = args.floats(product(t.m, 2 * kProbes));
   }
   int32_t* finite = args.ints(static_cast<double>(count));
   return args.answer(args.ok() ? take_factors(list, count, finite) : Status::ok);
 }
 
-// m, ranks, b, sums (R, 2 kProbes), then out_b (m, R) and energies
-napi_value interleave_factors(napi_env env, napi_callback_info info) {
+// m, rank, products (m, 2 kProbes), then energies (2 kProbes)
+napi_value energies_of_products(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
-  StackF32 s{};
-  s.m = args.size();
-  size_t blocks = 0;
-  s.ranks = args.int_list(blocks);
-  s.blocks = static_cast<long>(blocks);
-  for (size_t k = 0; args.ok() && k < blocks; k++) {
-    if (s.ranks[k] < 0) args.fail(Status::bad_value);
-    else s.total += s.ranks[k];
-  }
-  s.b = args.floats(product(s.m, s.total));
-  const double* sums = args.doubles(product(s.total, 2 * kProbes));
-  s.out_b = args.floats(product(s.m, s.total));
-  s.energies = args.doubles(2 * kProbes);
-  return args.answer(args.ok() ? interleave(s, sums) : Status::ok);
+  const long m = args.size(), rank = args.size();
+  const float* products = args.floats(product(m, 2 * kProbes));
+  double* energies = args.doubles(2 * kProbes);
+  return args.answer(args.ok() ? product_energies(m, rank, products, energies) : Status::ok);
 }
 
 // x (f32) -> the first index that is infinite or NaN, -1 where there is none, -2 where x is no array of f32

@@ -17,7 +17,7 @@ inline double product(long a, long b) { return static_cast<double>(a) * static_c
 // 256 * position.
 class Arguments {
  public:
-  static constexpr size_t kMax = 42;
+  static constexpr size_t kMax = 176;
 
   Arguments(napi_env env, napi_callback_info info) : env_(env) {
     if (napi_get_cb_info(env, info, &count_, values_, nullptr, nullptr) != napi_ok || count_ > kMax)

@@ -112,10 +112,12 @@ struct F64Set {
   double (*rank2_dot)(double s, const double* u, double t, const double* w, const double* z, double* y, long length);
   // Plane rotations of neighbouring rows from `high` up to `low`, in cols <= nr columns: turns holds (sine, cosine) each.
   void (*rotate)(double* rows, long ld, long cols, const double* turns, long low, long high);
-  // y = s x rounded to f32, rows of `length`; where signs (kProbes, length) is not null, the sums of each row get signs *
-  // y, then signs * (y - s x).
-  void (*scaled_rows)(double s, const float* x, long rows, long length, float* y, const float* signs, float* sums);
-  // products (rows, 2 kProbes) = b (rows, length) * sums (length, 2 kProbes)
+  // y = s x rounded to f32, rows of `length`; where signs (length) of +-1 are not null, the sums (2 kProbes) of each row
+  // get its probes' products with y, then those with y - s x. Element j of probe p is signs[j] * kPatterns[p][j % 4].
+  // `far`: y past the caches.
+  void (*scaled_rows)(double s, const float* x, long rows, long length, float* y, const float* signs, float* sums,
+                      bool far);
+  // products (rows, 2 kProbes) += b (rows, length) * sums (length, 2 kProbes)
   void (*probe_rows)(const float* b, long ldb, long rows, long length, const float* sums, float* products);
   // energies (2 kProbes) += squares of the columns of products (rows, 2 kProbes)
   void (*add_squares)(const float* products, long rows, double* energies);

@@ -3,26 +3,21 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <cstring>
-
-#if defined(__x86_64__)
-#include <emmintrin.h>
-#endif
+#include <optional>
+#include <thread>
 
 #include "isa.hpp"
 #include "kernels.hpp"
+#include "moves.hpp"
 #include "pool.hpp"
 #include "scratch.hpp"
 
 namespace lamina {
 namespace {
 
-// Floats of a task: large enough to be worth handing out, small enough that a tile of out_b stays in the second-level
-// cache while its columns come in block by block.
-constexpr long kTile = 65536;
 constexpr long kProbed = 2 * kProbes;
 
-// Rows put together at a time, while the next are fetched: a multiple of what probe_rows takes at once.
+// Rows of B put together at a time, while the next are fetched: a multiple of what probe_rows takes at once.
 constexpr long kGroup = 8;
 constexpr long kTaskRows = 64;
 constexpr long kPair = 2;   // rows of A at a time
@@ -31,258 +26,181 @@ constexpr long kLine = 16;  // floats of a line of the caches
 // Where rows wait that are fetched: blocks lie powers of two apart, and would drive each other out of the first level.
 constexpr int kSecondLevel = 2;
 
-// From here on what is written past the caches does not cost reading it first: floats of one task that nobody reads
-// soon.
-constexpr long kStreamed = 16384;
-
-constexpr uint32_t kExponent = 0x7f800000u;
-
-// Infinite or NaN.
-uint32_t is_not_finite(uint32_t bits) { return static_cast<uint32_t>((bits & kExponent) == kExponent); }
-
-// Copies past the caches where the processor can; `fence` after the last. True where every value is finite.
-bool stream_floats(const float* x, long count, float* y) {
-  long i = 0;
-  uint32_t any = 0;
-  const auto one = [&] {
-    uint32_t bits;
-    memcpy(&bits, x + i, sizeof bits);
-    any |= is_not_finite(bits);
-    memcpy(y + i++, &bits, sizeof bits);
-  };
-#if defined(__x86_64__)
-  const __m128i exponent = _mm_set1_epi32(static_cast<int>(kExponent));
-  __m128i wide = _mm_setzero_si128();
-  while (i < count && reinterpret_cast<uintptr_t>(y + i) % 16 != 0) one();
-  for (; i + 4 <= count; i += 4) {
-    const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i));
-    wide = _mm_or_si128(wide, _mm_cmpeq_epi32(_mm_and_si128(bits, exponent), exponent));
-    _mm_stream_si128(reinterpret_cast<__m128i*>(y + i), bits);
-  }
-  any |= static_cast<uint32_t>(_mm_movemask_epi8(wide));
-#endif
-  while (i < count) one();
-  return any == 0;
-}
-
-// What was streamed is there for others.
-void fence() {
-#if defined(__x86_64__)
-  _mm_sfence();
-#endif
-}
-
-// The same through the caches.
-bool copy_near(const float* x, long count, float* y) {
-  uint32_t any = 0;
-  for (long i = 0; i < count; i++) {
-    uint32_t bits;
-    memcpy(&bits, x + i, sizeof bits);
-    any |= is_not_finite(bits);
-    memcpy(y + i, &bits, sizeof bits);
-  }
-  return any == 0;
-}
-
-bool move_floats(const float* x, long count, float* y, bool far) {
-  return far ? stream_floats(x, count, y) : copy_near(x, count, y);
-}
-
-bool all_finite(const float* x, long count) {
-  uint32_t any = 0;
-  for (long i = 0; i < count; i++) {
-    uint32_t bits;
-    memcpy(&bits, x + i, sizeof bits);
-    any |= is_not_finite(bits);
-  }
-  return any == 0;
-}
-
-// Rows of `width` floats that follow each other, to places `ld` apart. A width known to the compiler is a few moves.
-template <long kWidth>
-void spread_fixed(const float* x, long rows, float* y, long ld) {
-  for (long i = 0; i < rows; i++) memcpy(y + i * ld, x + i * kWidth, kWidth * sizeof(float));
-}
-
-void spread_rows(const float* x, long width, long rows, float* y, long ld) {
-  switch (width) {
-    case 4: return spread_fixed<4>(x, rows, y, ld);
-    case 8: return spread_fixed<8>(x, rows, y, ld);
-    case 16: return spread_fixed<16>(x, rows, y, ld);
-    case 32: return spread_fixed<32>(x, rows, y, ld);
-    case 64: return spread_fixed<64>(x, rows, y, ld);
-    default:
-      for (long i = 0; i < rows; i++) memcpy(y + i * ld, x + i * width, static_cast<size_t>(width) * sizeof(float));
-  }
-}
-
-// Rows of B a thread puts together at a time: whole groups, some 16 times as many as there are or more.
-long rows_of_task(long m, long rank) {
-  const long rows = std::clamp<long>(2 * kTile / rank, kTaskRows, std::max(kTaskRows, m / 16));
-  return (rows + kGroup - 1) / kGroup * kGroup;
-}
-
-// The columns of every B_k to their places, and of the whole the energies where there are signs.
-Status place_columns(const StackF32& s, long rank, const float* sums) {
-  const F64Set& set = isa().kernels->f64;
-  // rows whose energies are added up one after another, whoever computed them: the order of a sum is fixed
-  const long tile = std::clamp<long>(kTile / rank, 1, s.m), tiles = (s.m + tile - 1) / tile;
-  const long rows_each = rows_of_task(s.m, rank);
-  // whole rows are put together in the cache first
-  const bool whole = s.total == rank, far = s.m * rank >= kStreamed;
-  double* const energies = scratch_doubles(Scratch::f64_partial, static_cast<size_t>(tiles * kProbed));
-  float* const products = scratch_floats(Scratch::row_stats, static_cast<size_t>(s.m * kProbed));
-  float* const memory = scratch_floats(Scratch::pack_b, whole ? static_cast<size_t>(kGroup * rank * threads()) : 1);
-  if (!energies || !products || !memory) return Status::out_of_memory;
-  parallel((s.m + rows_each - 1) / rows_each, [&](long task, int slot) {
-    const long end = std::min((task + 1) * rows_each, s.m);
-    for (long row = task * rows_each; row < end; row += kGroup) {
-      const long rows = std::min(kGroup, end - row);
-      float* const out = whole ? memory + slot * kGroup * rank : s.out_b + row * s.total + s.at;
-      for (long k = 0, column = 0; k < s.blocks; column += s.ranks[k++]) {
-        const long width = s.ranks[k];
-        const float* const from = s.b + s.m * column + row * width;
-        spread_rows(from, width, rows, out + column, s.total);
-        if (row + kGroup < end)
-          for (long i = 0; i < kGroup * width; i += kLine)
-            __builtin_prefetch(from + kGroup * width + i, 0, kSecondLevel);
-      }
-      if (sums) set.probe_rows(out, s.total, rows, rank, sums, products + row * kProbed);
-      if (whole) move_floats(out, rows * rank, s.out_b + row * rank, far);
-    }
-    fence();
-  });
-  if (!sums) return Status::ok;
-  parallel(tiles, [&](long task, int) {
-    double* const energy = energies + task * kProbed;
-    std::fill(energy, energy + kProbed, 0.0);
-    set.add_squares(products + task * tile * kProbed, std::min(tile, s.m - task * tile), energy);
-  });
-  std::fill(s.energies, s.energies + kProbed, 0.0);
-  for (long i = 0; i < tiles * kProbed; i++) s.energies[i % kProbed] += energies[i];
-  return Status::ok;
-}
-
-long rank_of(const StackF32& s) {
+long rank_of(const int32_t* ranks, long blocks) {
   long rank = 0;
-  for (long k = 0; k < s.blocks; k++) rank += s.ranks[k];
+  for (long k = 0; k < blocks; k++) rank += ranks[k];
   return rank;
 }
 
-}  // namespace
-
-Status stack(const StackF32& s) {
-  const F64Set& set = isa().kernels->f64;
-  const long rank = rank_of(s);
-  if (rank == 0 || s.m == 0 || s.n == 0) return Status::ok;
-  const long a_rows = std::max<long>(1, kTile / s.n), a_tasks = (rank + a_rows - 1) / a_rows;
-  double* const scale_of = scratch_doubles(Scratch::f64_partial, static_cast<size_t>(rank));
-  float* const sums = scratch_floats(Scratch::factor_sums, static_cast<size_t>(rank * kProbed));
-  if (!scale_of || !sums) return Status::out_of_memory;
-  for (long k = 0, row = 0; k < s.blocks; k++)
-    for (long i = 0; i < s.ranks[k]; i++) scale_of[row++] = s.scales[k];
-  parallel(a_tasks, [&](long task, int) {
-    for (long row = task * a_rows; row < std::min((task + 1) * a_rows, rank); row++)
-      set.scaled_rows(scale_of[row], s.a + row * s.n, 1, s.n, s.out_a + (s.at + row) * s.n, s.signs,
-                      sums + row * kProbed);
-  });
-  return place_columns(s, rank, s.signs ? sums : nullptr);
-}
-
-namespace {
-
-// How the factors of one module are shared out: whole rows of A and pieces of B in turn, so that one thread copies
-// while another computes.
-struct Shares {
-  explicit Shares(const TakenF32& t)
-      : rows_each(std::max<long>(1, kStreamed / std::max<long>(t.n, 1))),
-        of_a((t.rank + rows_each - 1) / rows_each),
-        of_b((t.m * t.rank + kStreamed - 1) / kStreamed) {}
-  long total() const { return of_a + of_b; }
-  // The how manieth piece of A a task is; -1: it is one of B.
-  long piece_of_a(long task) const {
-    const long turns = std::min(of_a, of_b);
-    if (task < 2 * turns) return task % 2 == 0 ? task / 2 : -1;
-    return of_a > of_b ? task - turns : -1;
+// Columns of B on their way: those of block k are `width[k]` wide, and follow each other in rows of `total` floats.
+struct Columns {
+  long m, blocks, rank, at, total;
+  const int32_t* widths;
+  float* out;
+  const float* sums;  // (rank, 2 kProbes), or null
+  const float* before;
+  float* after;  // products, with `sums`
+  bool far() const { return m * rank >= kStreamed; }
+  // Rows a thread puts together at a time: whole groups, some 16 times as many as there are or more.
+  long rows_each() const {
+    const long rows = std::clamp<long>(2 * kTile / rank, kTaskRows, std::max(kTaskRows, m / 16));
+    return (rows + kGroup - 1) / kGroup * kGroup;
   }
-  long piece_of_b(long task) const { return task < 2 * std::min(of_a, of_b) ? task / 2 : task - of_a; }
-  long rows_each, of_a, of_b;
+  long tasks() const { return (m + rows_each() - 1) / rows_each(); }
 };
 
-bool take_rows(const TakenF32& t, long from, long to) {
+// Rows `row` .. end - 1 by way of `near` (kGroup, rank), which stays in the cache. True where every value is finite.
+template <class Block>
+bool place_rows(const Columns& c, Block block, long row, long end, float* near) {
   bool finite = true;
-  for (long i = from; i < to; i += kPair) {
-    const long rows = std::min(kPair, to - i);
-    float sums[kPair * kProbed];
-    // not past the caches: there is so much to compute that the writes wait for nothing
-    isa().kernels->f64.scaled_rows(t.scale, t.a + i * t.n, rows, t.n, t.out_a + i * t.n, t.signs, sums);
-    std::copy_n(sums, rows * kProbed, t.sums + i * kProbed);
-    // every value is in the first sum of its row, which one that is not finite makes so too
-    for (long r = 0; r < rows; r++)
-      finite = finite && (std::isfinite(sums[r * kProbed]) || all_finite(t.a + (i + r) * t.n, t.n));
+  for (; row < end; row += kGroup) {
+    const long rows = std::min(kGroup, end - row);
+    for (long k = 0, column = 0; k < c.blocks; column += c.widths[k++]) {
+      const long width = c.widths[k];
+      const float* const from = block(k, column) + row * width;
+      spread_rows(from, width, rows, near + column, c.rank);
+      if (row + kGroup < end)
+        for (long i = 0; i < kGroup * width; i += kLine) __builtin_prefetch(from + kGroup * width + i, 0, kSecondLevel);
+    }
+    if (c.sums) {
+      float* const products = c.after + row * kProbed;
+      if (c.before) std::copy_n(c.before + row * kProbed, rows * kProbed, products);
+      else std::fill_n(products, rows * kProbed, 0.0f);
+      isa().kernels->f64.probe_rows(near, c.rank, rows, c.rank, c.sums, products);
+    }
+    float* const out = c.out + row * c.total + c.at;
+    const long run = c.rank == c.total ? rows * c.rank : c.rank;
+    for (long i = 0; i < rows * c.rank; i += run)
+      finite = move_floats(near + i, run, out + i / c.rank * c.total, c.far()) && finite;
   }
+  fence();
   return finite;
 }
 
 }  // namespace
 
-Status take_factors(const TakenF32* list, long count, int32_t* finite) {
-  long tasks = 0;
-  for (long k = 0; k < count; k++) tasks += Shares(list[k]).total();
-  std::atomic<bool> wrong[kTaken] = {};
-  parallel(tasks, [&](long task, int) {
-    for (long k = 0; k < count; k++) {
-      const TakenF32& t = list[k];
-      const Shares shares(t);
-      if (task >= shares.total()) {
-        task -= shares.total();
-        continue;
-      }
-      bool good;
-      if (const long piece = shares.piece_of_a(task); piece >= 0) {
-        const long from = piece * shares.rows_each, to = std::min(from + shares.rows_each, t.rank);
-        good = take_rows(t, from, to);
-      } else {
-        const long at = shares.piece_of_b(task) * kStreamed, total = t.m * t.rank;
-        good = move_floats(t.b + at, std::min(kStreamed, total - at), t.out_b + at, total >= kStreamed);
-        fence();
-      }
-      if (!good) wrong[k] = true;
-      return;
-    }
+Status product_energies(long m, long rank, const float* products, double* energies) {
+  std::fill(energies, energies + kProbed, 0.0);
+  if (rank == 0 || m == 0) return Status::ok;
+  // rows whose energies are added up one after another, whoever computed them: the order of a sum is fixed
+  const long tile = std::clamp<long>(kTile / rank, 1, m), tiles = (m + tile - 1) / tile;
+  double* const parts = scratch_doubles(Scratch::f64_partial, static_cast<size_t>(tiles * kProbed));
+  if (!parts) return Status::out_of_memory;
+  parallel(tiles, [&](long task, int) {
+    double* const energy = parts + task * kProbed;
+    std::fill(energy, energy + kProbed, 0.0);
+    isa().kernels->f64.add_squares(products + task * tile * kProbed, std::min(tile, m - task * tile), energy);
   });
-  for (long k = 0; k < count; k++) finite[k] = !wrong[k];
+  for (long i = 0; i < tiles * kProbed; i++) energies[i % kProbed] += parts[i];
   return Status::ok;
 }
 
-Status interleave(const StackF32& s, const double* sums) {
-  const long rank = rank_of(s);
-  if (rank == 0 || s.m == 0) return Status::ok;
-  float* const narrow = scratch_floats(Scratch::factor_sums, static_cast<size_t>(rank * kProbed));
-  if (!narrow) return Status::out_of_memory;
-  for (long i = 0; i < rank * kProbed; i++) narrow[i] = static_cast<float>(sums[i]);
-  return place_columns(s, rank, narrow);
+Status stack(const StackF32& s) {
+  const F64Set& set = isa().kernels->f64;
+  const long rank = rank_of(s.ranks, s.blocks);
+  if (rank == 0 || s.m == 0 || s.n == 0) return Status::ok;
+  const long a_rows = std::max<long>(1, kTile / s.n), a_tasks = (rank + a_rows - 1) / a_rows;
+  double* const scale_of = scratch_doubles(Scratch::f64_partial, static_cast<size_t>(rank));
+  float* const sums = scratch_floats(Scratch::factor_sums, static_cast<size_t>(rank * kProbed));
+  float* const products = scratch_floats(Scratch::row_stats, static_cast<size_t>(s.m * kProbed));
+  float* const near = scratch_floats(Scratch::pack_b, static_cast<size_t>(kGroup * rank * threads()));
+  if (!scale_of || !sums || !products || !near) return Status::out_of_memory;
+  for (long k = 0, row = 0; k < s.blocks; k++)
+    for (long i = 0; i < s.ranks[k]; i++) scale_of[row++] = s.scales[k];
+  // not past the caches: A may be written where it is read
+  parallel(a_tasks, [&](long task, int) {
+    for (long row = task * a_rows; row < std::min((task + 1) * a_rows, rank); row++)
+      set.scaled_rows(scale_of[row], s.a + row * s.n, 1, s.n, s.out_a + (s.at + row) * s.n, s.signs,
+                      sums + row * kProbed, false);
+  });
+  const Columns columns{s.m,     s.blocks, rank,     s.at,    s.total,
+                        s.ranks, s.out_b,  s.signs ? sums : nullptr, nullptr, products};
+  const long rows = columns.rows_each();
+  parallel(columns.tasks(), [&](long task, int slot) {
+    const auto block = [&](long, long column) { return s.b + s.m * column; };
+    place_rows(columns, block, task * rows, std::min((task + 1) * rows, s.m), near + slot * kGroup * rank);
+  });
+  return s.signs ? product_energies(s.m, rank, products, s.energies) : Status::ok;
 }
 
-long first_not_finite(const float* x, long count) {
-  std::atomic<long> first{count};
-  parallel((count + kTile - 1) / kTile, [&](long task, int) {
-    long at = task * kTile;
-    const long end = std::min(at + kTile, count);
-    if (all_finite(x + at, end - at)) return;
-    while (all_finite(x + at, 1)) at++;
-    for (long known = first; at < known && !first.compare_exchange_weak(known, at);) {
+namespace {
+
+// One module's share of a call: pieces of its A, block by block, then of its B once all of A is there.
+struct Taken {
+  const TakenF32& t;
+  long rank, rows_each, of_a, of_b;
+  float* sums;
+  Columns columns;
+  std::atomic<long> left_of_a;
+  std::atomic<bool> wrong{false};
+
+  Taken(const TakenF32& t, float* sums)
+      : t(t), rank(rank_of(t.ranks, t.blocks)), rows_each(std::max<long>(kPair, kStreamed / std::max<long>(t.n, 1))),
+        of_a(0), sums(sums), columns{t.m, t.blocks, rank, t.at, t.total, t.ranks, t.out_b, sums, t.before, t.after} {
+    for (long k = 0; k < t.blocks; k++) of_a += pieces(k);
+    of_b = rank > 0 ? columns.tasks() : 0;
+    left_of_a = of_a;
+  }
+  long pieces(long k) const { return (t.ranks[k] + rows_each - 1) / rows_each; }
+
+  void take_a(long piece) {
+    long k = 0, row = 0;
+    for (; piece >= pieces(k); row += t.ranks[k++]) piece -= pieces(k);
+    bool finite = true;
+    for (long i = piece * rows_each; i < std::min<long>((piece + 1) * rows_each, t.ranks[k]); i += kPair) {
+      const long rows = std::min(kPair, t.ranks[k] - i);
+      float* const sum = sums + (row + i) * kProbed;
+      const float* const from = t.a[k] + i * t.n;
+      isa().kernels->f64.scaled_rows(t.scales[k], from, rows, t.n, t.out_a + (t.at + row + i) * t.n, t.signs, sum,
+                                     true);
+      // every value is in the first sum of its row, which one that is not finite makes so too
+      for (long r = 0; r < rows; r++)
+        finite = finite && (std::isfinite(sum[r * kProbed]) || all_finite(from + r * t.n, t.n));
     }
-  });
-  return first < count ? first.load() : -1;
-}
-
-void copy_floats(const float* x, long count, float* y) {
-  parallel((count + kStreamed - 1) / kStreamed, [&](long task, int) {
-    const long first = task * kStreamed;
-    move_floats(x + first, std::min(kStreamed, count - first), y + first, count >= kStreamed);
     fence();
+    if (!finite) wrong = true;
+    left_of_a.fetch_sub(1, std::memory_order_acq_rel);
+  }
+
+  void take_b(long task, float* near) {
+    // tasks are handed out in order: other threads have what is left of A, and are at it
+    while (left_of_a.load(std::memory_order_acquire) > 0) std::this_thread::yield();
+    const auto block = [&](long k, long) { return t.b[k]; };
+    const long row = task * columns.rows_each();
+    if (!place_rows(columns, block, row, std::min(row + columns.rows_each(), t.m), near)) wrong = true;
+  }
+};
+
+}  // namespace
+
+Status take_factors(const TakenF32* list, long count, int32_t* finite) {
+  long ranks = 0, widest = 0;
+  for (long i = 0; i < count; i++) {
+    const long rank = rank_of(list[i].ranks, list[i].blocks);
+    ranks += rank;
+    widest = std::max(widest, rank);
+  }
+  float* sums = scratch_floats(Scratch::factor_sums, static_cast<size_t>(ranks * kProbed));
+  float* const near = scratch_floats(Scratch::pack_b, static_cast<size_t>(kGroup * widest * threads()));
+  if (!sums || !near) return Status::out_of_memory;
+  std::optional<Taken> modules[kTaken];
+  long of_a = 0, of_b = 0;
+  for (long i = 0; i < count; i++) {
+    const Taken& module = modules[i].emplace(list[i], sums);
+    sums += module.rank * kProbed;
+    of_a += module.of_a;
+    of_b += module.of_b;
+  }
+  parallel(of_a + of_b, [&](long task, int slot) {
+    const bool is_a = task < of_a;
+    if (!is_a) task -= of_a;
+    long i = 0;
+    for (long own; task >= (own = is_a ? modules[i]->of_a : modules[i]->of_b); i++) task -= own;
+    if (is_a) modules[i]->take_a(task);
+    else modules[i]->take_b(task, near + slot * kGroup * widest);
   });
+  for (long i = 0; i < count; i++) finite[i] = !modules[i]->wrong;
+  return Status::ok;
 }
 
 }  // namespace lamina

@@ -17,36 +17,37 @@ struct StackF32 {
   const float *a, *b;
   long at, total;
   float *out_a, *out_b;
-  // (kProbes, n) of +-1, or null; then energies (2 kProbes) gets ||B A z||^2 of every z, then ||B E z||^2 with E what
-  // rounding did to A.
+  // (n) of +-1, or null; then energies (2 kProbes) gets ||B A z||^2 of every probe z (kernels.hpp), then ||B E z||^2
+  // with E what rounding did to A.
   const float* signs;
   double* energies;
 };
 Status stack(const StackF32& stack);
 
-// What one client sent of one module, and where it goes: its rows of A times the scale, rounded once, and its B as it
-// is. `sums` (rank, 2 kProbes) gets of every row what its probes come to, for `interleave`.
+constexpr long kTaken = 4;         // modules of one call
+constexpr long kTakenBlocks = 16;  // clients of one call
+
+// What some clients sent of one module, which goes behind the `at` ranks that are there: as StackF32, but every A_k and
+// B_k lies by itself. The products of B with what the probes make of A and of its rounding, (m, 2 kProbes) each: `before`
+// those of the ranks that are there (null: there are none), `after` gets those with the new ranks.
 struct TakenF32 {
-  long m, n, rank;
-  double scale;
-  const float *a, *b;
+  long m, n, blocks;
+  const int32_t* ranks;
+  const double* scales;
+  const float* a[kTakenBlocks];
+  const float* b[kTakenBlocks];
+  long at, total;
   float *out_a, *out_b;
-  double* sums;
-  const float* signs;  // (kProbes, n) of +-1
+  const float* signs;
+  const float* before;
+  float* after;
 };
 
-constexpr long kTaken = 4;
-
-// At most kTaken of them side by side; `finite` says of which every value of A and B is finite. The others are written
-// all the same.
+// At most kTaken modules side by side; `finite` says of which every value is finite. The others are written all the
+// same. The same bits for any grouping of the same clients, in one call or several.
 Status take_factors(const TakenF32* list, long count, int32_t* finite);
 
-// The columns alone of a stack whose A is in place: b into out_b (m, R), with the energies from the `sums` of all rows.
-Status interleave(const StackF32& stack, const double* sums);
-
-// The first index of x that is infinite or NaN, or -1.
-long first_not_finite(const float* x, long count);
-
-void copy_floats(const float* x, long count, float* y);
+// The energies of a stack of `rank` from its products (m, 2 kProbes), to the bit what `stack` makes of all at once.
+Status product_energies(long m, long rank, const float* products, double* energies);
 
 }  // namespace lamina

@@ -1,11 +1,11 @@
-import { RoundMemory, STRATEGIES } from "@lamina/aggregation"
+import { ADDED_AT_ONCE, RoundMemory, STRATEGIES } from "@lamina/aggregation"
 import type { ModuleError, RoundResult } from "@lamina/aggregation"
 import { forgetRecipientKey } from "@lamina/crypto"
 import { decodeAdapter, encodeAdapter, messages } from "@lamina/protocol"
 
-import type { AggregateJob, Aggregation } from "./jobs.js"
+import type { AggregateJob, Aggregation, CountedUpdate } from "./jobs.js"
 import { keepAdapter } from "./keep-adapter.js"
-import { forget, takeUpdate } from "./open-update.js"
+import { clearBuffers, forget, OPEN_BYTES_MAX, takeUpdate } from "./open-update.js"
 
 /**
  * What this thread keeps of a round's memory for the next: 100 updates of 17 MB come to 1.7 GB, and to touch so much
@@ -19,8 +19,8 @@ const memory = new RoundMemory(KEPT_BYTES_MAX)
 let letGo: NodeJS.Timeout | undefined
 
 /**
- * The new global adapter by the recipe's strategy. Updates are opened one by one, in the order given, so that the same
- * sealed set gives the same bytes and no more than one of them is in memory.
+ * The new global adapter by the recipe's strategy. Updates are opened and added in the order given, so that the same
+ * sealed set gives the same bytes, and no more than OPEN_BYTES_MAX of them, or one, are in memory.
  */
 export async function aggregate(job: AggregateJob): Promise<Aggregation> {
   clearTimeout(letGo)
@@ -29,8 +29,13 @@ export async function aggregate(job: AggregateJob): Promise<Aggregation> {
   } finally {
     // all of the result that lay in it is encoded
     memory.release()
-    letGo = setTimeout(() => memory.clear(), KEPT_MS).unref()
+    letGo = setTimeout(clearMemory, KEPT_MS).unref()
   }
+}
+
+function clearMemory(): void {
+  memory.clear()
+  clearBuffers()
 }
 
 async function inMemory(job: AggregateJob): Promise<Aggregation> {
@@ -43,12 +48,11 @@ async function inMemory(job: AggregateJob): Promise<Aggregation> {
     memory,
   })
   const kept: string[] = []
-  for (const update of updates) {
-    const opened = takeUpdate(update, update.secret)
-    const { adapter } = opened.content
-    if (keepIn !== undefined) kept.push(await keepAdapter(keepIn, adapter))
-    sum.add({ clientId: update.clientId, weight: update.weight, adapter })
-    forget(opened)
+  for (const group of groupsOf(updates)) {
+    const opened = group.map((update) => takeUpdate(update, update.secret))
+    for (const { content } of opened) if (keepIn !== undefined) kept.push(await keepAdapter(keepIn, content.adapter))
+    sum.add(...group.map(({ clientId, weight }, i) => ({ clientId, weight, adapter: opened[i]!.content.adapter })))
+    opened.forEach(forget)
   }
   forgetRecipientKey() // its round is over, and its key about to be erased
   const result = sum.finish()
@@ -59,6 +63,23 @@ async function inMemory(job: AggregateJob): Promise<Aggregation> {
     report: { ...reportOf(result), updates: updates.length, weight },
     kept,
   }
+}
+
+/** ADDED_AT_ONCE or less each, in the order given. */
+function groupsOf(updates: readonly CountedUpdate[]): CountedUpdate[][] {
+  const groups: CountedUpdate[][] = []
+  let bytes = 0
+  for (const update of updates) {
+    bytes += update.envelopeBytes
+    const group = groups.at(-1)
+    if (group && group.length < ADDED_AT_ONCE && bytes <= OPEN_BYTES_MAX) {
+      group.push(update)
+    } else {
+      groups.push([update])
+      bytes = update.envelopeBytes
+    }
+  }
+  return groups
 }
 
 /** Accepted updates have the ranks of their plans (checkUpdate). */

@@ -14,8 +14,11 @@ const KEPT_BYTES_MAX = 64 * 1024 * 1024
 const kept = new Map<string, Opened>()
 let keptBytes = 0
 
+/** Updates that are open together at most, or one: a stack takes those added at once in half the time. */
+export const OPEN_BYTES_MAX = 2 ** 28
+
 /** Of envelopes, which are read, opened and forgotten, and of what was in them. */
-const buffers = new Buffers(KEPT_BYTES_MAX)
+const buffers = new Buffers(OPEN_BYTES_MAX)
 
 /** An update whose tensors are views of `memory`; `forget` it when nobody reads them any more. */
 interface Opened {
@@ -66,6 +69,11 @@ export function takeUpdate(update: SealedUpdate, secret: RoundSecret): Opened {
 /** Nobody reads its tensors any more. */
 export function forget({ memory }: Opened): void {
   buffers.give(memory)
+}
+
+/** Lets the memory go that waits for the next updates. */
+export function clearBuffers(): void {
+  buffers.clear()
 }
 
 /** Its buffer may be larger than what is in it. */

@@ -179,61 +179,122 @@ void rotate_f64(double* rows, long ld, long cols, const double* turns, long low,
 typedef float vh __attribute__((vector_size(2 * LAMINA_LANES)));
 typedef float vhu __attribute__((vector_size(2 * LAMINA_LANES), aligned(4), may_alias));
 
-// R rows of y = s x side by side, so that the signs are read once for all of them.
-template <int R>
-void scaled_rows_of(double s, const float* x, long length, float* y, const float* signs, float* sums) {
-  vh size[R][kProbes] = {}, rounding[R][kProbes] = {};
-  long k = 0;
-  for (; k + LD <= length; k += LD) {
-    vh rounded[R], error[R];
-#pragma GCC unroll 4
-    for (int r = 0; r < R; r++) {
-      const vh from = *reinterpret_cast<const vhu*>(x + r * length + k);
-      const vd exact = __builtin_convertvector(from, vd) * s;
-      rounded[r] = __builtin_convertvector(exact, vh);
-      *reinterpret_cast<vhu*>(y + r * length + k) = rounded[r];
-      error[r] = __builtin_convertvector(__builtin_convertvector(rounded[r], vd) - exact, vh);
-    }
-#pragma GCC unroll 4
-    for (int p = 0; p < kProbes; p++) {
-      const vh sign = *reinterpret_cast<const vhu*>(signs + p * length + k);
-#pragma GCC unroll 4
-      for (int r = 0; r < R; r++) {
-        size[r][p] += rounded[r] * sign;
-        rounding[r][p] += error[r] * sign;
-      }
-    }
+// Where a product and a sum are rounded once, what rounding did to a product is known in f32.
+#if LAMINA_LANES == 16
+constexpr bool kFused = true;
+inline vh fused(vh a, vh b, vh c) { return (vh)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+inline void store_far(float* p, vh v) { _mm256_stream_ps(p, (__m256)v); }
+#elif LAMINA_LANES == 8
+constexpr bool kFused = true;
+inline vh fused(vh a, vh b, vh c) { return (vh)_mm_fmadd_ps((__m128)a, (__m128)b, (__m128)c); }
+inline void store_far(float* p, vh v) { _mm_stream_ps(p, (__m128)v); }
+#else
+constexpr bool kFused = false;
+inline vh fused(vh a, vh b, vh c) { return a * b + c; }
+inline void store_far(float* p, vh v) { *reinterpret_cast<vhu*>(p) = v; }
+#endif
+
+// What x is multiplied by: in f64, and as a sum of two f32 where that is as good as exact.
+struct Scale {
+  double whole;
+  float high, low;
+  bool split;
+  explicit Scale(double s) : whole(s), high(static_cast<float>(s)), low(static_cast<float>(s - high)) {
+    const double size = s < 0 ? -s : s;
+    split = kFused && size > 0x1p-60 && size < 0x1p60;
   }
-  for (int r = 0; r < R; r++, x += length, y += length, sums += 2 * kProbes) {
+};
+
+// What a row comes to, in L partial sums, and what its rounding does.
+struct RowSums {
+  vh size[2], rounding[2];
+};
+
+// y = s x, x (LD). `kFar`: y is aligned, and nobody reads it soon.
+template <bool kSplit, bool kFar>
+inline void scale_half(const Scale& s, const float* x, float* y, const float* sign, vh& size, vh& rounding) {
+  const vh from = *reinterpret_cast<const vhu*>(x), turn = *reinterpret_cast<const vhu*>(sign);
+  const vd exact = __builtin_convertvector(from, vd) * s.whole;
+  const vh rounded = __builtin_convertvector(exact, vh);
+  if constexpr (kFar) store_far(y, rounded);
+  else *reinterpret_cast<vhu*>(y) = rounded;
+  vh error;
+  if constexpr (kSplit) error = -fused(from, s.low - vh{}, fused(from, s.high - vh{}, -rounded));
+  else error = __builtin_convertvector(__builtin_convertvector(rounded, vd) - exact, vh);
+  size += rounded * turn;
+  rounding += error * turn;
+}
+
+// Element j of probe p is signs[j] times this one of j mod 4 (a Hadamard matrix): four sums give all four probes.
+constexpr float kPatterns[kProbes][4] = {{1, 1, 1, 1}, {1, -1, 1, -1}, {1, 1, -1, -1}, {1, -1, -1, 1}};
+
+// What is left of a row from `k` on; then the sums of all its parts by j mod 4, put together to probes.
+inline void end_row(const RowSums& row, const Scale& s, const float* x, float* y, const float* signs, long k,
+                    long length, float* sums) {
+  float of_class[2][4] = {};
+  for (int l = 0; l < L; l++) {
+    of_class[0][l % 4] += row.size[l / LD][l % LD];
+    of_class[1][l % 4] += row.rounding[l / LD][l % LD];
+  }
+  for (; k < length; k++) {
+    const double exact = s.whole * static_cast<double>(x[k]);
+    y[k] = static_cast<float>(exact);
+    of_class[0][k % 4] += y[k] * signs[k];
+    of_class[1][k % 4] += static_cast<float>(static_cast<double>(y[k]) - exact) * signs[k];
+  }
+  for (int kind = 0; kind < 2; kind++)
     for (int p = 0; p < kProbes; p++) {
-      sums[p] = static_cast<float>(sum_of_f64(__builtin_convertvector(size[r][p], vd)));
-      sums[kProbes + p] = static_cast<float>(sum_of_f64(__builtin_convertvector(rounding[r][p], vd)));
+      float sum = 0;
+      for (int c = 0; c < 4; c++) sum += of_class[kind][c] * kPatterns[p][c];
+      sums[kind * kProbes + p] = sum;
     }
-    for (long j = k; j < length; j++) {
-      const double exact = s * static_cast<double>(x[j]);
-      y[j] = static_cast<float>(exact);
-      for (int p = 0; p < kProbes; p++) {
-        sums[p] += y[j] * signs[p * length + j];
-        sums[kProbes + p] += static_cast<float>(static_cast<double>(y[j]) - exact) * signs[p * length + j];
+}
+
+// R rows of y = s x side by side, so that the signs are read once for all of them.
+template <int R, bool kSplit, bool kFar>
+void scaled_rows_of(const Scale& s, const float* x, long length, float* y, const float* signs, float* sums) {
+  RowSums rows[R] = {};
+  long k = 0;
+  for (; k + L <= length; k += L)
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
+      for (int half = 0; half < 2; half++) {
+        const long at = k + half * LD;
+        scale_half<kSplit, kFar>(s, x + r * length + at, y + r * length + at, signs + at, rows[r].size[half],
+                                 rows[r].rounding[half]);
       }
-    }
+  for (int r = 0; r < R; r++)
+    end_row(rows[r], s, x + r * length, y + r * length, signs, k, length, sums + r * 2 * kProbes);
+}
+
+template <int R>
+void scaled_rows_some(const Scale& s, const float* x, long length, float* y, const float* signs, float* sums,
+                      bool far) {
+  if (s.split) {
+    if (far) scaled_rows_of<R, true, true>(s, x, length, y, signs, sums);
+    else scaled_rows_of<R, true, false>(s, x, length, y, signs, sums);
+  } else {
+    scaled_rows_of<R, false, false>(s, x, length, y, signs, sums);
   }
 }
 
-// y = s x rounded to f32, in rows that follow each other. Where there are signs, kProbes rows of +-1 `length` apart,
-// sums[p] of a row gets their dot products with y, and sums[kProbes + p] those with what rounding did to s x. In f32:
-// an estimate needs no more.
-void scaled_rows(double s, const float* x, long rows, long length, float* y, const float* signs, float* sums) {
+// y = s x rounded to f32, in rows that follow each other. Where there are signs (length) of +-1, sums[p] of a row gets
+// the dot product of probe p with y, and sums[kProbes + p] that with what rounding did to s x. In f32: an estimate
+// needs no more. `far`: past the caches where the processor can.
+void scaled_rows(double scale, const float* x, long rows, long length, float* y, const float* signs, float* sums,
+                 bool far) {
   if (!signs) {
-    for (long k = 0; k < rows * length; k++) y[k] = static_cast<float>(s * static_cast<double>(x[k]));
+    for (long k = 0; k < rows * length; k++) y[k] = static_cast<float>(scale * static_cast<double>(x[k]));
     return;
   }
   constexpr int R = L == 16 ? 2 : 1;
+  const Scale s(scale);
+  far = far && reinterpret_cast<uintptr_t>(y) % sizeof(vh) == 0 && length % LD == 0;
   for (long i = 0; i < rows;) {
-    const long at = i * length;
     const bool side_by_side = i + R <= rows;
-    const auto some = side_by_side ? scaled_rows_of<R> : scaled_rows_of<1>;
-    some(s, x + at, length, y + at, signs, sums + i * 2 * kProbes);
+    const auto some = side_by_side ? scaled_rows_some<R> : scaled_rows_some<1>;
+    some(s, x + i * length, length, y + i * length, signs, sums + i * 2 * kProbes, far);
     i += side_by_side ? R : 1;
   }
 }
@@ -246,7 +307,7 @@ void probe_rows_of(const float* b, long ldb, long length, const float* sums, flo
 #pragma GCC unroll 8
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 4
-    for (int v = 0; v < V; v++) product[i][v] = vh{};
+    for (int v = 0; v < V; v++) product[i][v] = *reinterpret_cast<vhu*>(products + i * 2 * kProbes + v * LD);
   for (long k = 0; k < length; k++, sums += 2 * kProbes) {
     vh of_probe[V];
 #pragma GCC unroll 4
@@ -262,7 +323,7 @@ void probe_rows_of(const float* b, long ldb, long length, const float* sums, flo
     for (int v = 0; v < V; v++) *reinterpret_cast<vhu*>(products + i * 2 * kProbes + v * LD) = product[i][v];
 }
 
-// products (rows, 2 kProbes) = b * sums
+// products (rows, 2 kProbes) += b * sums
 void probe_rows(const float* b, long ldb, long rows, long length, const float* sums, float* products) {
   constexpr int R = L == 16 ? 8 : L == 8 ? 4 : 2;
   long i = 0;

@@ -3,7 +3,7 @@ import { addon } from "../native/addon.js"
 import { checkStatus } from "../native/status.js"
 import { linalgBackend } from "./linalg.js"
 import { referenceStack } from "./reference/stack.js"
-import { SIGN_PROBES, signProbes } from "./sign-probes.js"
+import { randomSigns, SIGN_PROBES, signProbes } from "./sign-probes.js"
 
 /** Factors of one module (M,N), block after block of rank r_k; R is the sum of them. */
 export interface FactorBlocks {
@@ -38,7 +38,7 @@ export interface StackEnergies {
  * length is not what ranks, M, N and `place` say.
  */
 export function placeFactors(blocks: FactorBlocks, place: StackPlace): void {
-  stackInto(blocks, place, undefined)
+  stackInto(blocks, place, false)
 }
 
 /**
@@ -46,7 +46,7 @@ export function placeFactors(blocks: FactorBlocks, place: StackPlace): void {
  * are summed in f32, so products of B and the rounding below some 1e-38 are taken for zero. Throws KERNEL_SHAPE.
  */
 export function placeFactorsProbed(blocks: FactorBlocks, place: StackPlace): StackEnergies {
-  return energiesOf(stackInto(blocks, place, signProbes(blocks.cols)))
+  return energiesOf(stackInto(blocks, place, true))
 }
 
 /** Means over the probes, whose energies for A come first. */
@@ -56,7 +56,7 @@ export function energiesOf(energies: Float64Array): StackEnergies {
   return { size: mean(0), rounding: mean(SIGN_PROBES) }
 }
 
-function stackInto(blocks: FactorBlocks, place: StackPlace, signs: Float32Array | undefined): Float64Array {
+function stackInto(blocks: FactorBlocks, place: StackPlace, probed: boolean): Float64Array {
   const { rows, cols, ranks, scales, a, b } = blocks
   const { at, total, into } = place
   const rank = ranks.reduce((sum, each) => sum + each, 0)
@@ -67,10 +67,11 @@ function stackInto(blocks: FactorBlocks, place: StackPlace, signs: Float32Array 
   expectShape("stack: values of B to write", rows * total, into.b.length)
   if (at + rank > total)
     throw new KernelError("KERNEL_SHAPE", `stack: expected place for ${rank} ranks from ${at}, got ${total} in all`)
-  if (linalgBackend() === "reference") return referenceStack(blocks, place, signs)
+  if (linalgBackend() === "reference") return referenceStack(blocks, place, probed ? signProbes(cols) : undefined)
   const energies = new Float64Array(2 * SIGN_PROBES)
-  const probed = signs && energies
-  checkStatus("stack", addon().stackFactors(rows, cols, ranks, scales, a, b, at, total, into.a, into.b, signs, probed))
+  const probes = { signs: probed ? randomSigns(cols) : undefined, energies: probed ? energies : undefined }
+  const places = [at, total, into.a, into.b] as const
+  checkStatus("stack", addon().stackFactors(rows, cols, ranks, scales, a, b, ...places, probes.signs, probes.energies))
   return energies
 }
 

@@ -96,7 +96,7 @@ export interface Addon {
   matrixProduct(...args: [number, number, number, boolean, Array64, Array64, Array64]): number
   /** m, n, k, alpha, a (m, k), b (k, n), c (m, n), to which alpha·a·b is added. */
   addMatrixProduct(...args: [number, number, number, number, Array64, Array64, Array64]): number
-  /** m, n, ranks, scales, a, b, at, total, out a (total, n), out b (m, total), signs (4, n), energies (8). */
+  /** m, n, ranks, scales, a, b, at, total, out a (total, n), out b (m, total), signs (n), energies (8). */
   stackFactors(
     ...args: [
       ...[m: number, n: number, ranks: Int32Array, scales: Array64, a: Array32, b: Array32, at: number, total: number],
@@ -104,14 +104,13 @@ export interface Addon {
     ]
   ): number
   /**
-   * How many (4 at most), and of each: m, n, rank, scale, a (rank, n), b (m, rank), out a, out b, sums (rank, 8), signs
-   * (4, n). Last: finite, 1 or 0 for each.
+   * How many modules (4 at most), and of each: m, n, ranks (16 at most), scales, a (rank, n) and b (m, rank) of every
+   * rank, at, total, out a (total, n), out b (m, total), signs (n), products before (m, 8) or undefined, and after.
+   * Last: finite, 1 or 0 for each.
    */
-  takeFactors(count: number, ...args: (number | Array32 | Array64 | Int32Array)[]): number
-  /** m, ranks, b, sums (R, 8), out b (m, R), energies (8). */
-  interleaveFactors(
-    ...args: [m: number, ranks: Int32Array, b: Array32, sums: Array64, outB: Array32, energies: Array64]
-  ): number
+  takeFactors(modules: number, ...args: (number | Array32 | Array64 | Int32Array | undefined)[]): number
+  /** m, rank, products (m, 8), energies (8). */
+  productEnergies(...args: [m: number, rank: number, products: Array32, energies: Array64]): number
   /** An index, or -1. */
   firstNotFinite(values: Array32): number
   copyFloats(values: Array32, into: Array32): number

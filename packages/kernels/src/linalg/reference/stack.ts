@@ -32,22 +32,51 @@ export function scaleRows(
   return sums
 }
 
-/** Writes the columns of every B_k from `at` on into (M,total); the energies (8) that follow from all sums (R,8). */
-export function placeColumns(
+/** Where columns of B go: into (M,total), from `at` on. */
+interface ColumnPlace {
+  readonly at: number
+  readonly total: number
+  readonly into: Float32Array
+}
+
+/**
+ * Writes the columns of B_k (M,rank) and adds to `products` (M,8) what they make of the sums (rank,8), one rank after
+ * another in f32, as natively: the same bits for any grouping.
+ */
+export function addColumns(
+  { rows, rank, b }: { readonly rows: number; readonly rank: number; readonly b: Float32Array },
+  { at, total, into }: ColumnPlace,
+  { sums, products }: { readonly sums: Float64Array; readonly products: Float32Array },
+): void {
+  for (let r = 0; r < rank; r++)
+    for (let i = 0; i < rows; i++) {
+      const value = b[i * rank + r]!
+      into[i * total + at + r] = value
+      for (let p = 0; p < 2 * SIGN_PROBES; p++)
+        products[i * 2 * SIGN_PROBES + p]! += value * sums[r * 2 * SIGN_PROBES + p]!
+    }
+}
+
+/** The energies (8) of products (M,8). */
+export function energiesOfProducts(products: Float32Array): Float64Array {
+  const energies = new Float64Array(2 * SIGN_PROBES)
+  for (const [i, product] of products.entries()) energies[i % energies.length]! += product ** 2
+  return energies
+}
+
+/** Writes the columns of every B_k; the energies (8) that follow from all sums (R,8). */
+function placeColumns(
   { rows, ranks, b }: Pick<FactorBlocks, "rows" | "ranks" | "b">,
-  { at, total, into }: { readonly at: number; readonly total: number; readonly into: Float32Array },
+  { at, total, into }: ColumnPlace,
   sums: Float64Array,
 ): Float64Array {
-  const energies = new Float64Array(2 * SIGN_PROBES)
-  const products = new Float64Array(rows * energies.length)
-  for (let k = 0, row = 0; k < ranks.length; row += ranks[k++]!)
-    for (let r = 0; r < ranks[k]!; r++)
-      for (let i = 0; i < rows; i++) {
-        const value = b[row * rows + i * ranks[k]! + r]!
-        into[i * total + at + row + r] = value
-        for (let p = 0; p < energies.length; p++)
-          products[i * energies.length + p]! += value * sums[(row + r) * energies.length + p]!
-      }
-  for (let i = 0; i < products.length; i++) energies[i % energies.length]! += products[i]! ** 2
-  return energies
+  const products = new Float32Array(rows * 2 * SIGN_PROBES)
+  let row = 0
+  for (const rank of ranks) {
+    const block = { rows, rank, b: b.subarray(row * rows, (row + rank) * rows) }
+    const own = sums.subarray(row * 2 * SIGN_PROBES, (row + rank) * 2 * SIGN_PROBES)
+    addColumns(block, { at: at + row, total, into }, { sums: own, products })
+    row += rank
+  }
+  return energiesOfProducts(products)
 }

@@ -1,0 +1,116 @@
+#include "moves.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__x86_64__)
+#include <emmintrin.h>
+#endif
+
+#include "pool.hpp"
+
+namespace lamina {
+namespace {
+
+constexpr uint32_t kExponent = 0x7f800000u;
+constexpr uintptr_t kLineBytes = 64;
+
+// Copies one value; not 0 where it is infinite or NaN.
+uint32_t move_one(const float* x, float* y) {
+  uint32_t bits;
+  memcpy(&bits, x, sizeof bits);
+  memcpy(y, &bits, sizeof bits);
+  return static_cast<uint32_t>((bits & kExponent) == kExponent);
+}
+
+uint32_t move_near(const float* x, long count, float* y) {
+  uint32_t any = 0;
+  for (long i = 0; i < count; i++) any |= move_one(x + i, y + i);
+  return any;
+}
+
+// Whole lines only: where two tasks share one, or two calls, half a line past the caches costs more than it saves.
+uint32_t move_far(const float* x, long count, float* y) {
+#if defined(__x86_64__)
+  const long head = std::min(count, static_cast<long>(-reinterpret_cast<uintptr_t>(y) % kLineBytes / sizeof(float)));
+  const long lines = (count - head) / 16;
+  uint32_t any = move_near(x, head, y);
+  x += head, y += head;
+  const __m128i exponent = _mm_set1_epi32(static_cast<int>(kExponent));
+  __m128i wide = _mm_setzero_si128();
+  for (long i = 0; i < lines * 16; i += 4) {
+    const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i));
+    wide = _mm_or_si128(wide, _mm_cmpeq_epi32(_mm_and_si128(bits, exponent), exponent));
+    _mm_stream_si128(reinterpret_cast<__m128i*>(y + i), bits);
+  }
+  any |= static_cast<uint32_t>(_mm_movemask_epi8(wide));
+  return any | move_near(x + lines * 16, count - head - lines * 16, y + lines * 16);
+#else
+  return move_near(x, count, y);
+#endif
+}
+
+// A width known to the compiler is a few moves.
+template <long kWidth>
+void spread_fixed(const float* x, long rows, float* y, long ld) {
+  for (long i = 0; i < rows; i++) memcpy(y + i * ld, x + i * kWidth, kWidth * sizeof(float));
+}
+
+}  // namespace
+
+bool move_floats(const float* x, long count, float* y, bool far) {
+  return (far ? move_far(x, count, y) : move_near(x, count, y)) == 0;
+}
+
+void fence() {
+#if defined(__x86_64__)
+  _mm_sfence();
+#endif
+}
+
+bool all_finite(const float* x, long count) {
+  uint32_t any = 0;
+  for (long i = 0; i < count; i++) {
+    uint32_t bits;
+    memcpy(&bits, x + i, sizeof bits);
+    any |= static_cast<uint32_t>((bits & kExponent) == kExponent);
+  }
+  return any == 0;
+}
+
+void spread_rows(const float* x, long width, long rows, float* y, long ld) {
+  switch (width) {
+    case 4: return spread_fixed<4>(x, rows, y, ld);
+    case 8: return spread_fixed<8>(x, rows, y, ld);
+    case 16: return spread_fixed<16>(x, rows, y, ld);
+    case 32: return spread_fixed<32>(x, rows, y, ld);
+    case 64: return spread_fixed<64>(x, rows, y, ld);
+    default:
+      for (long i = 0; i < rows; i++) memcpy(y + i * ld, x + i * width, static_cast<size_t>(width) * sizeof(float));
+  }
+}
+
+long first_not_finite(const float* x, long count) {
+  std::atomic<long> first{count};
+  parallel((count + kTile - 1) / kTile, [&](long task, int) {
+    long at = task * kTile;
+    const long end = std::min(at + kTile, count);
+    if (all_finite(x + at, end - at)) return;
+    while (all_finite(x + at, 1)) at++;
+    for (long known = first; at < known && !first.compare_exchange_weak(known, at);) {
+    }
+  });
+  return first < count ? first.load() : -1;
+}
+
+void copy_floats(const float* x, long count, float* y) {
+  parallel((count + kStreamed - 1) / kStreamed, [&](long task, int) {
+    const long first = task * kStreamed;
+    move_floats(x + first, std::min(kStreamed, count - first), y + first, count >= kStreamed);
+    fence();
+  });
+}
+
+}  // namespace lamina
