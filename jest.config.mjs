@@ -1,5 +1,7 @@
 /** Tests are TypeScript, transpiled one file at a time (types are checked by `npm run check`); imports of @lamina/* are the built packages. */
 export default {
+  globalSetup: "<rootDir>/test/own-tmp.mjs",
+  globalTeardown: "<rootDir>/test/remove-own-tmp.mjs",
   testEnvironment: "<rootDir>/test/environment.mjs",
   roots: ["<rootDir>/packages", "<rootDir>/apps", "<rootDir>/test"],
   testMatch: ["**/*.test.ts"],

@@ -1,0 +1,1 @@
+export { removeOwnTmp as default } from "./own-tmp.mjs"
