@@ -14,7 +14,7 @@ import { availableParallelism, cpus } from "node:os"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 
-import { ADDED_AT_ONCE, compress, RoundMemory, STRATEGIES } from "@lamina/aggregation"
+import { compress, RoundMemory, STRATEGIES } from "@lamina/aggregation"
 import { chooseLinalgBackend, nativeAvailable } from "@lamina/kernels/linalg"
 import { STRATEGY_NAMES } from "@lamina/protocol"
 
@@ -117,7 +117,11 @@ function aggregate(strategy, updates, clients, memory) {
   const round = { settings: SETTINGS, global: undefined, state: undefined, clients: cohort, memory }
   const accumulator = STRATEGIES[strategy].accumulate(round)
   const sent = cohort.map((client, k) => ({ ...client, adapter: updates[k % updates.length] }))
-  for (let from = 0; from < clients; from += ADDED_AT_ONCE) accumulator.add(...sent.slice(from, from + ADDED_AT_ONCE))
+  for (let from = 0; from < clients;) {
+    const some = sent.slice(from, from + accumulator.atOnce(sent[from]))
+    accumulator.add(...some)
+    from += some.length
+  }
   return accumulator.finish()
 }
 

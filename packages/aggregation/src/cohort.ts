@@ -16,8 +16,8 @@ export interface Contribution {
 export interface Rule {
   /** `take` throws UPDATE_NOT_FINITE (requireFinite) itself, and has taken nothing then. */
   readonly checksValues?: boolean
-  /** How many contributions `take` may be given, 1 where it is not said. */
-  readonly takesAtOnce?: number
+  /** How many contributions like this one `take` may be given; 1 where it is not said. */
+  takesAtOnce?(modules: readonly AdapterModule[]): number
   /** All or, where it throws, none. Keeps no reference to the values. Throws STRATEGY_UNSUITABLE. */
   take(contribution: Contribution, ...more: Contribution[]): void
   finish(): Omit<RoundResult, "coverage">
@@ -48,9 +48,9 @@ class Cohort implements Accumulator {
   }
 
   add(...updates: readonly Update[]): void {
-    const atOnce = this.#rule.takesAtOnce ?? 1
-    for (let from = 0; from < updates.length; from += atOnce) {
-      const some = updates.slice(from, from + atOnce)
+    for (let from = 0; from < updates.length;) {
+      const some = updates.slice(from, from + this.atOnce(updates[from]!))
+      from += some.length
       try {
         this.#addTogether(some)
       } catch (error) {
@@ -59,6 +59,10 @@ class Cohort implements Accumulator {
         for (const update of some) this.#addTogether([update])
       }
     }
+  }
+
+  atOnce({ adapter }: Update): number {
+    return this.#rule.takesAtOnce?.(adapter.modules) ?? 1
   }
 
   finish(): RoundResult {

@@ -1,7 +1,6 @@
 import { accumulatorOf } from "./cohort.js"
 import { grow, ownTerms, projectFresh } from "./fresh.js"
 import { Stacks } from "./stacks.js"
-import { ADDED_AT_ONCE } from "./strategy.js"
 import type { Strategy } from "./strategy.js"
 
 /**
@@ -17,7 +16,7 @@ export const flora: Strategy = {
     const stacks = new Stacks(round)
     return accumulatorOf(round, {
       checksValues: true,
-      takesAtOnce: ADDED_AT_ONCE,
+      takesAtOnce: (modules) => stacks.takesAtOnce(modules),
       take: (...contributions) => stacks.take(contributions),
       finish: () => grow(round, stacks.drain()),
     })

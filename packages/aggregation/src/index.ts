@@ -10,7 +10,6 @@ export { spectrum } from "./spectrum.js"
 export type { ModuleSpectrum } from "./spectrum.js"
 export { stackOnto } from "./stack-onto.js"
 export { STRATEGIES } from "./strategies.js"
-export { ADDED_AT_ONCE } from "./strategy.js"
 export type {
   Accumulator,
   ClientLimits,

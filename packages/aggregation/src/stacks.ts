@@ -1,4 +1,4 @@
-import { Scratch, takeFactors } from "@lamina/kernels/linalg"
+import { CLIENTS_AT_ONCE, Scratch, takeFactors } from "@lamina/kernels/linalg"
 import type { ClientFactors, TakenFactors } from "@lamina/kernels/linalg"
 import { compareNames, scaleOf } from "@lamina/protocol"
 import type { AdapterModule } from "@lamina/protocol"
@@ -36,7 +36,12 @@ export class Stacks {
     this.#memory = memory
   }
 
-  /** Copies the values of CLIENTS_AT_ONCE or less; nothing where it throws. Throws UPDATE_NOT_FINITE. */
+  /** How many clients' modules like these go to their places together. */
+  takesAtOnce(modules: readonly AdapterModule[]): number {
+    return modules.some((module) => this.#staysStack(module)) ? CLIENTS_AT_ONCE : 1
+  }
+
+  /** Copies the values of takesAtOnce or less; nothing where it throws. Throws UPDATE_NOT_FINITE. */
   take(contributions: readonly Contribution[]): void {
     const parts = new Map<string, Part>()
     for (const { clientId, share, modules } of contributions)
@@ -68,12 +73,14 @@ export class Stacks {
   #stackOf(module: AdapterModule): TakenStack | ExactSum {
     const known = this.#modules.get(module.name)
     if (known) return known
-    const { outFeatures, inFeatures } = module
-    const rank = this.#rankMax
-    const staysStack = rank !== undefined && rank <= Math.min(outFeatures, inFeatures) && inFeatures >= PROBED_COLUMNS
-    return staysStack
-      ? new TakenStack({ ...module, rank }, this.#memory)
+    return this.#staysStack(module)
+      ? new TakenStack({ ...module, rank: this.#rankMax! }, this.#memory)
       : new ExactSum(module, { clients: this.#clients, scratches: this.#scratches })
+  }
+
+  #staysStack({ outFeatures, inFeatures }: AdapterModule): boolean {
+    const rank = this.#rankMax
+    return rank !== undefined && rank <= Math.min(outFeatures, inFeatures) && inFeatures >= PROBED_COLUMNS
   }
 }
 

@@ -1,4 +1,3 @@
-import { CLIENTS_AT_ONCE } from "@lamina/kernels/linalg"
 import type { Adapter, ScalingRule, StrategyName, Update } from "@lamina/protocol"
 
 import type { CompressOptions } from "./compress.js"
@@ -9,9 +8,6 @@ export interface ModuleError {
   readonly module: string
   readonly relativeError: number
 }
-
-/** Updates that are worth adding together (Accumulator.add), where there is memory for them. */
-export const ADDED_AT_ONCE = CLIENTS_AT_ONCE
 
 /** What a recipe tells its strategy. */
 export interface StrategySettings {
@@ -89,12 +85,17 @@ export interface RoundClient {
 /** Takes the updates of a round one by one, so that nobody needs to hold them all. */
 export interface Accumulator {
   /**
-   * The next updates, in the order of `clients`; `flora` adds ADDED_AT_ONCE of them faster than one after another, and
-   * any grouping gives the same bits. Their values are not kept by reference. Throws UPDATE_MODULE, UPDATE_SHAPE,
-   * UPDATE_RANK (more than the client's rankMax), UPDATE_NOT_FINITE, UPLOAD_CONFLICT (not the next client),
-   * STRATEGY_UNSUITABLE; the updates before that one are added then, and nothing of it and those behind it.
+   * The next updates, in the order of `clients`; any grouping gives the same bits. Their values are not kept by
+   * reference. Throws UPDATE_MODULE, UPDATE_SHAPE, UPDATE_RANK (more than the client's rankMax), UPDATE_NOT_FINITE,
+   * UPLOAD_CONFLICT (not the next client), STRATEGY_UNSUITABLE; the updates before that one are added then, and nothing
+   * of it and those behind it.
    */
   add(...updates: readonly Update[]): void
+  /**
+   * How many updates like this one are worth adding together where there is memory for them: a stack that writes the
+   * columns of many takes half the time of one that writes them one after another. 1: no more than one.
+   */
+  atOnce(update: Update): number
   /** The result; UPLOAD_CONFLICT where updates are missing. */
   finish(): RoundResult
 }

@@ -1,9 +1,10 @@
-import { ADDED_AT_ONCE, RoundMemory, STRATEGIES } from "@lamina/aggregation"
+import { RoundMemory, STRATEGIES } from "@lamina/aggregation"
 import type { ModuleError, RoundResult } from "@lamina/aggregation"
 import { forgetRecipientKey } from "@lamina/crypto"
 import { decodeAdapter, encodeAdapter, messages } from "@lamina/protocol"
+import type { Update } from "@lamina/protocol"
 
-import type { AggregateJob, Aggregation, CountedUpdate } from "./jobs.js"
+import type { AggregateJob, Aggregation } from "./jobs.js"
 import { keepAdapter } from "./keep-adapter.js"
 import { clearBuffers, forget, OPEN_BYTES_MAX, takeUpdate } from "./open-update.js"
 
@@ -38,6 +39,11 @@ function clearMemory(): void {
   clearBuffers()
 }
 
+/** An update whose tensors are views of `memory`. */
+interface OpenUpdate extends Update {
+  readonly memory: Uint8Array
+}
+
 async function inMemory(job: AggregateJob): Promise<Aggregation> {
   const { strategy, settings, globalAdapter, state, updates, keepIn } = job
   const sum = STRATEGIES[strategy].accumulate({
@@ -48,11 +54,17 @@ async function inMemory(job: AggregateJob): Promise<Aggregation> {
     memory,
   })
   const kept: string[] = []
-  for (const group of groupsOf(updates)) {
-    const opened = group.map((update) => takeUpdate(update, update.secret))
-    for (const { content } of opened) if (keepIn !== undefined) kept.push(await keepAdapter(keepIn, content.adapter))
-    sum.add(...group.map(({ clientId, weight }, i) => ({ clientId, weight, adapter: opened[i]!.content.adapter })))
-    opened.forEach(forget)
+  let open: OpenUpdate[] = []
+  for (const [i, update] of updates.entries()) {
+    const opened = takeUpdate(update, update.secret)
+    const { adapter } = opened.content
+    if (keepIn !== undefined) kept.push(await keepAdapter(keepIn, adapter))
+    open.push({ clientId: update.clientId, weight: update.weight, adapter, memory: opened.memory })
+    const bytes = open.reduce((total, each) => total + each.memory.byteLength, updates[i + 1]?.envelopeBytes ?? 0)
+    if (i + 1 < updates.length && open.length < sum.atOnce(open[0]!) && bytes <= OPEN_BYTES_MAX) continue
+    sum.add(...open)
+    open.forEach(forget)
+    open = []
   }
   forgetRecipientKey() // its round is over, and its key about to be erased
   const result = sum.finish()
@@ -63,23 +75,6 @@ async function inMemory(job: AggregateJob): Promise<Aggregation> {
     report: { ...reportOf(result), updates: updates.length, weight },
     kept,
   }
-}
-
-/** ADDED_AT_ONCE or less each, in the order given. */
-function groupsOf(updates: readonly CountedUpdate[]): CountedUpdate[][] {
-  const groups: CountedUpdate[][] = []
-  let bytes = 0
-  for (const update of updates) {
-    bytes += update.envelopeBytes
-    const group = groups.at(-1)
-    if (group && group.length < ADDED_AT_ONCE && bytes <= OPEN_BYTES_MAX) {
-      group.push(update)
-    } else {
-      groups.push([update])
-      bytes = update.envelopeBytes
-    }
-  }
-  return groups
 }
 
 /** Accepted updates have the ranks of their plans (checkUpdate). */

@@ -14,7 +14,7 @@ const KEPT_BYTES_MAX = 64 * 1024 * 1024
 const kept = new Map<string, Opened>()
 let keptBytes = 0
 
-/** Updates that are open together at most, or one: a stack takes those added at once in half the time. */
+/** Updates that are open together at most, or one. */
 export const OPEN_BYTES_MAX = 2 ** 28
 
 /** Of envelopes, which are read, opened and forgotten, and of what was in them. */
@@ -67,7 +67,7 @@ export function takeUpdate(update: SealedUpdate, secret: RoundSecret): Opened {
 }
 
 /** Nobody reads its tensors any more. */
-export function forget({ memory }: Opened): void {
+export function forget({ memory }: Pick<Opened, "memory">): void {
   buffers.give(memory)
 }
 
