@@ -28,6 +28,11 @@ const JSON_BYTES_MAX = 4 * 1024 * 1024
 
 /** A request that has not come by then is given up, and its memory with it; Node's own default. */
 const REQUEST_MS_MAX = 300_000
+/**
+ * Connections that may wait for this process to accept them, as far as the system allows (Linux: 4096). All clients of
+ * a federation come back at once when it starts; who finds no place tries again after a second, then after three.
+ */
+const BACKLOG = 65_535
 
 @Module({})
 class EdgeModule {}
@@ -58,7 +63,8 @@ export async function listen(
   app.useWebSocketAdapter(new BoundedIoAdapter(app))
   takeChunkBodies(app.getHttpAdapter().getInstance(), access)
   serveOpenApi(app, config.software)
-  await app.listen(config.port, config.host).catch(async (cause: NodeJS.ErrnoException) => {
+  const address = { port: config.port, host: config.host, backlog: BACKLOG }
+  await app.listen(address).catch(async (cause: NodeJS.ErrnoException) => {
     await app.close()
     throw cannotListen(config, cause)
   })
