@@ -34,13 +34,12 @@ export class TakenStack {
   #products: Float32Array | undefined
   #nextProducts: Float32Array
 
-  /** `size.rank`: no more will come, over all clients. */
+  /** `rank`: no more will come, over all clients. */
   constructor(
-    size: StackSize,
+    { name, outFeatures, inFeatures, rank }: StackSize,
     private readonly memory: RoundMemory,
   ) {
-    this.#size = size
-    const { outFeatures, inFeatures, rank } = size
+    this.#size = { name, outFeatures, inFeatures, rank }
     this.#a = memory.take(rank * inFeatures)
     this.#b = memory.take(rank * outFeatures)
     this.#nextProducts = memory.take(outFeatures * PRODUCTS_PER_ROW)

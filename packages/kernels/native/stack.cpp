@@ -32,7 +32,7 @@ long rank_of(const int32_t* ranks, long blocks) {
   return rank;
 }
 
-// Columns of B on their way: those of block k are `width[k]` wide, and follow each other in rows of `total` floats.
+// Columns of B on their way: those of block k are `widths[k]` wide, and follow each other in rows of `total` floats.
 struct Columns {
   long m, blocks, rank, at, total;
   const int32_t* widths;
@@ -129,14 +129,20 @@ namespace {
 struct Taken {
   const TakenF32& t;
   long rank, rows_each, of_a, of_b;
+  bool far;
   float* sums;
   Columns columns;
   std::atomic<long> left_of_a;
   std::atomic<bool> wrong{false};
 
   Taken(const TakenF32& t, float* sums)
-      : t(t), rank(rank_of(t.ranks, t.blocks)), rows_each(std::max<long>(kPair, kStreamed / std::max<long>(t.n, 1))),
-        of_a(0), sums(sums), columns{t.m, t.blocks, rank, t.at, t.total, t.ranks, t.out_b, sums, t.before, t.after} {
+      : t(t),
+        rank(rank_of(t.ranks, t.blocks)),
+        rows_each(std::max<long>(kPair, kStreamed / std::max<long>(t.n, 1))),
+        of_a(0),
+        far(rank * t.n >= kStreamed),
+        sums(sums),
+        columns{t.m, t.blocks, rank, t.at, t.total, t.ranks, t.out_b, sums, t.before, t.after} {
     for (long k = 0; k < t.blocks; k++) of_a += pieces(k);
     of_b = rank > 0 ? columns.tasks() : 0;
     left_of_a = of_a;
@@ -152,7 +158,7 @@ struct Taken {
       float* const sum = sums + (row + i) * kProbed;
       const float* const from = t.a[k] + i * t.n;
       isa().kernels->f64.scaled_rows(t.scales[k], from, rows, t.n, t.out_a + (t.at + row + i) * t.n, t.signs, sum,
-                                     true);
+                                     far);
       // every value is in the first sum of its row, which one that is not finite makes so too
       for (long r = 0; r < rows; r++)
         finite = finite && (std::isfinite(sum[r * kProbed]) || all_finite(from + r * t.n, t.n));

@@ -6,8 +6,8 @@
 namespace lamina {
 
 // Factors of one module, block after block: a holds the rows of every A_k (r_k, n), b every B_k (m, r_k) whole. They go
-// into rows and columns `at` .. at + R - 1 of out_a (total, n) and out_b (m, total), A_k times its scale, rounded once. out_a may be a
-// itself where `at` is 0.
+// into rows and columns `at` .. at + R - 1 of out_a (total, n) and out_b (m, total), A_k times its scale, rounded once.
+// out_a may be a itself where `at` is 0.
 // Shared out over threads; the same bits on any number of them.
 struct StackF32 {
   long m, n;
@@ -28,8 +28,8 @@ constexpr long kTaken = 4;         // modules of one call
 constexpr long kTakenBlocks = 16;  // clients of one call
 
 // What some clients sent of one module, which goes behind the `at` ranks that are there: as StackF32, but every A_k and
-// B_k lies by itself. The products of B with what the probes make of A and of its rounding, (m, 2 kProbes) each: `before`
-// those of the ranks that are there (null: there are none), `after` gets those with the new ranks.
+// B_k lies by itself. The products of B with what the probes make of A and of its rounding, (m, 2 kProbes) each:
+// `before` those of the ranks that are there (null: there are none), `after` gets those with the new ranks.
 struct TakenF32 {
   long m, n, blocks;
   const int32_t* ranks;
