@@ -1,9 +1,10 @@
-import { addProduct, energy, floatsOf, gram, Scratch, signProbes, zeros } from "@lamina/kernels/linalg"
+import { addProduct, energy, floatsOf, gram, signProbes, zeros } from "@lamina/kernels/linalg"
 import type { Matrix } from "@lamina/kernels/linalg"
 import fc from "fast-check"
 
 import { ExactSum } from "./exact-sum.js"
 import { FactorStore } from "./factor-store.js"
+import { newScratches } from "./module-factors.js"
 import { RoundMemory } from "./round-memory.js"
 import { RUNS } from "./testing/arbitraries.js"
 import { denseError, denseOf, randomModule } from "./testing/cohorts.js"
@@ -62,14 +63,14 @@ test("what is zero in A and B adds no rank; zero B alone does", () => {
 test("modules of more rank than may wait are multiplied out at once, to the same bits as by way of a store", () => {
   const size = { outFeatures: 6, inFeatures: 5 } // 5 ranks may wait
   const modules = [600, 7, 1_100].map((rank, k) => randomModule({ ...size, rank, alpha: 3 * rank }, 40 + k))
-  const scratches = { a: new Scratch(), b: new Scratch() }
+  const scratches = newScratches()
   const sum = new ExactSum(modules[0]!, { clients: 3, scratches })
   const expected = zeros(6, 5)
   for (const module of modules) {
     sum.add(module, 1 / 7)
     const store = new FactorStore(module, module.rank)
     store.append(module, (1 / 7) * 3)
-    for (const { b, a } of store.pieces()) addProduct(expected, 1, [b, a])
+    for (const { b, a } of store.pieces(newScratches())) addProduct(expected, 1, [b, a])
   }
   expect(sum.stack()!.b).toEqual(floatsOf(expected))
 })

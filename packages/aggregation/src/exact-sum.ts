@@ -4,7 +4,7 @@ import type { AdapterModule } from "@lamina/protocol"
 import { addProduct, energy, floatsOf, productNorms, stackColumns, stackRows, zeros } from "@lamina/kernels/linalg"
 import type { Matrix } from "@lamina/kernels/linalg"
 import { FactorStore } from "./factor-store.js"
-import { matricesOf, moduleOf } from "./module-factors.js"
+import { matricesOf, moduleOf, newScratches } from "./module-factors.js"
 import type { FactorScratches } from "./module-factors.js"
 import type { RoundMemory } from "./round-memory.js"
 import { relativeTo } from "./strategy.js"
@@ -25,14 +25,16 @@ export class ExactSum {
   readonly #size: { readonly name: string; readonly outFeatures: number; readonly inFeatures: number }
   readonly #rankMax: number
   #store: FactorStore | undefined
+  /** Room that the next ranks wait in. */
+  #emptied: FactorStore | undefined
   #rankExpected: number
   #dense: Matrix | undefined
-  readonly #scratches: FactorScratches | undefined
+  readonly #scratches: FactorScratches
 
   /** `clients`: how many are likely to bring as much as this module. `scratches`: shared by the sums of a round. */
   constructor(
     { name, outFeatures, inFeatures, rank }: AdapterModule,
-    { clients, scratches }: { clients: number; scratches?: FactorScratches },
+    { clients, scratches = newScratches() }: { clients: number; scratches?: FactorScratches },
   ) {
     this.#size = { name, outFeatures, inFeatures }
     this.#scratches = scratches
@@ -48,7 +50,7 @@ export class ExactSum {
     if (isZero(module)) return
     const waiting = this.#dense ? Math.min(WAITING_RANKS, this.#rankMax) : this.#rankMax
     if (!this.#store && module.rank > waiting) return this.#addProduct(module, share * scaleOf(module))
-    this.#store ??= new FactorStore(module, this.#rankExpected)
+    this.#store ??= this.#emptied ?? new FactorStore(module, this.#rankExpected)
     this.#store.append(module, share * scaleOf(module))
     if (this.#store.rank > waiting) this.#multiplyOut()
   }
@@ -146,11 +148,16 @@ export class ExactSum {
 
   #forget(): void {
     this.#store = undefined
+    this.#emptied = undefined
     this.#dense = undefined
   }
 
   #multiplyOut(): void {
-    for (const { b, a } of this.#store!.pieces()) addProduct(this.#denseSum(), 1, [b, a])
+    const store = this.#store!
+    // the first has room for as many ranks as a stack may have
+    this.#emptied = this.#dense && store
+    for (const { b, a } of store.pieces(this.#scratches)) addProduct(this.#denseSum(), 1, [b, a])
+    store.clear()
     this.#store = undefined
   }
 
@@ -163,7 +170,9 @@ export class ExactSum {
   #denseSum(): Matrix {
     const { outFeatures, inFeatures } = this.#size
     this.#rankExpected = Math.min(this.#rankExpected, WAITING_RANKS)
-    return (this.#dense ??= zeros(outFeatures, inFeatures))
+    // written first: memory that is read first shares a page of zeros, which a later write gives up on all processors
+    if (!this.#dense) (this.#dense = zeros(outFeatures, inFeatures)).data.fill(0)
+    return this.#dense
   }
 }
 

@@ -1,7 +1,8 @@
-import { copyFloats, matrixOf, placeFactors, placeFactorsProbed, stackRows, freshFloats } from "@lamina/kernels/linalg"
+import { copyFloats, freshFloats, matrixOf, placeFactors, placeFactorsProbed, Scratch } from "@lamina/kernels/linalg"
 import type { FactorBlocks, Matrix } from "@lamina/kernels/linalg"
 import type { AdapterModule } from "@lamina/protocol"
 
+import type { FactorScratches } from "./module-factors.js"
 import type { RoundMemory } from "./round-memory.js"
 import { probedStack, stackedModule } from "./taken-stack.js"
 import type { StackedModule } from "./taken-stack.js"
@@ -77,30 +78,42 @@ export class FactorStore {
 
   /** All columns B_k (M,R) and rows scale_k·A_k (R,N) in f64. */
   matrices(): { b: Matrix; a: Matrix } {
-    return this.#matrices(0, this.#ranks.length)
+    return this.#matrices(0, this.#ranks.length, { a: new Scratch(), b: new Scratch() })
   }
 
-  /** The same in pieces of a few hundred ranks, of which one at a time is in memory. */
-  *pieces(): Generator<{ b: Matrix; a: Matrix }> {
+  /** The same in pieces of a few hundred ranks, of which one at a time is in memory, that of `into`. */
+  *pieces(into: FactorScratches): Generator<{ b: Matrix; a: Matrix }> {
     for (let from = 0, to = 0; from < this.#ranks.length; from = to) {
       let rank = this.#ranks[to++]!
       while (to < this.#ranks.length && rank + this.#ranks[to]! <= GROUP_RANKS) rank += this.#ranks[to++]!
-      yield this.#matrices(from, to)
+      yield this.#matrices(from, to, into)
     }
   }
 
-  #matrices(from: number, to: number): { b: Matrix; a: Matrix } {
+  /** Nothing was appended; the room stays. */
+  clear(): void {
+    this.#ranks = []
+    this.#scales = []
+    this.#rank = 0
+  }
+
+  #matrices(from: number, to: number, into: FactorScratches): { b: Matrix; a: Matrix } {
     const blocks = this.#blocks(from, to, new Array<number>(to - from).fill(1))
-    const total = sumOf(blocks.ranks)
-    const into = { a: new Float32Array(blocks.a.length), b: new Float32Array(blocks.b.length) }
-    placeFactors(blocks, { at: 0, total, into })
+    const rank = sumOf(blocks.ranks)
+    const placed = into.a.takeFloats(blocks.a.length + blocks.b.length)
+    const columns = placed.subarray(blocks.a.length)
+    placeFactors(blocks, { at: 0, total: rank, into: { a: placed.subarray(0, blocks.a.length), b: columns } })
+    const b = matrixOf(columns, { rows: this.#m, cols: rank, scale: 1 }, into.b)
+    // B is in memory of its own now
+    const a = { rows: rank, cols: this.#n, data: into.a.take(rank * this.#n) }
     let row = 0
-    const parts = Array.from(blocks.ranks, (rows, k) => {
+    for (const [k, rows] of blocks.ranks.entries()) {
+      const place = { take: (length: number) => a.data.subarray(row * this.#n, row * this.#n + length) }
       const values = blocks.a.subarray(row * this.#n, (row + rows) * this.#n)
+      matrixOf(values, { rows, cols: this.#n, scale: this.#scales[from + k]! }, place)
       row += rows
-      return matrixOf(values, { rows, cols: this.#n, scale: this.#scales[from + k]! })
-    })
-    return { b: matrixOf(into.b, { rows: this.#m, cols: total, scale: 1 }), a: stackRows(parts) }
+    }
+    return { b, a }
   }
 
   #blocks(from: number, to: number, scales: readonly number[]): FactorBlocks {

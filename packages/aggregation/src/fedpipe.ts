@@ -8,6 +8,8 @@ import { ExactSum } from "./exact-sum.js"
 import { FactorSum } from "./factor-sum.js"
 import { grow, ownTerms, projectFresh } from "./fresh.js"
 import type { ModuleAggregate } from "./fresh.js"
+import { newScratches } from "./module-factors.js"
+import type { FactorScratches } from "./module-factors.js"
 import { RoundMemory } from "./round-memory.js"
 import type { RoundInput, Strategy } from "./strategy.js"
 
@@ -22,8 +24,9 @@ export const fedpipe: Strategy = {
   prepare: ownTerms,
   accumulate(round) {
     const modules = new Map<string, Contributors>()
+    const scratches = newScratches()
     return accumulatorOf(round, {
-      take: (contribution) => take(modules, contribution, round),
+      take: (contribution) => take(modules, contribution, { ...round, scratches }),
       finish: () => grow(round, combined(modules, round)),
     })
   },
@@ -39,7 +42,12 @@ interface Contributors {
   share: number
 }
 
-function take(modules: Map<string, Contributors>, { share, modules: trained }: Contribution, round: RoundInput): void {
+/** Shared by the sums of a round. */
+interface RoundWork extends RoundInput {
+  readonly scratches: FactorScratches
+}
+
+function take(modules: Map<string, Contributors>, { share, modules: trained }: Contribution, round: RoundWork): void {
   for (const module of trained) {
     const known = modules.get(module.name) ?? begin(module, round)
     modules.set(module.name, known)
@@ -49,9 +57,9 @@ function take(modules: Map<string, Contributors>, { share, modules: trained }: C
   }
 }
 
-function begin(module: AdapterModule, { settings, clients }: RoundInput): Contributors {
+function begin(module: AdapterModule, { settings, clients, scratches }: RoundWork): Contributors {
   const padded = settings.combine === "pad" ? new FactorSum(module, { sharedA: false }) : undefined
-  return { exact: new ExactSum(module, { clients: clients.length }), padded, share: 0 }
+  return { exact: new ExactSum(module, { clients: clients.length, scratches }), padded, share: 0 }
 }
 
 function* combined(modules: Map<string, Contributors>, round: RoundInput): Generator<ModuleAggregate> {

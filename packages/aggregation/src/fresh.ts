@@ -1,10 +1,10 @@
-import { Scratch } from "@lamina/kernels/linalg"
 import { compareNames } from "@lamina/protocol"
 import type { Adapter, AdapterModule } from "@lamina/protocol"
 
 import { compress } from "./compress.js"
 import { ExactSum } from "./exact-sum.js"
 import type { Contribution } from "./cohort.js"
+import { newScratches } from "./module-factors.js"
 import { projectFrozen } from "./project-frozen.js"
 import { stackOnto } from "./stack-onto.js"
 import type { ClientLimits, ClientTerms, ModuleError, Projection, RoundInput, RoundResult } from "./strategy.js"
@@ -28,7 +28,7 @@ export function projectFresh(global: Adapter, _terms: ClientTerms, budget: { rea
 export class ExactSums {
   readonly #sums = new Map<string, ExactSum>()
   readonly #clients: number
-  readonly #scratches = { a: new Scratch(), b: new Scratch() }
+  readonly #scratches = newScratches()
 
   constructor({ clients }: RoundInput) {
     this.#clients = clients.length

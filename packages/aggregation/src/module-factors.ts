@@ -1,13 +1,17 @@
 import { scaleOf } from "@lamina/protocol"
 import type { AdapterModule, ScalingRule } from "@lamina/protocol"
 
-import { matrixOf, productNorms, stackColumns, stackRows } from "@lamina/kernels/linalg"
-import type { Matrix, Scratch } from "@lamina/kernels/linalg"
+import { matrixOf, productNorms, Scratch, stackColumns, stackRows } from "@lamina/kernels/linalg"
+import type { Matrix } from "@lamina/kernels/linalg"
 
 /** Memory for the factors of one module after another. */
 export interface FactorScratches {
   readonly b: Scratch
   readonly a: Scratch
+}
+
+export function newScratches(): FactorScratches {
+  return { a: new Scratch(), b: new Scratch() }
 }
 
 /** B (M,R) and `scale`·A (R,N) in f64, in memory of `into`. */

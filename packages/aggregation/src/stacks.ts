@@ -1,4 +1,4 @@
-import { CLIENTS_AT_ONCE, Scratch, takeFactors } from "@lamina/kernels/linalg"
+import { CLIENTS_AT_ONCE, takeFactors } from "@lamina/kernels/linalg"
 import type { ClientFactors, TakenFactors } from "@lamina/kernels/linalg"
 import { compareNames, scaleOf } from "@lamina/protocol"
 import type { AdapterModule } from "@lamina/protocol"
@@ -7,6 +7,7 @@ import { requireFinite } from "./cohort.js"
 import type { Contribution } from "./cohort.js"
 import { ExactSum } from "./exact-sum.js"
 import type { ModuleAggregate } from "./fresh.js"
+import { newScratches } from "./module-factors.js"
 import { RoundMemory } from "./round-memory.js"
 import type { RoundInput } from "./strategy.js"
 import { isZero, PROBED_COLUMNS, TakenStack } from "./taken-stack.js"
@@ -24,7 +25,7 @@ export class Stacks {
   readonly #memory: RoundMemory
   /** Of ExactSums, whose factors wait in memory of their own. */
   readonly #spare = new RoundMemory(0)
-  readonly #scratches = { a: new Scratch(), b: new Scratch() }
+  readonly #scratches = newScratches()
 
   constructor({ clients, memory = new RoundMemory(0) }: RoundInput) {
     const weighed = clients.filter(({ weight }) => weight > 0)

@@ -32,9 +32,10 @@ void pack_strip(const ProductF64& p, long nr, long k0, long depth, long first, l
 }
 
 void pack_rows(const ProductF64& p, long mr, long k0, long depth, long first, long rows, double* packed) {
-  for (long i = 0; i < rows; i++) {
-    const double* from = p.a + (first + i) * p.a_row + k0 * p.a_col;
-    for (long k = 0; k < depth; k++) packed[k * mr + i] = from[k * p.a_col];
+  // what is written follows itself: to write one row after another would touch every line of the panel mr times
+  for (long k = 0; k < depth; k++) {
+    const double* from = p.a + first * p.a_row + (k0 + k) * p.a_col;
+    for (long i = 0; i < rows; i++) packed[k * mr + i] = from[i * p.a_row];
   }
 }
 

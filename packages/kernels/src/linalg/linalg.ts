@@ -97,7 +97,11 @@ interface Scaled {
 }
 
 /** `scale` times row-major `values` (M·N of them), in memory of `into`. Throws KERNEL_SHAPE. */
-export function matrixOf(values: Float32Array, { rows, cols, scale }: Scaled, into = new Scratch()): Matrix {
+export function matrixOf(
+  values: Float32Array,
+  { rows, cols, scale }: Scaled,
+  into: Pick<Scratch, "take"> = new Scratch(),
+): Matrix {
   expectShape("matrixOf: values", rows * cols, values.length)
   const matrix = { rows, cols, data: into.take(rows * cols) }
   BACKENDS[linalgBackend()].widen({ values, rows, cols, scale }, matrix.data)

@@ -17,6 +17,11 @@ export class Scratch {
     if (this.#memory.length < length) this.#memory = new Float64Array(length)
     return this.#memory.subarray(0, length)
   }
+
+  /** As many floats, in the same memory. */
+  takeFloats(length: number): Float32Array {
+    return new Float32Array(this.take(Math.ceil(length / 2)).buffer, 0, length)
+  }
 }
 
 /** A zero matrix. */
