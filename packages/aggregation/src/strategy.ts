@@ -82,7 +82,7 @@ export interface RoundClient {
   readonly rankMax?: number
 }
 
-/** Takes the updates of a round one by one, so that nobody needs to hold them all. */
+/** Takes the updates of a round one after another, or some at a time, so that nobody needs to hold them all. */
 export interface Accumulator {
   /**
    * The next updates, in the order of `clients`; any grouping gives the same bits. Their values are not kept by
