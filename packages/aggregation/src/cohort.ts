@@ -37,7 +37,7 @@ class Cohort implements Accumulator {
   readonly #rule: Rule
   readonly #total: number
   readonly #coverage = new Map<string, ModuleCoverage>()
-  #shapes: ReadonlyMap<string, ModuleSize>
+  readonly #shapes: Map<string, ModuleSize>
   #taken = 0
 
   constructor({ clients, global }: RoundInput, rule: Rule) {
@@ -80,11 +80,11 @@ class Cohort implements Accumulator {
 
   /** All of them, or where it throws none. */
   #addTogether(updates: readonly Update[]): void {
-    const shapes = new Map(this.#shapes)
-    const contributions = updates.flatMap((update, i) => this.#check(update, this.#taken + i, shapes))
+    const newShapes = new Map<string, ModuleSize>()
+    const contributions = updates.flatMap((update, i) => this.#check(update, this.#taken + i, newShapes))
     const [first, ...others] = contributions
     if (first) this.#rule.take(first, ...others)
-    this.#shapes = shapes
+    for (const [name, size] of newShapes) this.#shapes.set(name, size)
     this.#taken += updates.length
     for (const { share, modules } of contributions)
       for (const { name } of modules) {
@@ -93,8 +93,8 @@ class Cohort implements Accumulator {
       }
   }
 
-  /** Nothing where it weighs nothing. `shapes` gets those of modules that nobody had. */
-  #check(update: Update, place: number, shapes: Map<string, ModuleSize>): Contribution[] {
+  /** Nothing where it weighs nothing. `newShapes` gets those of modules that nobody had. */
+  #check(update: Update, place: number, newShapes: Map<string, ModuleSize>): Contribution[] {
     const clients = this.#clients
     const client = clients[place]
     if (update.clientId !== client?.clientId)
@@ -107,9 +107,10 @@ class Cohort implements Accumulator {
     const share = weight / this.#total
     if (share === 0) return []
     const { modules } = update.adapter
-    checkModules(update, client, shapes)
+    const sizeKnown = (name: string): ModuleSize | undefined => this.#shapes.get(name) ?? newShapes.get(name)
+    checkModules(update, client, sizeKnown)
     if (!this.#rule.checksValues) for (const module of modules) requireFinite(clientId, module)
-    for (const module of modules) shapes.set(module.name, shapes.get(module.name) ?? sizeOf(module))
+    for (const module of modules) if (!sizeKnown(module.name)) newShapes.set(module.name, sizeOf(module))
     return [{ clientId, share, modules }]
   }
 }
@@ -168,14 +169,14 @@ function sizeOf({ outFeatures, inFeatures }: AdapterModule): ModuleSize {
 function checkModules(
   { clientId, adapter }: Update,
   { rankMax = Infinity }: RoundClient,
-  shapes: ReadonlyMap<string, ModuleSize>,
+  sizeKnown: (name: string) => ModuleSize | undefined,
 ): void {
   const names = new Set<string>()
   for (const module of adapter.modules) {
     if (names.has(module.name))
       throw new LaminaError("UPDATE_MODULE", `client ${clientId}: module ${module.name} twice`)
     names.add(module.name)
-    checkModule(module, shapes.get(module.name), whereOf(clientId, module))
+    checkModule(module, sizeKnown(module.name), whereOf(clientId, module))
     if (module.rank > rankMax)
       throw new LaminaError(
         "UPDATE_RANK",

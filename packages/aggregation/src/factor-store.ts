@@ -1,7 +1,8 @@
-import { copyFloats, freshFloats, matrixOf, placeFactors, placeFactorsProbed, Scratch } from "@lamina/kernels/linalg"
+import { copyFloats, freshFloats, matrixOf, placeFactors, placeFactorsProbed } from "@lamina/kernels/linalg"
 import type { FactorBlocks, Matrix } from "@lamina/kernels/linalg"
 import type { AdapterModule } from "@lamina/protocol"
 
+import { newScratches } from "./module-factors.js"
 import type { FactorScratches } from "./module-factors.js"
 import type { RoundMemory } from "./round-memory.js"
 import { probedStack, stackedModule } from "./taken-stack.js"
@@ -78,7 +79,7 @@ export class FactorStore {
 
   /** All columns B_k (M,R) and rows scale_k·A_k (R,N) in f64. */
   matrices(): { b: Matrix; a: Matrix } {
-    return this.#matrices(0, this.#ranks.length, { a: new Scratch(), b: new Scratch() })
+    return this.#matrices(0, this.#ranks.length, newScratches())
   }
 
   /** The same in pieces of a few hundred ranks, of which one at a time is in memory, that of `into`. */

@@ -151,6 +151,20 @@ napi_value add_matrix_product(napi_env env, napi_callback_info info) {
   return args.answer(add_product({a, k, 1, b, n, c, n, m, n, k, alpha}) ? Status::ok : Status::out_of_memory);
 }
 
+namespace {
+
+// at, total, out_a (total, n) and out_b (m, total) of a StackF32 or TakenF32 of so many ranks.
+template <class Factors>
+void read_place(Arguments& args, Factors& f, long rank) {
+  f.at = args.size();
+  f.total = args.size();
+  if (args.ok() && f.at + rank > f.total) args.fail(Status::bad_value);
+  f.out_a = args.floats(product(f.total, f.n));
+  f.out_b = args.floats(product(f.m, f.total));
+}
+
+}  // namespace
+
 // m, n, ranks, scales, a, b, at, total, then out_a and out_b, and signs and energies or two undefined
 napi_value stack_factors(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
@@ -168,11 +182,7 @@ napi_value stack_factors(napi_env env, napi_callback_info info) {
   }
   s.a = args.floats(product(rank, s.n));
   s.b = args.floats(product(s.m, rank));
-  s.at = args.size();
-  s.total = args.size();
-  if (args.ok() && s.at + rank > s.total) args.fail(Status::bad_value);
-  s.out_a = args.floats(product(s.total, s.n));
-  s.out_b = args.floats(product(s.m, s.total));
+  read_place(args, s, rank);
   s.signs = args.floats_or_null(static_cast<double>(s.n));
   s.energies = args.doubles_or_null(2 * kProbes);
   if (args.ok() && !s.signs != !s.energies) args.fail(Status::wrong_type);
@@ -200,11 +210,7 @@ napi_value take(napi_env env, napi_callback_info info) {
       t.a[k] = args.floats(product(t.ranks[k], t.n));
       t.b[k] = args.floats(product(t.m, t.ranks[k]));
     }
-    t.at = args.size();
-    t.total = args.size();
-    if (args.ok() && t.at + rank > t.total) args.fail(Status::bad_value);
-    t.out_a = args.floats(product(t.total, t.n));
-    t.out_b = args.floats(product(t.m, t.total));
+    read_place(args, t, rank);
     t.signs = args.floats(static_cast<double>(t.n));
     t.before = args.floats_or_null(product(t.m, 2 * kProbes));
     t.after = args.floats(product(t.m, 2 * kProbes));

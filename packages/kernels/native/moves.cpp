@@ -17,17 +17,17 @@ namespace {
 constexpr uint32_t kExponent = 0x7f800000u;
 constexpr uintptr_t kLineBytes = 64;
 
-// Copies one value; not 0 where it is infinite or NaN.
-uint32_t move_one(const float* x, float* y) {
-  uint32_t bits;
-  memcpy(&bits, x, sizeof bits);
-  memcpy(y, &bits, sizeof bits);
-  return static_cast<uint32_t>((bits & kExponent) == kExponent);
-}
+// Infinite or NaN.
+uint32_t is_not_finite(uint32_t bits) { return static_cast<uint32_t>((bits & kExponent) == kExponent); }
 
 uint32_t move_near(const float* x, long count, float* y) {
   uint32_t any = 0;
-  for (long i = 0; i < count; i++) any |= move_one(x + i, y + i);
+  for (long i = 0; i < count; i++) {
+    uint32_t bits;
+    memcpy(&bits, x + i, sizeof bits);
+    any |= is_not_finite(bits);
+    memcpy(y + i, &bits, sizeof bits);
+  }
   return any;
 }
 
@@ -75,7 +75,7 @@ bool all_finite(const float* x, long count) {
   for (long i = 0; i < count; i++) {
     uint32_t bits;
     memcpy(&bits, x + i, sizeof bits);
-    any |= static_cast<uint32_t>((bits & kExponent) == kExponent);
+    any |= is_not_finite(bits);
   }
   return any == 0;
 }

@@ -94,10 +94,11 @@ function check({ rows, cols, clients, at, total, into, products }: TakenFactors)
 function takeByReference({ rows, cols, clients, at, total, into, products }: TakenFactors): boolean {
   if (products.before) products.after.set(products.before)
   else products.after.fill(0)
+  const signs = signProbes(cols)
   let row = at
   for (const { rank, scale, a, b } of clients) {
     const block = { cols, ranks: Int32Array.of(rank), scales: Float64Array.of(scale), a }
-    const sums = scaleRows(block, into.a.subarray(row * cols, (row + rank) * cols), signProbes(cols))
+    const sums = scaleRows(block, into.a.subarray(row * cols, (row + rank) * cols), signs)
     addColumns({ rows, rank, b }, { at: row, total, into: into.b }, { sums, products: products.after })
     row += rank
   }
