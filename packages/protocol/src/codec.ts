@@ -6,7 +6,8 @@ import type { WireShape } from "./wire-scan.js"
 
 /** One field of a message: how its value is checked and, for sub-messages, walked before anything is decoded. */
 export interface Field<T> {
-  read(value: unknown, where: string): T
+  /** Throws a Misfit. */
+  read(value: unknown): T
   readonly nested?: WireShape
   /** How often the field may be on the wire; once unless it is a list. */
   readonly countMax?: number
@@ -49,38 +50,50 @@ export function message<F extends Record<string, Field<unknown>>>(
   if (!type) throw new Error(`no message ${name} in gen/lamina.js`)
   const entries = Object.entries(fields)
   const shape = shapeOf(Object.values(fields))
-  const read = (value: unknown, where: string): Values<F> => {
-    if (typeof value !== "object" || value === null) throw malformed(where, "a message", value)
+  const read = (value: unknown): Values<F> => {
+    if (typeof value !== "object" || value === null) throw misfit("a message", value)
     const record = value as Record<string, unknown>
     const read: Record<string, unknown> = {}
-    for (const [key, field] of entries) {
-      const item = field.read(record[key], `${where}.${key}`)
-      if (item !== undefined) read[key] = item
+    let at = ""
+    try {
+      for (const [key, field] of entries) {
+        at = key
+        const item = field.read(record[key])
+        if (item !== undefined) read[key] = item
+      }
+    } catch (error) {
+      throw error instanceof Misfit ? error.within(`.${at}`) : error
     }
     const wrong = check(read as Values<F>)
-    if (wrong !== undefined) throw new LaminaError("FRAME_MALFORMED", `${where}: ${wrong}`)
+    if (wrong !== undefined) throw new Misfit(wrong)
     return read as Values<F>
+  }
+  const checked = (value: unknown): Values<F> => {
+    try {
+      return read(value)
+    } catch (error) {
+      throw error instanceof Misfit ? error.in(name) : error
+    }
   }
   return {
     nested: shape,
     keys: Object.keys(fields),
     read,
     // finish() gives a view of Node's buffer pool; a copy holds this message alone, also after a transfer to a worker
-    encode: (value) => new Uint8Array(type.encode(read(value, name)).finish()),
+    encode: (value) => new Uint8Array(type.encode(checked(value)).finish()),
     decode: (bytes, { bytesMax = LIMITS.frameBytesMax } = {}) => {
       if (bytes.byteLength > bytesMax)
         throw new LaminaError("FRAME_TOO_LARGE", `${name}: expected at most ${bytesMax} bytes, got ${bytes.byteLength}`)
       scanWire(bytes, shape, name)
-      return read(decoded(type, bytes, name), name)
+      return checked(decoded(type, bytes, name))
     },
   }
 }
 
 function shapeOf(fields: readonly Field<unknown>[]): WireShape {
-  const numbered = fields.map(
-    ({ countMax = 1, numberMax, nested }, i) => [i + 1, { countMax, numberMax, nested }] as const,
-  )
-  return { fields: new Map(numbered) }
+  return {
+    fields: [undefined, ...fields.map(({ countMax = 1, numberMax, nested }) => ({ countMax, numberMax, nested }))],
+  }
 }
 
 function decoded(type: { decode(bytes: Uint8Array): object }, bytes: Uint8Array, name: string): object {
@@ -91,8 +104,27 @@ function decoded(type: { decode(bytes: Uint8Array): object }, bytes: Uint8Array,
   }
 }
 
-/** FRAME_MALFORMED that names the field, what was expected and the kind of thing that came (never a payload). */
-export function malformed(where: string, expected: string, got: unknown): LaminaError {
+/**
+ * A value that is not what its field takes. Where in the message is put in front on the way up: only what fails needs
+ * to know it.
+ */
+export class Misfit extends Error {
+  #where = ""
+
+  /** This misfit of a field or an entry, as one of the message around it. */
+  within(step: string): this {
+    this.#where = step + this.#where
+    return this
+  }
+
+  /** In the message `name`. */
+  in(name: string): LaminaError {
+    return new LaminaError("FRAME_MALFORMED", `${name}${this.#where}: ${this.message}`)
+  }
+}
+
+/** Says what was expected and the kind of thing that came (never a payload). */
+export function misfit(expected: string, got: unknown): Misfit {
   const shown =
     got instanceof Uint8Array
       ? `${got.byteLength} bytes`
@@ -101,5 +133,5 @@ export function malformed(where: string, expected: string, got: unknown): Lamina
         : typeof got === "number"
           ? String(got)
           : typeof got
-  return new LaminaError("FRAME_MALFORMED", `${where}: expected ${expected}, got ${shown}`)
+  return new Misfit(`expected ${expected}, got ${shown}`)
 }

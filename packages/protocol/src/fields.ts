@@ -1,5 +1,5 @@
 import { compareNames } from "./adapter.js"
-import { malformed } from "./codec.js"
+import { Misfit, misfit } from "./codec.js"
 import type { Field } from "./codec.js"
 
 /** Checks for the kinds of fields the messages use. An absent proto3 field reads as its zero value. */
@@ -11,10 +11,10 @@ export function integer({
 }: { min?: number; max?: number } = {}): Field<number> {
   return {
     numberMax: max,
-    read(value, where) {
+    read(value) {
       const number = plainNumber(value ?? 0)
       if (!Number.isSafeInteger(number) || number < min || number > max)
-        throw malformed(where, `a whole number from ${min} to ${max}`, number)
+        throw misfit(`a whole number from ${min} to ${max}`, number)
       return number
     },
   }
@@ -27,9 +27,9 @@ export const uint32 = (options: { min?: number; max?: number } = {}): Field<numb
 export function flag(): Field<boolean> {
   return {
     numberMax: 1,
-    read(value, where) {
+    read(value) {
       const given = value ?? false
-      if (typeof given !== "boolean") throw malformed(where, "true or false", given)
+      if (typeof given !== "boolean") throw misfit("true or false", given)
       return given
     },
   }
@@ -37,10 +37,10 @@ export function flag(): Field<boolean> {
 
 export function double({ min = -Infinity, max = Infinity }: { min?: number; max?: number } = {}): Field<number> {
   return {
-    read(value, where) {
+    read(value) {
       const number = value ?? 0
       if (typeof number !== "number" || !Number.isFinite(number) || number < min || number > max)
-        throw malformed(where, `a finite number from ${min} to ${max}`, number)
+        throw misfit(`a finite number from ${min} to ${max}`, number)
       return number
     },
   }
@@ -51,11 +51,11 @@ export function double({ min = -Infinity, max = Infinity }: { min?: number; max?
  */
 export function bytes({ lengths, max = Infinity }: { lengths?: readonly number[]; max?: number }): Field<Uint8Array> {
   return {
-    read(value, where) {
+    read(value) {
       const given = value ?? new Uint8Array(0)
-      if (!(given instanceof Uint8Array)) throw malformed(where, "bytes", given)
-      if (lengths && !lengths.includes(given.byteLength)) throw malformed(where, `${lengths.join(" or ")} bytes`, given)
-      if (given.byteLength > max) throw malformed(where, `at most ${max} bytes`, given)
+      if (!(given instanceof Uint8Array)) throw misfit("bytes", given)
+      if (lengths && !lengths.includes(given.byteLength)) throw misfit(`${lengths.join(" or ")} bytes`, given)
+      if (given.byteLength > max) throw misfit(`at most ${max} bytes`, given)
       return new Uint8Array(given)
     },
   }
@@ -64,11 +64,11 @@ export function bytes({ lengths, max = Infinity }: { lengths?: readonly number[]
 /** Text of `min` to `max` bytes of UTF-8. Half a surrogate pair has no UTF-8 and would come back as another text. */
 export function text({ min = 0, max }: { min?: number; max: number }): Field<string> {
   return {
-    read(value, where) {
+    read(value) {
       const given = value ?? ""
-      if (typeof given !== "string" || !isWellFormed(given)) throw malformed(where, "text", given)
+      if (typeof given !== "string" || !isWellFormed(given)) throw misfit("text", given)
       const length = Buffer.byteLength(given)
-      if (length < min || length > max) throw malformed(where, `text of ${min} to ${max} bytes`, given)
+      if (length < min || length > max) throw misfit(`text of ${min} to ${max} bytes`, given)
       return given
     },
   }
@@ -78,9 +78,9 @@ export function text({ min = 0, max }: { min?: number; max: number }): Field<str
 export function label({ max }: { max: number }): Field<string> {
   const field = text({ min: 1, max })
   return {
-    read(value, where) {
-      const given = field.read(value, where)
-      if (/\p{Cc}/u.test(given)) throw malformed(where, "a name without control characters", given)
+    read(value) {
+      const given = field.read(value)
+      if (/\p{Cc}/u.test(given)) throw misfit("a name without control characters", given)
       return given
     },
   }
@@ -90,11 +90,11 @@ export function label({ max }: { max: number }): Field<string> {
 export function relativePath({ max }: { max: number }): Field<string> {
   const field = label({ max })
   return {
-    read(value, where) {
-      const given = field.read(value, where)
+    read(value) {
+      const given = field.read(value)
       const safe =
         !/[\\:]/.test(given) && given.split("/").every((part) => part !== "" && part !== "." && part !== "..")
-      if (!safe) throw malformed(where, 'a relative path of plain names and "/"', given)
+      if (!safe) throw misfit('a relative path of plain names and "/"', given)
       return given
     },
   }
@@ -107,10 +107,9 @@ function isWellFormed(given: string): boolean {
 /** One of a few words; the message names them. */
 export function word<const W extends string>(words: readonly W[]): Field<W> {
   return {
-    read(value, where) {
+    read(value) {
       const found = words.find((known) => known === (value ?? ""))
-      if (found === undefined)
-        throw malformed(where, `one of ${words.map((known) => `"${known}"`).join(", ")}`, value ?? "")
+      if (found === undefined) throw misfit(`one of ${words.map((known) => `"${known}"`).join(", ")}`, value ?? "")
       return found
     },
   }
@@ -120,11 +119,17 @@ export function list<T>(item: Field<T>, { min = 0, max }: { min?: number; max: n
   return {
     countMax: max,
     ...(item.nested ? { nested: item.nested } : {}),
-    read(value, where) {
+    read(value) {
       const given = value ?? []
       if (!Array.isArray(given) || given.length < min || given.length > max)
-        throw malformed(where, `${min} to ${max} entries`, Array.isArray(given) ? given.length : given)
-      return given.map((entry, i) => item.read(entry, `${where}[${i}]`))
+        throw misfit(`${min} to ${max} entries`, Array.isArray(given) ? given.length : given)
+      const read: T[] = []
+      try {
+        for (const entry of given) read.push(item.read(entry))
+      } catch (error) {
+        throw error instanceof Misfit ? error.within(`[${read.length}]`) : error
+      }
+      return read
     },
   }
 }
@@ -133,7 +138,7 @@ export function list<T>(item: Field<T>, { min = 0, max }: { min?: number; max: n
 export function optional<T>(field: Field<T>): Field<T | undefined> {
   return {
     ...(field.nested ? { nested: field.nested } : {}),
-    read: (value, where) => (value === undefined || value === null ? undefined : field.read(value, where)),
+    read: (value) => (value === undefined || value === null ? undefined : field.read(value)),
   }
 }
 

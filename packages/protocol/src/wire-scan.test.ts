@@ -4,13 +4,8 @@ import type { WireField, WireShape } from "./wire-scan.js"
 
 const single: WireField = { countMax: 1, numberMax: 0xffff_ffff }
 /** Field 1: one number; field 2: up to three entries; field 3: a message of the same kind. */
-const shape: { fields: Map<number, WireField> } = {
-  fields: new Map([
-    [1, single],
-    [2, { countMax: 3 }],
-  ]),
-}
-shape.fields.set(3, { countMax: 1, nested: shape })
+const shape: { fields: (WireField | undefined)[] } = { fields: [undefined, single, { countMax: 3 }] }
+shape.fields[3] = { countMax: 1, nested: shape }
 
 const scan = (bytes: readonly number[], as: WireShape = shape): void => scanWire(Uint8Array.from(bytes), as, "Frame")
 const malformed = (message: RegExp): Error =>

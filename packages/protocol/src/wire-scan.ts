@@ -7,8 +7,8 @@ import { LIMITS } from "./limits.js"
  * `nested` says so, since bytes and strings look the same.
  */
 export interface WireShape {
-  /** By field number. Unknown numbers are a newer peer's and are skipped. */
-  readonly fields: ReadonlyMap<number, WireField>
+  /** By field number, nothing at 0. Unknown numbers are a newer peer's and are skipped. */
+  readonly fields: readonly (WireField | undefined)[]
 }
 
 export interface WireField {
@@ -38,7 +38,7 @@ class Scanner {
 
   message(start: number, end: number, { shape, depth }: { shape: WireShape; depth: number }): void {
     if (depth > LIMITS.depthMax) throw this.#malformed(`messages nested deeper than ${LIMITS.depthMax}`)
-    const seen = new Map<number, number>()
+    const seen = new Uint32Array(shape.fields.length)
     this.#at = start
     while (this.#at < end) {
       if (++this.#fields > LIMITS.fieldsMax)
@@ -52,11 +52,11 @@ class Scanner {
     if (this.#at !== end) throw this.#malformed("a field runs past the end of its message")
   }
 
-  #count(number: number, seen: Map<number, number>, shape: WireShape): void {
-    const known = shape.fields.get(number)
+  #count(number: number, seen: Uint32Array, shape: WireShape): void {
+    const known = shape.fields[number]
     if (!known) return
-    const count = (seen.get(number) ?? 0) + 1
-    seen.set(number, count)
+    const count = (seen[number] ?? 0) + 1
+    seen[number] = count
     if (count <= known.countMax) return
     if (known.countMax === 1) throw this.#malformed(`field ${number} comes twice`)
     throw this.#tooLarge(`field ${number}: expected at most ${known.countMax} entries, got more`)
@@ -66,7 +66,7 @@ class Scanner {
     const { number, wireType, end, shape, depth } = field
     if (number < 1) throw this.#malformed("field number 0")
     if (wireType === 0) {
-      const max = shape.fields.get(number)?.numberMax ?? Infinity
+      const max = shape.fields[number]?.numberMax ?? Infinity
       if (this.#varint(end) > max)
         throw this.#malformed(`field ${number}: expected a number of at most ${max}, got a larger one`)
       return
@@ -75,7 +75,7 @@ class Scanner {
     if (length < 0) throw this.#malformed(`wire type ${wireType}`)
     const next = this.#at + length
     if (next > end) throw this.#malformed(`field ${number} has ${length} bytes where ${end - this.#at} are left`)
-    const nested = wireType === 2 ? shape.fields.get(number)?.nested : undefined
+    const nested = wireType === 2 ? shape.fields[number]?.nested : undefined
     if (nested) this.message(this.#at, next, { shape: nested, depth: depth + 1 })
     this.#at = next
   }
@@ -83,12 +83,14 @@ class Scanner {
   /** Up to 10 bytes; inexact past 2^53, where every bound has been passed. */
   #varint(end: number): number {
     let value = 0
+    let unit = 1
     for (let i = 0; i < 10; i++) {
       const byte = this.bytes[this.#at]
       if (byte === undefined || this.#at >= end) throw this.#malformed("a number runs past the end of its message")
       this.#at++
-      value += (byte & 0x7f) * 2 ** (7 * i)
+      value += (byte & 0x7f) * unit
       if (byte < 0x80) return value
+      unit *= 128
     }
     throw this.#malformed("a number of more than 10 bytes")
   }
