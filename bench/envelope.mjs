@@ -8,6 +8,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 
+import { checkUpdate } from "@lamina/aggregation"
 import {
   checkOpen,
   generateIdentity,
@@ -18,7 +19,7 @@ import {
   sealEnvelope,
   sealToBytes,
 } from "@lamina/crypto"
-import { checkUpdate, decodeUpdate, encodeUpdate } from "@lamina/protocol"
+import { decodeUpdate, encodeUpdate } from "@lamina/protocol"
 
 const { values: options } = parseArgs({
   options: {

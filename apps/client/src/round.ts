@@ -1,9 +1,10 @@
 import { mkdirSync } from "node:fs"
 
+import { checkUpdate } from "@lamina/aggregation"
 import type { Identity } from "@lamina/crypto"
 import { toHex } from "@lamina/crypto"
 import type { Adapter, Memory, Metric, TaskOffer } from "@lamina/protocol"
-import { checkUpdate, compareNames, encodeUpdate, hasErrorCode, LaminaError } from "@lamina/protocol"
+import { compareNames, encodeUpdate, hasErrorCode, LaminaError } from "@lamina/protocol"
 import type { DataSource } from "@lamina/tuner"
 
 import type { ResourceLimits } from "./capability.js"

@@ -1,8 +1,7 @@
-import type { AdapterModule } from "./adapter.js"
-import { LaminaError } from "./errors.js"
-import { LIMITS } from "./limits.js"
-import type { Plan } from "./messages.js"
-import type { UpdateContent } from "./update.js"
+import { firstBeyond } from "@lamina/kernels/linalg"
+import { LIMITS } from "@lamina/protocol"
+import type { AdapterModule, Plan, UpdateContent } from "@lamina/protocol"
+import { LaminaError } from "@lamina/protocol/errors"
 
 /**
  * An update against the plan its client was given: every planned module once, shapes, ranks and alphas as planned,
@@ -44,31 +43,11 @@ function checkModule(module: AdapterModule, expected: Plan["modules"][number], s
     ["a", module.a],
     ["b", module.b],
   ] as const) {
-    const at = firstUnacceptable(values)
+    const at = firstBeyond(values, LIMITS.valueMax)
     if (at >= 0)
       throw new LaminaError(
         "UPDATE_NOT_FINITE",
         `module ${name}.${side}[${at}]: expected a finite value within ±${LIMITS.valueMax}, got ${values[at]}`,
       )
   }
-}
-
-/** The bits of an f32 without its sign rise with it; those of infinity and NaN are the largest. */
-const MAGNITUDE = 0x7fff_ffff
-const [largest = 0] = new Uint32Array(Float32Array.of(LIMITS.valueMax).buffer)
-
-/**
- * Index of the first NaN, infinity or too large value; -1 when there is none. Eight at a time: a difference below 0 is
- * a value above the limit.
- */
-function firstUnacceptable(values: Float32Array): number {
-  const bits = new Int32Array(values.buffer, values.byteOffset, values.length)
-  const rest = (i: number): number => largest - ((bits[i] as number) & MAGNITUDE)
-  let i = 0
-  for (; i + 8 <= bits.length; i += 8) {
-    const half = rest(i) | rest(i + 1) | rest(i + 2) | rest(i + 3)
-    if ((half | rest(i + 4) | rest(i + 5) | rest(i + 6) | rest(i + 7)) < 0) break
-  }
-  for (; i < bits.length; i++) if (rest(i) < 0) return i
-  return -1
 }

@@ -1,4 +1,4 @@
-import { firstNotFinite } from "@lamina/kernels/linalg"
+import { firstBeyond } from "@lamina/kernels/linalg"
 import { compareNames, LaminaError } from "@lamina/protocol"
 import type { AdapterModule, Update } from "@lamina/protocol"
 
@@ -124,7 +124,7 @@ function requireFiniteResult({ global, errors, compressionErrors }: Omit<RoundRe
   const names = new Set(suspects.map(({ module }) => module))
   for (const { name, a, b } of global.modules)
     for (const values of names.has(name) ? [a, b] : []) {
-      const wrong = firstNotFinite(values)
+      const wrong = firstBeyond(values)
       if (wrong !== -1)
         throw new LaminaError(
           "UPDATE_NOT_FINITE",
@@ -200,7 +200,7 @@ function checkModule(module: AdapterModule, known: ModuleSize | undefined, what:
 /** Throws UPDATE_NOT_FINITE where a client's module has a value that is infinite or NaN. */
 export function requireFinite(clientId: string, module: AdapterModule): void {
   for (const values of [module.a, module.b]) {
-    const wrong = firstNotFinite(values)
+    const wrong = firstBeyond(values)
     if (wrong !== -1)
       throw new LaminaError(
         "UPDATE_NOT_FINITE",

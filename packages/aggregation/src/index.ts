@@ -1,6 +1,7 @@
 export { adapterDistance, adapterError } from "./adapter-error.js"
 export { aggregateAdapters } from "./aggregate-adapters.js"
 export type { NamedAdapter } from "./aggregate-adapters.js"
+export { checkUpdate } from "./check-update.js"
 export { compress } from "./compress.js"
 export type { Compressed, CompressOptions } from "./compress.js"
 export { replay, withoutClient } from "./replay.js"

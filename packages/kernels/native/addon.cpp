@@ -211,7 +211,7 @@ NAPI_MODULE_INIT() {
               {"stackFactors", stack_factors},
               {"takeFactors", take},
               {"productEnergies", energies_of_products},
-              {"firstNotFinite", find_not_finite},
+              {"firstBeyond", find_beyond},
               {"copyFloats", copy},
               {"rowQr", row_qr},
               {"rowApplyQ", row_apply_q},

@@ -228,13 +228,15 @@ napi_value energies_of_products(napi_env env, napi_callback_info info) {
   return args.answer(args.ok() ? product_energies(m, rank, products, energies) : Status::ok);
 }
 
-// x (f32) -> the first index that is infinite or NaN, -1 where there is none, -2 where x is no array of f32
-napi_value find_not_finite(napi_env env, napi_callback_info info) {
+// x (f32), max -> the first index that is NaN, infinite or beyond max, -1 where there is none, -2 where x is no array of
+// f32
+napi_value find_beyond(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
   size_t count = 0;
   const float* x = args.float_list(count);
+  const double max = args.number();
   napi_value result = nullptr;
-  napi_create_double(env, args.ok() ? static_cast<double>(first_not_finite(x, static_cast<long>(count))) : -2.0,
+  napi_create_double(env, args.ok() ? static_cast<double>(first_beyond(x, static_cast<long>(count), max)) : -2.0,
                      &result);
   return result;
 }

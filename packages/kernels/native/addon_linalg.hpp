@@ -15,7 +15,7 @@ napi_value add_matrix_product(napi_env env, napi_callback_info info);
 napi_value stack_factors(napi_env env, napi_callback_info info);
 napi_value take(napi_env env, napi_callback_info info);
 napi_value energies_of_products(napi_env env, napi_callback_info info);
-napi_value find_not_finite(napi_env env, napi_callback_info info);
+napi_value find_beyond(napi_env env, napi_callback_info info);
 napi_value copy(napi_env env, napi_callback_info info);
 
 }  // namespace lamina

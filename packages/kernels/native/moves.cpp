@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cfloat>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -16,6 +18,20 @@ namespace {
 
 constexpr uint32_t kExponent = 0x7f800000u;
 constexpr uintptr_t kLineBytes = 64;
+
+// The bits of an f32 without its sign rise with it; those of infinity and NaN are the largest.
+constexpr uint32_t kMagnitude = 0x7fffffffu;
+constexpr uint32_t kLargest = kExponent - 1;
+
+bool all_within(const float* x, long count, uint32_t largest) {
+  uint32_t any = 0;
+  for (long i = 0; i < count; i++) {
+    uint32_t bits;
+    memcpy(&bits, x + i, sizeof bits);
+    any |= static_cast<uint32_t>((bits & kMagnitude) > largest);
+  }
+  return any == 0;
+}
 
 // Infinite or NaN.
 uint32_t is_not_finite(uint32_t bits) { return static_cast<uint32_t>((bits & kExponent) == kExponent); }
@@ -70,15 +86,7 @@ void fence() {
 #endif
 }
 
-bool all_finite(const float* x, long count) {
-  uint32_t any = 0;
-  for (long i = 0; i < count; i++) {
-    uint32_t bits;
-    memcpy(&bits, x + i, sizeof bits);
-    any |= is_not_finite(bits);
-  }
-  return any == 0;
-}
+bool all_finite(const float* x, long count) { return all_within(x, count, kLargest); }
 
 void spread_rows(const float* x, long width, long rows, float* y, long ld) {
   switch (width) {
@@ -92,13 +100,18 @@ void spread_rows(const float* x, long width, long rows, float* y, long ld) {
   }
 }
 
-long first_not_finite(const float* x, long count) {
+long first_beyond(const float* x, long count, double max) {
+  // the largest f32 that is not beyond it
+  float within = static_cast<float>(std::min(max, static_cast<double>(FLT_MAX)));
+  if (static_cast<double>(within) > max) within = nextafterf(within, 0);
+  uint32_t largest;
+  memcpy(&largest, &within, sizeof largest);
   std::atomic<long> first{count};
   parallel((count + kTile - 1) / kTile, [&](long task, int) {
     long at = task * kTile;
     const long end = std::min(at + kTile, count);
-    if (all_finite(x + at, end - at)) return;
-    while (all_finite(x + at, 1)) at++;
+    if (all_within(x + at, end - at, largest)) return;
+    while (all_within(x + at, 1, largest)) at++;
     for (long known = first; at < known && !first.compare_exchange_weak(known, at);) {
     }
   });

@@ -22,8 +22,8 @@ bool all_finite(const float* x, long count);
 // Rows of `width` floats that follow each other, to places `ld` apart.
 void spread_rows(const float* x, long width, long rows, float* y, long ld);
 
-// The first index of x that is infinite or NaN, or -1.
-long first_not_finite(const float* x, long count);
+// The first index of x that is NaN, infinite, or more than max (>= 0) from 0, or -1.
+long first_beyond(const float* x, long count, double max);
 
 void copy_floats(const float* x, long count, float* y);
 

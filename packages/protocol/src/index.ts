@@ -1,6 +1,5 @@
 export { compareNames, factorCount, scaleOf } from "./adapter.js"
 export type { Adapter, AdapterModule, ScalingRule, Update } from "./adapter.js"
-export { checkUpdate } from "./check-update.js"
 export { ERRORS, LaminaError, errorCodeOfWire, hasErrorCode } from "./errors.js"
 export type { ErrorCode } from "./errors.js"
 export { HELD_PRECISIONS } from "./held-precision.js"

@@ -1,8 +1,6 @@
 import fc from "fast-check"
 
-import { checkUpdate } from "./check-update.js"
 import { LaminaError } from "./errors.js"
-import type { Plan } from "./messages.js"
 import { decodeUpdate, encodeAdapter, encodeUpdate } from "./update.js"
 import type { UpdateContent } from "./update.js"
 
@@ -17,19 +15,11 @@ const content: UpdateContent = {
   scores: [{ name: "m.a", values: [0.5, 0.25] }],
   adapter: { modules: [module("m.a"), module("m.b", 1)] },
 }
-const plan = {
-  scaling: "lora",
-  modules: [
-    { name: "m.a", outFeatures: 3, inFeatures: 5, rank: 2, alpha: 4 },
-    { name: "m.b", outFeatures: 3, inFeatures: 5, rank: 1, alpha: 4 },
-  ],
-} as unknown as Plan
 
 test("an update comes back as it was, also from a Buffer at an odd offset", () => {
   const bytes = encodeUpdate(content)
   const odd = Buffer.concat([Buffer.of(1), bytes]).subarray(1)
   expect(decodeUpdate(odd)).toEqual(content)
-  expect(() => checkUpdate(decodeUpdate(odd), plan)).not.toThrow()
 })
 
 test("tensors lie at multiples of 64 and the same content gives the same bytes", () => {
@@ -38,32 +28,6 @@ test("tensors lie at multiples of 64 and the same content gives the same bytes",
   // four tensors of 40, 24, 20 and 12 bytes: the last begins 3 * 64 after the first
   const manifest = new DataView(bytes.buffer).getUint32(0, true)
   expect(bytes.byteLength).toBe(Math.ceil((4 + manifest) / 64) * 64 + 3 * 64 + 12)
-})
-
-const wrong = (change: Partial<UpdateContent["adapter"]["modules"][number]>): UpdateContent => ({
-  ...content,
-  adapter: { modules: [{ ...module("m.a"), ...change } as never, module("m.b", 1)] },
-})
-
-test.each([
-  ["UPDATE_WEIGHT", { ...content, weight: 0 }],
-  ["UPDATE_MODULE", { ...content, adapter: { modules: [module("m.a"), module("m.c", 1)] } }],
-  ["UPDATE_MODULE", { ...content, adapter: { modules: [module("m.a")] } }],
-  ["UPDATE_MODULE", { ...content, adapter: { modules: [module("m.a"), module("m.a"), module("m.b", 1)] } }],
-  ["UPDATE_RANK", { ...content, adapter: { modules: [module("m.a", 4), module("m.b", 1)] } }],
-  ["UPDATE_RANK", wrong({ alpha: 8 })],
-  ["UPDATE_RANK", wrong({ scaling: "rslora" })],
-  ["UPDATE_SHAPE", wrong({ inFeatures: 2, outFeatures: 3, a: new Float32Array(4) })],
-  ["UPDATE_NOT_FINITE", wrong({ a: new Float32Array(10).fill(NaN) })],
-  ["UPDATE_NOT_FINITE", wrong({ b: Float32Array.of(0, 0, 0, 0, 0, -Infinity) })],
-  ["UPDATE_NOT_FINITE", wrong({ b: Float32Array.of(0, 0, 1001, 0, 0, 0) })],
-])("%s for an update that breaks its plan", (code, update) => {
-  expect(() => checkUpdate(update as UpdateContent, plan)).toThrow(expect.objectContaining({ code }))
-})
-
-test("values at the bound pass: -0, subnormals and ±1000", () => {
-  const update = wrong({ b: Float32Array.of(-0, 1e-40, 1000, -1000, 0, 1) })
-  expect(() => checkUpdate(update, plan)).not.toThrow()
 })
 
 test("every truncation and 10,000 mutations give an update or a LaminaError", () => {

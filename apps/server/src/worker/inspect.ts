@@ -1,4 +1,5 @@
-import { checkUpdate, messages } from "@lamina/protocol"
+import { checkUpdate } from "@lamina/aggregation"
+import { messages } from "@lamina/protocol"
 import { hasErrorCode } from "@lamina/protocol/errors"
 
 import type { InspectJob, Inspection } from "./jobs.js"

@@ -8,7 +8,7 @@ import { energy } from "./matrix.js"
 import type { Matrix } from "./matrix.js"
 import { referenceMultiply } from "./reference/multiply.js"
 import { SIGN_PROBES, signProbes } from "./sign-probes.js"
-import { copyFloats, firstNotFinite, placeFactors, placeFactorsProbed } from "./stack.js"
+import { copyFloats, firstBeyond, placeFactors, placeFactorsProbed } from "./stack.js"
 import type { FactorBlocks } from "./stack.js"
 
 const RUNS = { seed: 20260101, numRuns: 25 }
@@ -157,8 +157,8 @@ test("a stack has the same bits on 1, 2 and 5 threads, and written over its own 
 test("the first value that is not finite is found, wherever it is", () => {
   const values = seededRandom(1).floats(200_000)
   eachLinalg(() => {
-    expect(firstNotFinite(values)).toBe(-1)
-    expect(firstNotFinite(new Float32Array(0))).toBe(-1)
+    expect(firstBeyond(values)).toBe(-1)
+    expect(firstBeyond(new Float32Array(0))).toBe(-1)
     for (const [at, value] of [
       [0, NaN],
       [70_001, -Infinity],
@@ -167,8 +167,23 @@ test("the first value that is not finite is found, wherever it is", () => {
       const spoilt = values.slice()
       spoilt[at] = value
       spoilt[199_999] = NaN
-      expect(firstNotFinite(spoilt)).toBe(at)
+      expect(firstBeyond(spoilt)).toBe(at)
     }
+  })
+})
+
+test("the first value beyond a bound is found, and the bound itself is within", () => {
+  eachLinalg(() => {
+    const values = Float32Array.of(-0, 1e-40, 1000, -1000, 0, 1)
+    expect(firstBeyond(values, 1000)).toBe(-1)
+    expect(firstBeyond(values, 999.99999)).toBe(2)
+    expect(firstBeyond(values, 0)).toBe(1)
+    expect(firstBeyond(Float32Array.of(0, 1, -1001, NaN), 1000)).toBe(2)
+    expect(firstBeyond(Float32Array.of(0, Infinity), Infinity)).toBe(1)
+    // 0.1 lies between two f32
+    expect(firstBeyond(Float32Array.of(Math.fround(0.1)), 0.1)).toBe(Math.fround(0.1) > 0.1 ? 0 : -1)
+    expect(firstBeyond(Float32Array.of(0.09999999), 0.1)).toBe(-1)
+    expect(firstBeyond(Float32Array.of(0.10000001), 0.1)).toBe(0)
   })
 })
 

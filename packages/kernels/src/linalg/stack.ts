@@ -75,11 +75,12 @@ function stackInto(blocks: FactorBlocks, place: StackPlace, probed: boolean): Fl
   return energies
 }
 
-/** Index of the first value that is infinite or NaN; -1 where there is none. */
-export function firstNotFinite(values: Float32Array): number {
-  return linalgBackend() === "native"
-    ? addon().firstNotFinite(values)
-    : values.findIndex((value) => !Number.isFinite(value))
+/** Index of the first value that is NaN, infinite, or more than `max` from 0; -1 where there is none. */
+export function firstBeyond(values: Float32Array, max = Number.MAX_VALUE): number {
+  if (linalgBackend() === "native") return addon().firstBeyond(values, max)
+  const largest = Math.min(max, Number.MAX_VALUE)
+  for (let i = 0; i < values.length; i++) if (!(Math.abs(values[i] as number) <= largest)) return i
+  return -1
 }
 
 /** Copies `values` to the beginning of `into`, by all threads. Throws KERNEL_SHAPE where lengths differ. */

@@ -112,7 +112,7 @@ export interface Addon {
   /** m, rank, products (m, 8), energies (8). */
   productEnergies(...args: [m: number, rank: number, products: Array32, energies: Array64]): number
   /** An index, or -1. */
-  firstNotFinite(values: Array32): number
+  firstBeyond(values: Array32, max: number): number
   copyFloats(values: Array32, into: Array32): number
   /**
    * How many problems (6 at most), and of each: count, length, vectors (count, length), v (count, rowSpread), triangle
