@@ -1,5 +1,4 @@
 import { mkdtemp, readdir, rm } from "node:fs/promises"
-import type { ServerResponse } from "node:http"
 import { createServer } from "node:net"
 import type { AddressInfo } from "node:net"
 import { once } from "node:events"
@@ -9,7 +8,6 @@ import { join } from "node:path"
 import { LaminaClient, runAgent } from "@lamina/client"
 import type { ClientEvents, LaminaClientOptions } from "@lamina/client"
 import { identityFromSeed } from "@lamina/crypto"
-import { LIMITS } from "@lamina/protocol"
 import type { TaskOffer } from "@lamina/protocol"
 
 import { deterministicTrainer } from "./deterministic-trainer.mjs"
@@ -350,33 +348,4 @@ test("an agent says in sentences what its client does", async () => {
   expect(lines).toEqual(
     expect.arrayContaining(["round 1: 3 steps on 2 modules", "round 1: accepted", "the run ended: done"]),
   )
-})
-
-/** 1.4 MB of tensors: an envelope of six chunks of 256 KiB. */
-const wide = { name: "wide", outFeatures: 1_400, inFeatures: 1_400, rank: 128, alpha: 128, startRank: 0 }
-
-test.each([
-  ["a proxy's page", (response: ServerResponse) => response.writeHead(413).end("<html>too large</html>")],
-  [
-    "another coordinator's refusal",
-    (response: ServerResponse) =>
-      response.writeHead(413).end(JSON.stringify({ code: "FRAME_TOO_LARGE", message: "one chunk at most" })),
-  ],
-  ["an end of the connection", (response: ServerResponse) => response.destroy()],
-])("where no request with several chunks comes through (%s), each goes by itself", async (_, refuse) => {
-  let refused = 0
-  const { url, uploads } = await serve({
-    plan: { modules: [wide] },
-    hooks: {
-      http: (request, response) => {
-        if (request.method !== "PUT" || Number(request.headers["content-length"]) <= LIMITS.chunkBytes) return false
-        refused += 1
-        request.resume().once("end", () => refuse(response))
-        return true
-      },
-    },
-  })
-  expect((await clientOf(url).participate()).rounds).toMatchObject([{ outcome: "accepted" }])
-  expect([...uploads.values()].map(({ chunks }) => chunks.size)).toEqual([6])
-  expect(refused).toBeGreaterThan(0)
 })

@@ -14,8 +14,8 @@ export const LIMITS = {
   smallEnvelopeBytesMax: 64 * 1024,
   /** 32,768 chunks of 256 KiB = 8 GiB. */
   leavesMax: 32_768,
-  /** Chunks one request may bring, one after another: 1 MiB. */
-  requestChunksMax: 4,
+  /** Chunks one request may bring, one after another: 2 MiB. */
+  requestChunksMax: 8,
   /** Chunks a client may have in flight at once. */
   uploadWindow: 8,
   modulesMax: 4_096,

@@ -74,6 +74,11 @@ export class Http {
     this.#pool = poolOf(options.url.origin)
   }
 
+  /** Of the coordinator's URL. */
+  get origin(): string {
+    return this.#options.url.origin
+  }
+
   /**
    * One request and what `read` makes of its answer, repeated with backoff on every transport failure until it is
    * answered; `read` must be able to start again. Throws the coordinator's refusal, and what `read` throws.
@@ -197,5 +202,5 @@ async function refusal(answer: Dispatcher.ResponseData, path: string): Promise<E
   }
   if (answer.statusCode === 401) return new Refusal("SESSION_EXPIRED", `${path}: status 401`, 0)
   if (answer.statusCode === 404) return new Refusal("NOT_FOUND", `${path}: status 404`, 0)
-  return new TransportError(`${path}: status ${answer.statusCode}`)
+  return new TransportError(`${path}: status ${answer.statusCode}`, { status: answer.statusCode })
 }

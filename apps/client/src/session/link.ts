@@ -10,6 +10,14 @@ import { decodeAnswer, encodeRequest } from "./requests.js"
  */
 export class TransportError extends Error {
   override readonly name = "TransportError"
+
+  /** `status`: of an answer that no coordinator gave. */
+  constructor(
+    message: string,
+    readonly options: ErrorOptions & { readonly status?: number } = {},
+  ) {
+    super(message, options)
+  }
 }
 
 /** One socket, from its connection to its loss. It never connects again: Session makes the next one. */

@@ -31,6 +31,8 @@ const QUICK_MS = 1_000
 const SLOW_MS = 4_000
 /** What the last requests of this process say of its way to the coordinator. */
 let chunksAtOnce = 1
+/** By origin: more than so many were refused, as a proxy on the way takes no such body, and will not the next time. */
+const chunksAtOnceMax = new Map<string, number>()
 
 /** Refusals after which the upload is opened again: it lacks chunks, was evicted, or has no room at this moment. */
 const OPEN_AGAIN = new Set(["UPLOAD_INCOMPLETE", "CHUNK_MISMATCH", "NOT_FOUND"])
@@ -89,7 +91,7 @@ async function sendMissing(options: UploadOptions, name: RoundName, { spooled, t
   let chunks = chunksTotal - missing.length
   let bytesSent = 0
   const window = Math.min(ticket.window, LIMITS.uploadWindow)
-  let runMax = Math.min(window, LIMITS.requestChunksMax)
+  let runMax = Math.min(window, chunksAtOnceMax.get(options.http.origin) ?? LIMITS.requestChunksMax)
   const sender = async (): Promise<void> => {
     for (;;) {
       const run = nextRun(missing, runMax)
@@ -139,9 +141,11 @@ async function sendRun(options: UploadOptions, { spooled, ticket }: Sending, run
   try {
     await options.http.request({ method: "PUT", path, body, once: several }, (answer) => answer.body.dump())
   } catch (error) {
-    const tooLarge = hasErrorCode(error) && error.code === "FRAME_TOO_LARGE"
-    if (!several || options.signal.aborted || !(tooLarge || error instanceof TransportError)) throw error
+    const lost = error instanceof TransportError
+    const tooLarge = lost ? error.options.status === 413 : hasErrorCode(error) && error.code === "FRAME_TOO_LARGE"
+    if (!several || options.signal.aborted || !(tooLarge || lost)) throw error
     chunksAtOnce = Math.floor(run.count / 2)
+    if (tooLarge) chunksAtOnceMax.set(options.http.origin, chunksAtOnce)
     return 0
   }
   const tookMs = performance.now() - beganMs

@@ -1,0 +1,88 @@
+import { mkdtemp, rm } from "node:fs/promises"
+import type { ServerResponse } from "node:http"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+
+import { LaminaClient } from "@lamina/client"
+import { LIMITS } from "@lamina/protocol"
+
+import { deterministicTrainer } from "./deterministic-trainer.mjs"
+import { WireServer } from "./wire-server.js"
+import type { WireOptions } from "./wire-server.js"
+
+/** What a client does where something on its way takes no large requests, over real sockets. */
+let folder: string
+const servers: WireServer[] = []
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "lamina-large-requests-"))
+})
+afterEach(async () => {
+  for (const server of servers.splice(0)) await server.stop()
+  await rm(folder, { recursive: true, force: true })
+})
+
+async function serve(options: WireOptions): Promise<WireServer> {
+  const server = await new WireServer(options).start()
+  servers.push(server)
+  return server
+}
+
+function clientOf(coordinator: string): LaminaClient {
+  return new LaminaClient({
+    ...{ coordinator, name: "tester", workDir: join(folder, "work"), cacheDir: join(folder, "cache") },
+    data: { kind: "documents", documents: ["a"] },
+    trainer: deterministicTrainer(),
+    random: () => 0.01, // retries within a few milliseconds
+  })
+}
+
+/** 1.4 MB of tensors: an envelope of six chunks of 256 KiB. */
+const wide = { name: "wide", outFeatures: 1_400, inFeatures: 1_400, rank: 128, alpha: 128, startRank: 0 }
+
+test.each([
+  ["a proxy's page", (response: ServerResponse) => response.writeHead(413).end("<html>too large</html>")],
+  [
+    "another coordinator's refusal",
+    (response: ServerResponse) =>
+      response.writeHead(413).end(JSON.stringify({ code: "FRAME_TOO_LARGE", message: "one chunk at most" })),
+  ],
+  ["an end of the connection", (response: ServerResponse) => response.destroy()],
+])("where no request with several chunks comes through (%s), each goes by itself", async (_, refuse) => {
+  let refused = 0
+  const { url, uploads } = await serve({
+    plan: { modules: [wide] },
+    hooks: {
+      http: (request, response) => {
+        if (request.method !== "PUT" || Number(request.headers["content-length"]) <= LIMITS.chunkBytes) return false
+        refused += 1
+        request.resume().once("end", () => refuse(response))
+        return true
+      },
+    },
+  })
+  expect((await clientOf(url).participate()).rounds).toMatchObject([{ outcome: "accepted" }])
+  expect([...uploads.values()].map(({ chunks }) => chunks.size)).toEqual([6])
+  expect(refused).toBeGreaterThan(0)
+})
+
+test("a request that a proxy refused for its size is not tried again with the next round", async () => {
+  const refused: number[] = []
+  const rounds = 3
+  const { url, uploads } = await serve({
+    rounds,
+    plan: { modules: [wide] },
+    hooks: {
+      http: (request, response) => {
+        if (request.method !== "PUT" || Number(request.headers["content-length"]) <= 2 * LIMITS.chunkBytes) return false
+        refused.push(uploads.size)
+        request.resume().once("end", () => response.writeHead(413).end("<html>too large</html>"))
+        return true
+      },
+    },
+  })
+  const accepted = Array.from({ length: rounds }, () => ({ outcome: "accepted" }))
+  expect((await clientOf(url).participate()).rounds).toMatchObject(accepted)
+  expect([...uploads.values()].map(({ chunks }) => chunks.size)).toEqual([6, 6, 6])
+  // while the first was on its way, and then no more
+  expect(new Set(refused)).toEqual(new Set([1]))
+})
