@@ -3,7 +3,7 @@ import fc from "fast-check"
 import { generateIdentity, identityFromSeed } from "./identity.js"
 import { checkOpen, openEnvelope } from "./open.js"
 import { generateRecipientKey } from "./recipient.js"
-import { sealToBytes } from "./seal.js"
+import { sealLater, sealToBytes } from "./seal.js"
 
 const identity = identityFromSeed(new Uint8Array(32).fill(5))
 const recipient = generateRecipientKey()
@@ -26,6 +26,14 @@ test.each([0, 1, 65_535, 65_536, 65_537, 262_144, 1_048_579])("%i bytes open as 
     expected,
   )
   expect(root).toEqual(sealed.root)
+})
+
+test.each([0, 262_144, 262_145, 1_048_579])("%i bytes are sealed later to what they are at once", async (length) => {
+  const input = { identity, ...round, recipientKey: recipient.publicKey, plaintext: text(length) }
+  const secrets = { contentKey: text(32), salt: text(24), kemSeed: text(64) }
+  const [later, atOnce] = [await sealLater(input, secrets), sealToBytes(input, secrets)]
+  expect(Buffer.compare(later.envelope, atOnce.envelope)).toBe(0)
+  expect({ ...later, envelope: 0 }).toEqual({ ...atOnce, envelope: 0 })
 })
 
 /** The code an envelope with one bit changed is refused with; expect() itself would cost more than the opening. */

@@ -1,4 +1,4 @@
-import { blake2bLeaves, nativeAvailable } from "@lamina/kernels/bytes"
+import { blake2bLeaves, blake2bLeavesLater, nativeAvailable } from "@lamina/kernels/bytes"
 import { LIMITS } from "@lamina/protocol"
 
 import { HASH_BYTES, hash } from "./hash.js"
@@ -30,13 +30,20 @@ export function rootOf(leaves: readonly Uint8Array[]): Uint8Array {
 
 /** Leaves of bytes cut into chunks of LIMITS.chunkBytes; empty bytes are one empty chunk. */
 export function leavesOf(bytes: Uint8Array): Uint8Array[] {
-  if (nativeAvailable()) {
-    const hashes = blake2bLeaves(bytes, LIMITS.chunkBytes)
-    const each = Array.from({ length: hashes.byteLength / HASH_BYTES }, (_, i) => i * HASH_BYTES)
-    return each.map((at) => hashes.subarray(at, at + HASH_BYTES))
-  }
+  if (nativeAvailable()) return eachHash(blake2bLeaves(bytes, LIMITS.chunkBytes))
   const leaves: Uint8Array[] = []
   for (let at = 0; at === 0 || at < bytes.byteLength; at += LIMITS.chunkBytes)
     leaves.push(leafHash(bytes.subarray(at, at + LIMITS.chunkBytes)))
   return leaves
+}
+
+/** The same on a thread of Node's pool, where the addon is there; `bytes` are left alone so long. */
+export async function leavesLater(bytes: Uint8Array): Promise<Uint8Array[]> {
+  return nativeAvailable() ? eachHash(await blake2bLeavesLater(bytes, LIMITS.chunkBytes)) : leavesOf(bytes)
+}
+
+/** Hashes that lie one after another. */
+export function eachHash(hashes: Uint8Array): Uint8Array[] {
+  const each = Array.from({ length: hashes.byteLength / HASH_BYTES }, (_, i) => i * HASH_BYTES)
+  return each.map((at) => hashes.subarray(at, at + HASH_BYTES))
 }

@@ -18,7 +18,7 @@ import { sign } from "./identity.js"
 import type { Identity } from "./identity.js"
 import { leafHash, leavesOf, rootOf } from "./merkle.js"
 import { CEK_BYTES, wrapKey } from "./recipient.js"
-import { sealSegments } from "./segments.js"
+import { sealSegments, sealSegmentsLater } from "./segments.js"
 import { KEM_SEED_BYTES } from "./x-wing.js"
 
 const SALT_BYTES = 24
@@ -52,14 +52,36 @@ export interface SealedParts {
   readonly bytes: number
 }
 
+type Sealed = SealedParts & { readonly envelope: Uint8Array }
+
 /** Seals in memory: the envelope and its parts. The plaintext is not changed. */
-export function sealToBytes(
-  input: SealInput,
-  secrets: SealSecrets = freshSecrets(),
-): SealedParts & { readonly envelope: Uint8Array } {
-  const { identity, federationId, roundHeaderHash, plaintext } = input
+export function sealToBytes(input: SealInput, secrets: SealSecrets = freshSecrets()): Sealed {
+  const begun = begin(input, secrets)
+  const { sealing, plaintext, envelope, segmentsAt } = begun
+  sealSegments(sealing, plaintext, envelope.subarray(segmentsAt))
+  return signed(input, begun, leavesOf(envelope))
+}
+
+/** The same; what is more than a chunk on a thread of Node's pool, where the addon is there. */
+export async function sealLater(input: SealInput, secrets: SealSecrets = freshSecrets()): Promise<Sealed> {
+  if (input.plaintext.byteLength <= LIMITS.chunkBytes) return sealToBytes(input, secrets)
+  const begun = begin(input, secrets)
+  const { sealing, plaintext, envelope, segmentsAt: at } = begun
+  return signed(input, begun, await sealSegmentsLater(sealing, plaintext, { envelope, at }))
+}
+
+/** An envelope in which the segments are still to come. */
+interface Begun {
+  readonly header: Uint8Array
+  readonly plaintext: Uint8Array
+  readonly envelope: Uint8Array
+  readonly segmentsAt: number
+  readonly sealing: { readonly key: Uint8Array; readonly aad: Uint8Array }
+}
+
+function begin(input: SealInput, { contentKey, salt, kemSeed }: SealSecrets): Begun {
+  const { identity, federationId, roundHeaderHash, plaintext, memory = ownMemory } = input
   const context = concat(roundHeaderHash, identity.clientId)
-  const { contentKey, salt, kemSeed } = secrets
   const stanza = wrapKey({ recipientKey: input.recipientKey, context, kemSeed }, contentKey)
   const bare: EnvelopeHeader = {
     version: ENVELOPE_VERSION,
@@ -79,8 +101,16 @@ export function sealToBytes(
   }
   const { payload, commitment } = keysOf(contentKey, bare)
   const header = messages.EnvelopeHeader.encode({ ...bare, keyCommitment: commitment })
-  const envelope = assemble({ header, stanza, plaintext, payload }, input.memory ?? ownMemory)
-  const leaves = leavesOf(envelope)
+  const { stanzaAt, segmentsAt, envelopeBytes } = layoutOf(header.byteLength, plaintext.byteLength)
+  const envelope = memory(envelopeBytes)
+  envelope.set(MAGIC)
+  new DataView(envelope.buffer, envelope.byteOffset).setUint32(MAGIC.byteLength, header.byteLength, true)
+  envelope.set(header, MAGIC.byteLength + 4)
+  envelope.set(stanza, stanzaAt)
+  return { header, plaintext, envelope, segmentsAt, sealing: { key: payload, aad: hash(header) } }
+}
+
+function signed({ identity, roundHeaderHash }: SealInput, { header, envelope }: Begun, leaves: Uint8Array[]): Sealed {
   const root = rootOf(leaves)
   const signature = sign(identity, SIGNATURE_LABEL, roundHeaderHash, hash(header), root, be64(envelope.byteLength))
   return { header, leaves, root, signature, bytes: envelope.byteLength, envelope }
@@ -91,19 +121,4 @@ function freshSecrets(): SealSecrets {
   const bytes = randomBytes(CEK_BYTES + SALT_BYTES + KEM_SEED_BYTES)
   const [salt, kemSeed] = [bytes.subarray(CEK_BYTES, CEK_BYTES + SALT_BYTES), bytes.subarray(CEK_BYTES + SALT_BYTES)]
   return { contentKey: bytes.subarray(0, CEK_BYTES), salt, kemSeed }
-}
-
-function assemble(
-  parts: { header: Uint8Array; stanza: Uint8Array; plaintext: Uint8Array; payload: Uint8Array },
-  memory: Memory,
-): Uint8Array {
-  const { header, stanza, plaintext, payload } = parts
-  const { stanzaAt, segmentsAt, envelopeBytes } = layoutOf(header.byteLength, plaintext.byteLength)
-  const out = memory(envelopeBytes)
-  out.set(MAGIC)
-  new DataView(out.buffer, out.byteOffset).setUint32(MAGIC.byteLength, header.byteLength, true)
-  out.set(header, MAGIC.byteLength + 4)
-  out.set(stanza, stanzaAt)
-  sealSegments({ key: payload, aad: hash(header) }, plaintext, out.subarray(segmentsAt))
-  return out
 }

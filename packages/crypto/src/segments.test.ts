@@ -1,8 +1,8 @@
 import { sealsNatively } from "@lamina/kernels/bytes"
 
-import { leafHash, leavesOf } from "./merkle.js"
+import { leafHash, leavesLater, leavesOf } from "./merkle.js"
 import { concat, hash } from "./hash.js"
-import { openBySegment, openSegments, sealBySegment, sealSegments } from "./segments.js"
+import { openBySegment, openSegments, sealBySegment, sealSegments, sealSegmentsLater } from "./segments.js"
 import { sodium } from "./sodium.js"
 
 const text = (length: number): Uint8Array => Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 9)) & 0xff)
@@ -11,13 +11,17 @@ const sealing = { key: text(32), aad: text(20) }
 /** Around a segment of 64 KiB, around the 8 of a task, and several tasks. */
 test.each([0, 1, 65_535, 65_536, 65_537, 8 * 65_536, 8 * 65_536 + 1, 700_001, 16 * 65_536, 2_000_003])(
   "with and without the addon the same %i bytes are sealed",
-  (length) => {
+  async (length) => {
     expect(sealsNatively()).toBe(true)
     const sealedBytes = length + 16 * Math.max(1, Math.ceil(length / 65_536))
     const [natively, without] = [new Uint8Array(sealedBytes), new Uint8Array(sealedBytes)]
     sealSegments(sealing, text(length), natively)
     sealBySegment(sealing, text(length), without)
     expect(Buffer.compare(natively, without)).toBe(0)
+    const envelope = new Uint8Array(100 + sealedBytes)
+    const leaves = await sealSegmentsLater(sealing, text(length), { envelope, at: 100 })
+    expect(Buffer.compare(envelope.subarray(100), without)).toBe(0)
+    expect(leaves).toEqual(leavesOf(envelope))
     const opened = new Uint8Array(length)
     expect(openBySegment(sealing, natively, opened)).toBe(true)
     expect(Buffer.compare(opened, text(length))).toBe(0)
@@ -29,10 +33,11 @@ test.each([0, 1, 65_535, 65_536, 65_537, 8 * 65_536, 8 * 65_536 + 1, 700_001, 16
 )
 
 /** Fewer and more than the lanes of a vector, with few and with many left over. */
-test.each([1, 5, 8, 9, 16, 27])("%i leaves and a short one are libsodium's", (whole) => {
+test.each([1, 5, 8, 9, 16, 27])("%i leaves and a short one are libsodium's", async (whole) => {
   const bytes = text(whole * 262_144 + 77)
   const leaves = leavesOf(bytes)
   expect(leaves).toHaveLength(whole + 1)
+  expect(await leavesLater(bytes)).toEqual(leaves)
   for (const [i, leaf] of leaves.entries()) {
     const chunk = bytes.subarray(i * 262_144, (i + 1) * 262_144)
     expect(leaf).toEqual(sodium.crypto_generichash(32, concat(Uint8Array.of(0), chunk), null))

@@ -1,9 +1,15 @@
-import { openSegments as openNatively, sealSegments as sealNatively, sealsNatively } from "@lamina/kernels/bytes"
+import {
+  openSegments as openNatively,
+  sealSegments as sealNatively,
+  sealSegmentsLater as sealNativelyLater,
+  sealsNatively,
+} from "@lamina/kernels/bytes"
 import type { SegmentKey as NativeKey } from "@lamina/kernels/bytes"
 import { LIMITS } from "@lamina/protocol"
 
 import { TAG_BYTES, decryptInto, encryptInto } from "./aead.js"
 import { layoutOf } from "./envelope-layout.js"
+import { eachHash, leavesOf } from "./merkle.js"
 
 /** The content key of one envelope and what is authenticated with every segment. */
 type SegmentKey = Omit<NativeKey, "segmentBytes">
@@ -15,6 +21,23 @@ type SegmentKey = Omit<NativeKey, "segmentBytes">
 export function sealSegments(sealing: SegmentKey, plaintext: Uint8Array, out: Uint8Array): void {
   if (sealsNatively()) sealNatively({ ...sealing, segmentBytes: LIMITS.segmentBytes }, plaintext, out)
   else sealBySegment(sealing, plaintext, out)
+}
+
+/**
+ * `sealSegments` into an envelope from `at` to its end, and the leaves of all of it; on a thread of Node's pool where
+ * the addon is there. Plaintext and envelope are left alone so long.
+ */
+export async function sealSegmentsLater(
+  sealing: SegmentKey,
+  plaintext: Uint8Array,
+  { envelope, at }: { envelope: Uint8Array; at: number },
+): Promise<Uint8Array[]> {
+  if (!sealsNatively()) {
+    sealBySegment(sealing, plaintext, envelope.subarray(at))
+    return leavesOf(envelope)
+  }
+  const place = { whole: envelope, at, pieceBytes: LIMITS.chunkBytes }
+  return eachHash(await sealNativelyLater({ ...sealing, segmentBytes: LIMITS.segmentBytes }, plaintext, place))
 }
 
 /** False, and `out` of no use, where a segment does not authenticate. `out` is as long as the plaintext. */

@@ -19,7 +19,7 @@ import { LaminaError } from "@lamina/protocol/errors"
 import { layoutOf, parseHeader } from "./envelope-layout.js"
 import { leavesOf, rootOf } from "./merkle.js"
 import { headerOf } from "./open.js"
-import { sealToBytes } from "./seal.js"
+import { sealLater } from "./seal.js"
 import type { SealInput, SealedParts } from "./seal.js"
 import { syncFolder } from "./sync-folder.js"
 
@@ -37,7 +37,7 @@ export interface SealedEnvelope extends SealedParts {
  * bytes. A full disk is STORAGE_FULL and leaves nothing behind; other failures of the disk are FILE_UNWRITABLE.
  */
 export async function sealEnvelope(input: SealInput, spoolPath: string): Promise<SealedEnvelope> {
-  const { envelope, ...parts } = sealToBytes(input)
+  const { envelope, ...parts } = await sealLater(input)
   await spoolEnvelope({ envelope, signature: parts.signature }, spoolPath)
   return { ...parts, path: spoolPath }
 }

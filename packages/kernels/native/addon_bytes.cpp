@@ -28,6 +28,10 @@ Bytes bytes_of(Arguments& args, size_t expected) {
   return read;
 }
 
+size_t hashes_bytes(size_t count, size_t piece) {
+  return kBlake2bBytes * std::max<size_t>(1, (count + piece - 1) / piece);
+}
+
 napi_value truth(napi_env env, bool value) {
   napi_value result = nullptr;
   napi_get_boolean(env, value, &result);
@@ -59,9 +63,21 @@ napi_value blake2b_of_leaves(napi_env env, napi_callback_info info) {
   const Bytes input = bytes(args);
   const size_t piece = static_cast<size_t>(args.integer(1, 1 << 30));
   if (!args.ok()) return args.answer();
-  const Bytes hashes = bytes_of(args, kBlake2bBytes * std::max<size_t>(1, (input.count + piece - 1) / piece));
+  const Bytes hashes = bytes_of(args, hashes_bytes(input.count, piece));
   if (args.ok()) leaf_hashes(input.data, input.count, piece, hashes.data);
   return args.answer();
+}
+
+// The same, later.
+napi_value blake2b_of_leaves_later(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const Bytes input = bytes(args);
+  const size_t piece = static_cast<size_t>(args.integer(1, 1 << 30));
+  const Bytes hashes = bytes_of(args, hashes_bytes(input.count, std::max<size_t>(1, piece)));
+  return args.later([=] {
+    leaf_hashes(input.data, input.count, piece, hashes.data);
+    return Status::ok;
+  });
 }
 
 // state (sizeof Blake2b)
@@ -138,6 +154,23 @@ napi_value seal(napi_env env, napi_callback_info info) {
   if (!args.ok()) return args.answer();
   return args.answer(seal_segments(segments, plaintext.data, plaintext.count, out.data) ? Status::ok
                                                                                         : Status::out_of_memory);
+}
+
+// key, aad, segment, plaintext, out, then bytes of which `out` is the end, bytes of a piece, hashes (32 for each): seals,
+// later, and hashes the pieces
+napi_value seal_later(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const Segments segments = read_segments(args);
+  const Bytes plaintext = bytes(args);
+  const Bytes out = bytes_of(args, args.ok() ? sealed_bytes(segments, plaintext.count) : 0);
+  const Bytes whole = bytes(args);
+  const size_t piece = static_cast<size_t>(args.integer(1, 1 << 30));
+  const Bytes hashes = bytes_of(args, hashes_bytes(whole.count, std::max<size_t>(1, piece)));
+  return args.later([=] {
+    if (!seal_segments(segments, plaintext.data, plaintext.count, out.data)) return Status::out_of_memory;
+    leaf_hashes(whole.data, whole.count, piece, hashes.data);
+    return Status::ok;
+  });
 }
 
 // key, aad, segment, sealed, out (plaintext) -> whether all of it authenticates; false as well where an argument is

@@ -3,7 +3,10 @@
 
 #include <cmath>
 #include <cstdint>
+#include <functional>
+#include <utility>
 
+#include "later.hpp"
 #include "precision.hpp"
 #include "status.hpp"
 #include "weight.hpp"
@@ -99,6 +102,15 @@ class Arguments {
     napi_value result = nullptr;
     napi_create_int32(env_, code, &result);
     return result;
+  }
+
+  // A promise of the answer: `work` runs on a thread of Node's pool, and the arguments live as long.
+  napi_value later(std::function<Status()> work) const {
+    if (ok()) return lamina::later(env_, values_, count_, std::move(work));
+    napi_deferred deferred;
+    napi_value promise = nullptr;
+    if (napi_create_promise(env_, &deferred, &promise) == napi_ok) napi_resolve_deferred(env_, deferred, answer());
+    return promise;
   }
 
  private:

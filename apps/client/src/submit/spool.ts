@@ -3,7 +3,7 @@ import { open, rm, rmdir } from "node:fs/promises"
 import { join } from "node:path"
 
 import type { Identity, SealedEnvelope } from "@lamina/crypto"
-import { Buffers, equalBytes, leavesOf, readSealed, sealToBytes, spoolEnvelope } from "@lamina/crypto"
+import { Buffers, equalBytes, leavesOf, readSealed, sealLater, spoolEnvelope } from "@lamina/crypto"
 import { LaminaError, LIMITS, messages, ownMemory } from "@lamina/protocol"
 import type { Memory } from "@lamina/protocol"
 
@@ -138,7 +138,7 @@ export class Spool {
     const { headerHash: roundHeaderHash, header } = task
     const plaintext = typeof update === "function" ? update(plaintexts.take) : update
     const input = { identity, federationId, roundHeaderHash, recipientKey: header.recipientKey, plaintext }
-    const sealed = sealToBytes({ ...input, memory: envelopes.take })
+    const sealed = await sealLater({ ...input, memory: envelopes.take })
     if (typeof update === "function") plaintexts.give(plaintext)
     const path = this.#envelope(name)
     const { envelope, ...parts } = sealed

@@ -1,4 +1,4 @@
-import { checkOpen, equalBytes, leafHash, leavesOf, rootOf, toHex } from "@lamina/crypto"
+import { checkOpen, equalBytes, leafHash, leavesLater, leavesOf, rootOf, toHex } from "@lamina/crypto"
 import { LIMITS, messages } from "@lamina/protocol"
 import type { Plan, UploadOpen, UploadTicket } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
@@ -118,7 +118,7 @@ export class Uploads {
         "CHUNK_MISMATCH",
         `chunk ${index} of ${chunks}: expected ${expectedBytes(rest)}, got ${bytes.length}`,
       )
-    const leaves = leavesOf(bytes)
+    const leaves = await leavesLater(bytes)
     for (const [i, leaf] of leaves.entries())
       if (!equalBytes(leaf, leafOf(row, index + i)))
         throw new LaminaError("CHUNK_MISMATCH", `chunk ${index + i}: expected the bytes of its leaf, got others`)

@@ -1,7 +1,16 @@
 import { createCipheriv } from "node:crypto"
 
 import { addon } from "../native/addon.js"
-import { Blake2b, blake2b, blake2bLeaves, openSegments, sealSegments, sealsNatively } from "./index.js"
+import {
+  Blake2b,
+  blake2b,
+  blake2bLeaves,
+  blake2bLeavesLater,
+  openSegments,
+  sealSegments,
+  sealSegmentsLater,
+  sealsNatively,
+} from "./index.js"
 
 const text = (length: number): Uint8Array => Uint8Array.from({ length }, (_, i) => (i * 37 + (i >> 8)) & 0xff)
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
@@ -139,6 +148,23 @@ test("segments are ChaCha20-Poly1305 with STREAM's nonces", () => {
   }
 })
 
+test("what is done later is what is done at once, however much is asked together", async () => {
+  const lengths = Array.from({ length: 40 }, (_, i) => 1 + 1_733 * i)
+  const asked = lengths.map(async (length) => {
+    const whole = new Uint8Array(7 + length + 16 * Math.ceil(length / 1_000)).fill(9)
+    const hashes = sealSegmentsLater(key, text(length), { whole, at: 7, pieceBytes: 4_096 })
+    return { whole, hashes: await hashes, leaves: await blake2bLeavesLater(text(length), 300) }
+  })
+  for (const [i, { whole, hashes, leaves }] of (await Promise.all(asked)).entries()) {
+    const length = lengths[i]!
+    const sealed = new Uint8Array(whole.byteLength - 7)
+    sealSegments(key, text(length), sealed)
+    expect(hex(whole)).toBe("09".repeat(7) + hex(sealed))
+    expect(hex(hashes)).toBe(hex(blake2bLeaves(whole, 4_096)))
+    expect(hex(leaves)).toBe(hex(blake2bLeaves(text(length), 300)))
+  }
+})
+
 test("what was changed, cut or sealed otherwise does not open, and leaves no plaintext", () => {
   const sealed = new Uint8Array(2_500 + 48)
   sealSegments(key, text(2_500), sealed)
@@ -154,12 +180,16 @@ test("what was changed, cut or sealed otherwise does not open, and leaves no pla
   expect(openSegments(key, sealed, out)).toBe(true)
 })
 
-test("arguments of the wrong kind or length are refused", () => {
+test("arguments of the wrong kind or length are refused", async () => {
   const refused = expect.objectContaining({ code: "KERNEL_SHAPE" })
   expect(() => sealSegments(key, text(100), new Uint8Array(115))).toThrow(refused)
   expect(() => sealSegments({ ...key, key: text(31) }, text(100), new Uint8Array(116))).toThrow(refused)
   expect(() => sealSegments({ ...key, segmentBytes: 0 }, text(100), new Uint8Array(116))).toThrow(refused)
   expect(() => blake2bLeaves(text(10), 0.5)).toThrow(refused)
+  await expect(blake2bLeavesLater(text(10), 0.5)).rejects.toEqual(refused)
+  const whole = new Uint8Array(116)
+  await expect(sealSegmentsLater(key, text(100), { whole, at: 1, pieceBytes: 64 })).rejects.toEqual(refused)
+  await expect(sealSegmentsLater(key, text(100), { whole, at: 0, pieceBytes: 0.5 })).rejects.toEqual(refused)
   expect(() => blake2b(Array.from({ length: 33 }, () => text(1)))).toThrow(refused)
   const [state, hash] = [new Uint8Array(208).fill(255), new Uint8Array(32)] // a state nobody made
   expect(addon().blake2bFinish(state, hash)).not.toBe(0)

@@ -56,8 +56,15 @@ export class Blake2b {
  * all threads.
  */
 export function blake2bLeaves(bytes: Uint8Array, pieceBytes: number): Uint8Array {
-  const hashes = new Uint8Array(HASH_BYTES * Math.max(1, Math.ceil(bytes.byteLength / pieceBytes)))
+  const hashes = hashesOf(bytes, pieceBytes)
   checkStatus("blake2bLeaves", addon().blake2bLeaves(bytes, pieceBytes, hashes))
+  return hashes
+}
+
+/** The same on a thread of Node's pool; `bytes` must stay as they are until it is done. */
+export async function blake2bLeavesLater(bytes: Uint8Array, pieceBytes: number): Promise<Uint8Array> {
+  const hashes = hashesOf(bytes, pieceBytes)
+  checkStatus("blake2bLeaves", await addon().blake2bLeavesLater(bytes, pieceBytes, hashes))
   return hashes
 }
 
@@ -76,4 +83,23 @@ export function sealSegments({ key, aad, segmentBytes }: SegmentKey, plaintext: 
  */
 export function openSegments({ key, aad, segmentBytes }: SegmentKey, sealed: Uint8Array, out: Uint8Array): boolean {
   return addon().openSegments(key, aad, segmentBytes, sealed, out)
+}
+
+/**
+ * `sealSegments` to the end of `whole`, from `at` on, then `blake2bLeaves` of `whole`; on a thread of Node's pool, and
+ * nobody may write to what is given until it is done.
+ */
+export async function sealSegmentsLater(
+  { key, aad, segmentBytes }: SegmentKey,
+  plaintext: Uint8Array,
+  { whole, at, pieceBytes }: { whole: Uint8Array; at: number; pieceBytes: number },
+): Promise<Uint8Array> {
+  const hashes = hashesOf(whole, pieceBytes)
+  const sealing = [key, aad, segmentBytes, plaintext, whole.subarray(at)] as const
+  checkStatus("sealSegments", await addon().sealSegmentsLater(...sealing, whole, pieceBytes, hashes))
+  return hashes
+}
+
+function hashesOf(bytes: Uint8Array, pieceBytes: number): Uint8Array {
+  return new Uint8Array(HASH_BYTES * Math.max(1, Math.ceil(bytes.byteLength / pieceBytes)))
 }

@@ -134,6 +134,7 @@ export interface Addon {
   blake2b(hash: Uint8Array, count: number, ...parts: Uint8Array[]): number
   /** bytes, bytes of a piece, hashes (32 for each piece). */
   blake2bLeaves(bytes: Uint8Array, piece: number, hashes: Uint8Array): number
+  blake2bLeavesLater(bytes: Uint8Array, piece: number, hashes: Uint8Array): Promise<number>
   /** state (208). */
   blake2bStart(state: Uint8Array): number
   blake2bUpdate(state: Uint8Array, bytes: Uint8Array): number
@@ -142,6 +143,13 @@ export interface Addon {
   hasSegments(): boolean
   /** key (32), aad, bytes of a segment, plaintext, out (with a tag of 16 for each segment). */
   sealSegments(key: Uint8Array, aad: Uint8Array, segment: number, plaintext: Uint8Array, out: Uint8Array): number
+  /** As sealSegments; then bytes of which `out` is the end, bytes of a piece, hashes (32 for each piece). */
+  sealSegmentsLater(
+    ...args: [
+      ...[key: Uint8Array, aad: Uint8Array, segment: number, plaintext: Uint8Array, out: Uint8Array],
+      ...[whole: Uint8Array, piece: number, hashes: Uint8Array],
+    ]
+  ): Promise<number>
   /** key (32), aad, bytes of a segment, sealed, out (plaintext); false too where lengths do not fit. */
   openSegments(key: Uint8Array, aad: Uint8Array, segment: number, sealed: Uint8Array, out: Uint8Array): boolean
   /** For calls from this JavaScript thread; 1 runs inline. */
