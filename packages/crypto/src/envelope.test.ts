@@ -1,7 +1,7 @@
 import fc from "fast-check"
 
 import { generateIdentity, identityFromSeed } from "./identity.js"
-import { checkOpen, openEnvelope } from "./open.js"
+import { checkOpen, openEnvelope, openLater } from "./open.js"
 import { generateRecipientKey } from "./recipient.js"
 import { sealLater, sealToBytes } from "./seal.js"
 
@@ -34,6 +34,12 @@ test.each([0, 262_144, 262_145, 1_048_579])("%i bytes are sealed later to what t
   const [later, atOnce] = [await sealLater(input, secrets), sealToBytes(input, secrets)]
   expect(Buffer.compare(later.envelope, atOnce.envelope)).toBe(0)
   expect({ ...later, envelope: 0 }).toEqual({ ...atOnce, envelope: 0 })
+  expect(Buffer.compare(await openLater(later.envelope, secret), input.plaintext)).toBe(0)
+  for (const at of [0, 30, 900, later.envelope.byteLength - 1]) {
+    const changed = later.envelope.slice()
+    changed[at]! ^= 1
+    await expect(openLater(changed, secret)).rejects.toHaveProperty("code", codeWithout(later.envelope, 8 * at))
+  }
 })
 
 /** The code an envelope with one bit changed is refused with; expect() itself would cost more than the opening. */

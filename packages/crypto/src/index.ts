@@ -4,7 +4,7 @@ export { clientIdOf, generateIdentity, identityFromSeed, sign, verify } from "./
 export type { Identity } from "./identity.js"
 export { loadOrCreateIdentity } from "./identity-file.js"
 export { leafHash, leavesLater, leavesOf, rootOf } from "./merkle.js"
-export { checkOpen, headerOf, openEnvelope } from "./open.js"
+export { checkOpen, headerOf, openEnvelope, openLater } from "./open.js"
 export type { Expected } from "./open.js"
 export { generateRecipientKey, recipientKeyFromSeed } from "./recipient.js"
 export type { RecipientKey } from "./recipient.js"

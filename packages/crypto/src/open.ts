@@ -16,7 +16,7 @@ import { concat, equalBytes, hash } from "./hash.js"
 import { verify } from "./identity.js"
 import { leafHash, rootOf } from "./merkle.js"
 import { STANZA_BYTES, unwrapKey } from "./recipient.js"
-import { openSegments } from "./segments.js"
+import { openSegments, openSegmentsLater } from "./segments.js"
 
 /** Where an envelope must come from. */
 export interface Expected {
@@ -56,10 +56,27 @@ interface Opening {
  * The plaintext of a whole envelope whose leaves were checked. ROUND_MISMATCH, else ENVELOPE_REJECTED for every failure
  * alike.
  */
-export function openEnvelope(
-  envelope: Uint8Array,
-  { recipientSecretKey, expected, memory = ownMemory }: Opening,
-): Uint8Array {
+export function openEnvelope(envelope: Uint8Array, opening: Opening): Uint8Array {
+  const begun = begin(envelope, opening)
+  return opened(begun, openSegments(begun.sealing, begun.segments, begun.plaintext))
+}
+
+/** The same; what is more than a chunk on a thread of Node's pool, where the addon is there. */
+export async function openLater(envelope: Uint8Array, opening: Opening): Promise<Uint8Array> {
+  if (envelope.byteLength <= LIMITS.chunkBytes) return openEnvelope(envelope, opening)
+  const begun = begin(envelope, opening)
+  return opened(begun, await openSegmentsLater(begun.sealing, begun.segments, begun.plaintext))
+}
+
+/** An envelope whose segments are still to be opened. */
+interface Begun {
+  readonly header: EnvelopeHeader
+  readonly sealing: { readonly key: Uint8Array; readonly aad: Uint8Array }
+  readonly segments: Uint8Array
+  readonly plaintext: Uint8Array
+}
+
+function begin(envelope: Uint8Array, { recipientSecretKey, expected, memory = ownMemory }: Opening): Begun {
   const headerBytes = headerOf(envelope)
   const header = acceptHeader(headerBytes, expected)
   const layout = layoutOf(headerBytes.byteLength, header.plaintextBytes)
@@ -71,10 +88,12 @@ export function openEnvelope(
   if (!contentKey) throw rejected()
   const { payload, commitment } = keysOf(contentKey, header)
   if (!equalBytes(commitment, header.keyCommitment)) throw rejected()
-  const plaintext = memory(header.plaintextBytes)
   const sealing = { key: payload, aad: hash(headerBytes) }
-  if (!openSegments(sealing, envelope.subarray(layout.segmentsAt), plaintext)) throw rejected()
-  if (!equalBytes(manifestHashOf(plaintext), header.manifestHash)) throw rejected()
+  return { header, sealing, segments: envelope.subarray(layout.segmentsAt), plaintext: memory(header.plaintextBytes) }
+}
+
+function opened({ header, plaintext }: Begun, authentic: boolean): Uint8Array {
+  if (!authentic || !equalBytes(manifestHashOf(plaintext), header.manifestHash)) throw rejected()
   return plaintext
 }
 

@@ -2,7 +2,14 @@ import { sealsNatively } from "@lamina/kernels/bytes"
 
 import { leafHash, leavesLater, leavesOf } from "./merkle.js"
 import { concat, hash } from "./hash.js"
-import { openBySegment, openSegments, sealBySegment, sealSegments, sealSegmentsLater } from "./segments.js"
+import {
+  openBySegment,
+  openSegments,
+  openSegmentsLater,
+  sealBySegment,
+  sealSegments,
+  sealSegmentsLater,
+} from "./segments.js"
 import { sodium } from "./sodium.js"
 
 const text = (length: number): Uint8Array => Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 9)) & 0xff)
@@ -27,8 +34,15 @@ test.each([0, 1, 65_535, 65_536, 65_537, 8 * 65_536, 8 * 65_536 + 1, 700_001, 16
     expect(Buffer.compare(opened, text(length))).toBe(0)
     expect(openSegments(sealing, without, opened.fill(7))).toBe(true)
     expect(Buffer.compare(opened, text(length))).toBe(0)
+    expect(await openSegmentsLater(sealing, without, opened.fill(7))).toBe(true)
+    expect(Buffer.compare(opened, text(length))).toBe(0)
     without[length] = (without[length] ?? 0) ^ 1
     expect([openSegments(sealing, without, opened), openBySegment(sealing, without, opened)]).toEqual([false, false])
+    expect([await openSegmentsLater(sealing, without, opened), opened.every((byte) => byte === 0)]).toEqual([
+      false,
+      true,
+    ])
+    expect(await openSegmentsLater(sealing, natively.subarray(1), opened)).toBe(false)
   },
 )
 

@@ -1,5 +1,6 @@
 import {
   openSegments as openNatively,
+  openSegmentsLater as openNativelyLater,
   sealSegments as sealNatively,
   sealSegmentsLater as sealNativelyLater,
   sealsNatively,
@@ -44,6 +45,13 @@ export async function sealSegmentsLater(
 export function openSegments(sealing: SegmentKey, sealed: Uint8Array, out: Uint8Array): boolean {
   return sealsNatively()
     ? openNatively({ ...sealing, segmentBytes: LIMITS.segmentBytes }, sealed, out)
+    : openBySegment(sealing, sealed, out)
+}
+
+/** The same on a thread of Node's pool, where the addon is there; `sealed` and `out` are left alone so long. */
+export async function openSegmentsLater(sealing: SegmentKey, sealed: Uint8Array, out: Uint8Array): Promise<boolean> {
+  return sealsNatively()
+    ? openNativelyLater({ ...sealing, segmentBytes: LIMITS.segmentBytes }, sealed, out)
     : openBySegment(sealing, sealed, out)
 }
 

@@ -230,6 +230,7 @@ NAPI_MODULE_INIT() {
               {"sealSegments", seal},
               {"sealSegmentsLater", seal_later},
               {"openSegments", open},
+              {"openSegmentsLater", open_later},
               {"setThreads", set_threads_of_caller},
               {"threads", threads_of_caller},
               {"processors", processor_count},

@@ -183,4 +183,15 @@ napi_value open(napi_env env, napi_callback_info info) {
   return truth(env, fits && open_segments(segments, sealed.data, out.data, out.count));
 }
 
+// The same, later: ok where all of it authenticates
+napi_value open_later(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const Segments segments = read_segments(args);
+  const Bytes sealed = bytes(args), out = bytes(args);
+  if (args.ok() && sealed.count != sealed_bytes(segments, out.count)) args.fail(Status::length_mismatch);
+  return args.later([=] {
+    return open_segments(segments, sealed.data, out.data, out.count) ? Status::ok : Status::bad_value;
+  });
+}
+
 }  // namespace lamina

@@ -13,5 +13,6 @@ napi_value has_segments(napi_env env, napi_callback_info info);
 napi_value seal(napi_env env, napi_callback_info info);
 napi_value seal_later(napi_env env, napi_callback_info info);
 napi_value open(napi_env env, napi_callback_info info);
+napi_value open_later(napi_env env, napi_callback_info info);
 
 }  // namespace lamina

@@ -6,7 +6,8 @@ import type { Update } from "@lamina/protocol"
 
 import type { AggregateJob, Aggregation } from "./jobs.js"
 import { keepAdapter } from "./keep-adapter.js"
-import { clearBuffers, forget, OPEN_BYTES_MAX, takeUpdate } from "./open-update.js"
+import { OpenAhead } from "./open-ahead.js"
+import { clearBuffers, forget } from "./open-update.js"
 
 /**
  * What this thread keeps of a round's memory for the next: 100 updates of 17 MB come to 1.7 GB, and to touch so much
@@ -55,13 +56,13 @@ async function inMemory(job: AggregateJob): Promise<Aggregation> {
   })
   const kept: string[] = []
   let open: OpenUpdate[] = []
+  const ahead = new OpenAhead(updates)
   for (const [i, update] of updates.entries()) {
-    const opened = takeUpdate(update, update.secret)
+    const opened = await ahead.next(open)
     const { adapter } = opened.content
     if (keepIn !== undefined) kept.push(await keepAdapter(keepIn, adapter))
     open.push({ clientId: update.clientId, weight: update.weight, adapter, memory: opened.memory })
-    const bytes = open.reduce((total, each) => total + each.memory.byteLength, updates[i + 1]?.envelopeBytes ?? 0)
-    if (i + 1 < updates.length && open.length < sum.atOnce(open[0]!) && bytes <= OPEN_BYTES_MAX) continue
+    if (i + 1 < updates.length && open.length < sum.atOnce(open[0]!) && ahead.hasNext(open)) continue
     sum.add(...open)
     open.forEach(forget)
     open = []

@@ -8,7 +8,7 @@ import { keep, openUpdate } from "./open-update.js"
 /** Opens an update and judges it against its plan. A bad update is a verdict; a disk that fails is an error. */
 export async function inspect({ update, secret }: InspectJob): Promise<Inspection> {
   try {
-    const opened = openUpdate(update, secret)
+    const opened = await openUpdate(update, secret)
     const { content } = opened
     checkUpdate(content, messages.Plan.decode(update.plan))
     keep(update, opened)

@@ -1,8 +1,9 @@
-import { closeSync, fstatSync, openSync, readSync } from "node:fs"
+import { closeSync, fstatSync, openSync, read as readFrom } from "node:fs"
+import { promisify } from "node:util"
 
 import Database from "better-sqlite3"
 
-import { Buffers, equalBytes, headerOf, leavesOf, openEnvelope, rootOf, toHex } from "@lamina/crypto"
+import { Buffers, equalBytes, headerOf, leavesOf, openLater, rootOf, toHex } from "@lamina/crypto"
 import { decodeUpdate, messages } from "@lamina/protocol"
 import type { UpdateContent } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
@@ -21,7 +22,7 @@ export const OPEN_BYTES_MAX = 2 ** 28
 const buffers = new Buffers(OPEN_BYTES_MAX)
 
 /** An update whose tensors are views of `memory`; `forget` it when nobody reads them any more. */
-interface Opened {
+export interface Opened {
   readonly content: UpdateContent
   readonly memory: Uint8Array
 }
@@ -30,11 +31,11 @@ interface Opened {
  * Reads, verifies, opens and decodes one sealed update. Throws BLOB_CORRUPT where the disk no longer holds what was
  * made durable, ENVELOPE_REJECTED, or what decodeUpdate throws. Its values are not judged here.
  */
-export function openUpdate(update: SealedUpdate, secret: RoundSecret): Opened {
-  const envelope = read(update)
+export async function openUpdate(update: SealedUpdate, secret: RoundSecret): Promise<Opened> {
+  const envelope = await read(update)
   if (envelope?.byteLength !== update.envelopeBytes) throw corrupt(update)
   try {
-    return open(envelope, update, secret)
+    return await open(envelope, update, secret)
   } catch (error) {
     // every byte is under the header's signature or authenticated with its key; only what failed that is hashed, to
     // tell a disk that lost bytes from a client that sealed wrong ones
@@ -62,7 +63,7 @@ export function keep({ envelopeRoot }: SealedUpdate, opened: Opened): void {
 }
 
 /** What was kept of an update, for the last time, or the update opened again. */
-export function takeUpdate(update: SealedUpdate, secret: RoundSecret): Opened {
+export async function takeUpdate(update: SealedUpdate, secret: RoundSecret): Promise<Opened> {
   return take(toHex(update.envelopeRoot)) ?? openUpdate(update, secret)
 }
 
@@ -87,20 +88,19 @@ function take(name: string): Opened | undefined {
   return known
 }
 
-function open(envelope: Uint8Array, update: SealedUpdate, secret: RoundSecret): Opened {
+async function open(envelope: Uint8Array, update: SealedUpdate, secret: RoundSecret): Promise<Opened> {
   if (!equalBytes(headerOf(envelope), update.header))
     throw new LaminaError("ENVELOPE_REJECTED", "expected the header that was signed, got another inside the envelope")
   const { clientId } = messages.EnvelopeHeader.decode(update.header)
   const expected = { federationId: secret.federationId, roundHeaderHash: secret.headerHash, clientId }
   const opening = { recipientSecretKey: secret.recipientSecret, expected, memory: buffers.take }
-  const memory = openEnvelope(envelope, opening)
+  const memory = await openLater(envelope, opening)
   return { content: decodeUpdate(memory), memory }
 }
 
 const readers = new Map<string, Database.Statement>()
 
-/** This thread has nothing else to do while the disk reads. */
-function read({ source, envelopeBytes }: SealedUpdate): Uint8Array | undefined {
+function read({ source, envelopeBytes }: SealedUpdate): Promise<Uint8Array | undefined> | Uint8Array | undefined {
   if ("path" in source) return readFile(source.path, envelopeBytes)
   let reader = readers.get(source.database)
   if (!reader) {
@@ -110,17 +110,19 @@ function read({ source, envelopeBytes }: SealedUpdate): Uint8Array | undefined {
   return (reader.get(source.uploadId) as { bytes: Uint8Array } | undefined)?.bytes
 }
 
+const readPart = promisify(readFrom)
+
 /** Undefined where the file has another length; the system's error where it is not there. */
-function readFile(path: string, bytes: number): Uint8Array | undefined {
+async function readFile(path: string, bytes: number): Promise<Uint8Array | undefined> {
   const file = openSync(path, "r")
   try {
     if (fstatSync(file).size !== bytes) return undefined
     const memory = buffers.take(bytes)
     let read = 0
     while (read < bytes) {
-      const more = readSync(file, memory, read, bytes - read, read)
-      if (more === 0) return undefined
-      read += more
+      const { bytesRead } = await readPart(file, memory, read, bytes - read, read)
+      if (bytesRead === 0) return undefined
+      read += bytesRead
     }
     return memory
   } finally {

@@ -100,6 +100,15 @@ export async function sealSegmentsLater(
   return hashes
 }
 
+/** The same on a thread of Node's pool. */
+export async function openSegmentsLater(
+  { key, aad, segmentBytes }: SegmentKey,
+  sealed: Uint8Array,
+  out: Uint8Array,
+): Promise<boolean> {
+  return (await addon().openSegmentsLater(key, aad, segmentBytes, sealed, out)) === 0
+}
+
 function hashesOf(bytes: Uint8Array, pieceBytes: number): Uint8Array {
   return new Uint8Array(HASH_BYTES * Math.max(1, Math.ceil(bytes.byteLength / pieceBytes)))
 }
