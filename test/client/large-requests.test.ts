@@ -86,3 +86,22 @@ test("a request that a proxy refused for its size is not tried again with the ne
   // while the first was on its way, and then no more
   expect(new Set(refused)).toEqual(new Set([1]))
 })
+
+test("the end of an envelope goes along with eight whole chunks before it", async () => {
+  const sent: number[] = []
+  const { url, uploads } = await serve({
+    rounds: 2,
+    plan: { modules: [{ ...wide, rank: 190 }] },
+    hooks: {
+      http: (request) => {
+        if (request.method === "PUT" && uploads.size === 2) sent.push(Number(request.headers["content-length"]))
+        return false
+      },
+    },
+  })
+  const accepted = [{ outcome: "accepted" }, { outcome: "accepted" }]
+  expect((await clientOf(url).participate()).rounds).toMatchObject(accepted)
+  expect([...uploads.values()].map(({ chunks }) => chunks.size)).toEqual([9, 9])
+  // by the second round a request carries as many as it may
+  expect(sent.map((bytes) => Math.floor(bytes / LIMITS.chunkBytes))).toEqual([8])
+})

@@ -278,7 +278,7 @@ test("chunks of wrong bytes, length, index or sender are refused; the right byte
   expect(await put(north, 1, chunk)).toEqual([409, "CHUNK_MISMATCH"])
   expect(await put(north, 0, new Uint8Array(0))).toEqual([409, "CHUNK_MISMATCH"])
   expect(await put(north, 0, new Uint8Array(LIMITS.chunkBytes))).toEqual([409, "CHUNK_MISMATCH"])
-  const tooMuch = LIMITS.requestChunksMax * LIMITS.chunkBytes + 1
+  const tooMuch = LIMITS.requestBytesMax + 1
   expect(await put(north, 0, new Uint8Array(tooMuch))).toEqual([413, "FRAME_TOO_LARGE"])
   await south.task(run)
   expect(await put(south, 0, chunk)).toEqual([404, "NOT_FOUND"])

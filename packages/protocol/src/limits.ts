@@ -14,8 +14,10 @@ export const LIMITS = {
   smallEnvelopeBytesMax: 64 * 1024,
   /** 32,768 chunks of 256 KiB = 8 GiB. */
   leavesMax: 32_768,
-  /** Chunks one request may bring, one after another: 2 MiB. */
+  /** Whole chunks one request may bring, one after another: 2 MiB. */
   requestChunksMax: 8,
+  /** Those, and the end of the envelope behind them where that is less than a chunk. */
+  requestBytesMax: 9 * 256 * 1024 - 1,
   /** Chunks a client may have in flight at once. */
   uploadWindow: 8,
   modulesMax: 4_096,

@@ -21,10 +21,9 @@ export interface UploadOptions {
   readonly signal: AbortSignal
 }
 
-const RUN_BYTES_MAX = LIMITS.requestChunksMax * LIMITS.chunkBytes
-/** Requests that all clients of the process have in memory at once, 16 MiB at most: half the connections. */
+/** Requests that all clients of the process have in memory at once, 36 MiB at most: half the connections. */
 const sending = new Slots(CONNECTIONS_MAX / 2)
-const buffers = new Buffers((CONNECTIONS_MAX / 2) * RUN_BYTES_MAX)
+const buffers = new Buffers((CONNECTIONS_MAX / 2) * LIMITS.requestBytesMax)
 
 /** Twice as many chunks to a request while one takes less than this, half as many where it takes more. */
 const QUICK_MS = 1_000
@@ -94,7 +93,7 @@ async function sendMissing(options: UploadOptions, name: RoundName, { spooled, t
   let runMax = Math.min(window, chunksAtOnceMax.get(options.http.origin) ?? LIMITS.requestChunksMax)
   const sender = async (): Promise<void> => {
     for (;;) {
-      const run = nextRun(missing, runMax)
+      const run = nextRun(missing, runMax, spooled)
       if (!run) return
       const sent = await sending.run(() => sendRun(options, { spooled, ticket }, run))
       if (sent === 0) {
@@ -117,12 +116,17 @@ async function sendMissing(options: UploadOptions, name: RoundName, { spooled, t
   return bytesSent
 }
 
-/** Takes the next missing chunks that follow one another, as many as a request carries by now. */
-function nextRun(missing: number[], max: number): ChunkRun | undefined {
+/**
+ * Takes the next missing chunks that follow one another, as many as a request carries by now; the last of the envelope
+ * goes along with them where it is no whole one.
+ */
+function nextRun(missing: number[], max: number, { bytes, leaves }: SpooledUpdate): ChunkRun | undefined {
   const [first] = missing
   if (first === undefined) return undefined
   let count = 1
   while (count < Math.min(max, chunksAtOnce) && missing[count] === first + count) count += 1
+  const last = leaves.length - 1
+  if (count > 1 && first + count === last && missing[count] === last && bytes % LIMITS.chunkBytes > 0) count += 1
   missing.splice(0, count)
   return { first, count }
 }

@@ -7,8 +7,7 @@ import type { FastifyInstance, FastifyRequest } from "fastify"
 
 import type { Access } from "./access.js"
 
-const BODY_BYTES_MAX = LIMITS.requestChunksMax * LIMITS.chunkBytes
-const buffers = new Buffers(16 * BODY_BYTES_MAX)
+const buffers = new Buffers(16 * LIMITS.requestBytesMax)
 
 /**
  * Bodies of chunks, in memory that is used again: fastify's own parser joins the pieces of each into a buffer of its
@@ -24,8 +23,8 @@ export function takeChunkBodies(fastify: FastifyInstance, access: Access): void 
     async ({ headers, method }: FastifyRequest, payload: Readable) => {
       // of nobody else is it known by now who sends
       if (method !== "PUT") throw new LaminaError("FRAME_MALFORMED", "expected JSON, got application/octet-stream")
-      const bytes = Number(headers["content-length"] ?? BODY_BYTES_MAX)
-      if (!(bytes <= BODY_BYTES_MAX)) throw tooLarge(bytes)
+      const bytes = Number(headers["content-length"] ?? LIMITS.requestBytesMax)
+      if (!(bytes <= LIMITS.requestBytesMax)) throw tooLarge(bytes)
       const memory = buffers.take(bytes)
       try {
         return await read(payload, memory)
@@ -54,5 +53,5 @@ async function read(payload: Readable, memory: Uint8Array): Promise<Uint8Array> 
 }
 
 function tooLarge(bytes: number): LaminaError {
-  return new LaminaError("FRAME_TOO_LARGE", `expected chunks of at most ${BODY_BYTES_MAX} bytes, got ${bytes}`)
+  return new LaminaError("FRAME_TOO_LARGE", `expected chunks of at most ${LIMITS.requestBytesMax} bytes, got ${bytes}`)
 }
