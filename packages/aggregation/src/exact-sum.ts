@@ -1,8 +1,17 @@
 import { scaleOf } from "@lamina/protocol"
 import type { AdapterModule } from "@lamina/protocol"
 
-import { addProduct, energy, floatsOf, productNorms, stackColumns, stackRows, zeros } from "@lamina/kernels/linalg"
-import type { Matrix } from "@lamina/kernels/linalg"
+import {
+  addFactors,
+  addProduct,
+  energy,
+  floatsOf,
+  productNorms,
+  stackColumns,
+  stackRows,
+  zeros,
+} from "@lamina/kernels/linalg"
+import type { FactorTerm, Matrix } from "@lamina/kernels/linalg"
 import { FactorStore } from "./factor-store.js"
 import { matricesOf, moduleOf, newScratches } from "./module-factors.js"
 import type { FactorScratches } from "./module-factors.js"
@@ -47,12 +56,20 @@ export class ExactSum {
    * module that is zero in A and B adds no rank.
    */
   add(module: AdapterModule, share: number): void {
-    if (isZero(module)) return
+    addFactors(this.addOrTerm(module, share))
+  }
+
+  /** The same, but for what is to be multiplied out at once: that is left to the caller's `addFactors`. */
+  addOrTerm(module: AdapterModule, share: number): FactorTerm[] {
+    if (isZero(module)) return []
     const waiting = this.#dense ? Math.min(WAITING_RANKS, this.#rankMax) : this.#rankMax
-    if (!this.#store && module.rank > waiting) return this.#addProduct(module, share * scaleOf(module))
+    const { rank, a, b } = module
+    const scale = share * scaleOf(module)
+    if (!this.#store && rank > waiting) return [{ sum: this.#denseSum(), rank, scale, a, b }]
     this.#store ??= this.#emptied ?? new FactorStore(module, this.#rankExpected)
-    this.#store.append(module, share * scaleOf(module))
+    this.#store.append(module, scale)
     if (this.#store.rank > waiting) this.#multiplyOut()
+    return []
   }
 
   /** Nothing was added, or nothing but zeros. */
@@ -159,12 +176,6 @@ export class ExactSum {
     for (const { b, a } of store.pieces(this.#scratches)) addProduct(this.#denseSum(), 1, [b, a])
     store.clear()
     this.#store = undefined
-  }
-
-  /** The very product that `pieces` of a store with this module alone would give. */
-  #addProduct(module: AdapterModule, scale: number): void {
-    const { b, a } = matricesOf(module, scale, this.#scratches)
-    addProduct(this.#denseSum(), 1, [b, a])
   }
 
   #denseSum(): Matrix {

@@ -1,6 +1,7 @@
 import { compareNames } from "@lamina/protocol"
 import type { Adapter, AdapterModule } from "@lamina/protocol"
 
+import { addFactors } from "@lamina/kernels/linalg"
 import { compress } from "./compress.js"
 import { ExactSum } from "./exact-sum.js"
 import type { Contribution } from "./cohort.js"
@@ -35,12 +36,13 @@ export class ExactSums {
   }
 
   take({ modules, share }: Contribution): void {
-    for (const module of modules) {
+    const terms = modules.flatMap((module) => {
       const [clients, scratches] = [this.#clients, this.#scratches]
       const sum = this.#sums.get(module.name) ?? new ExactSum(module, { clients, scratches })
       this.#sums.set(module.name, sum)
-      sum.add(module, share)
-    }
+      return sum.addOrTerm(module, share)
+    })
+    addFactors(terms)
   }
 
   /** The sums in the order of module names, each given away once so that its memory can go. */

@@ -14,12 +14,12 @@ export function newScratches(): FactorScratches {
   return { a: new Scratch(), b: new Scratch() }
 }
 
-/** B (M,R) and `scale`·A (R,N) in f64, in memory of `into`. */
-export function matricesOf(module: AdapterModule, scale: number, into?: FactorScratches): { b: Matrix; a: Matrix } {
+/** B (M,R) and `scale`·A (R,N) in f64. */
+export function matricesOf(module: AdapterModule, scale: number): { b: Matrix; a: Matrix } {
   const { outFeatures, inFeatures, rank } = module
   return {
-    b: matrixOf(module.b, { rows: outFeatures, cols: rank, scale: 1 }, into?.b),
-    a: matrixOf(module.a, { rows: rank, cols: inFeatures, scale }, into?.a),
+    b: matrixOf(module.b, { rows: outFeatures, cols: rank, scale: 1 }),
+    a: matrixOf(module.a, { rows: rank, cols: inFeatures, scale }),
   }
 }
 

@@ -1,5 +1,5 @@
-import { CLIENTS_AT_ONCE, takeFactors } from "@lamina/kernels/linalg"
-import type { ClientFactors, TakenFactors } from "@lamina/kernels/linalg"
+import { addFactors, CLIENTS_AT_ONCE, takeFactors } from "@lamina/kernels/linalg"
+import type { ClientFactors, FactorTerm, TakenFactors } from "@lamina/kernels/linalg"
 import { compareNames, scaleOf } from "@lamina/protocol"
 import type { AdapterModule } from "@lamina/protocol"
 
@@ -54,10 +54,9 @@ export class Stacks {
     const placed = [...parts.values()].flatMap(placeOf)
     if (takeFactors(placed.map(({ factors }) => factors)) !== -1) requireAllFinite(contributions)
     for (const { stack, factors } of placed) stack.commit(factors.clients.reduce((sum, { rank }) => sum + rank, 0))
-    for (const [name, { stack, sent }] of parts) {
-      this.#modules.set(name, stack)
-      if (stack instanceof ExactSum) for (const { module, share } of sent) stack.add(module, share)
-    }
+    for (const [name, { stack }] of parts) this.#modules.set(name, stack)
+    // a sum once at a time
+    for (let k = 0; k < contributions.length; k++) addFactors([...parts.values()].flatMap((part) => termsOf(part, k)))
   }
 
   /** In the order of module names, each given away once so that its memory can go. */
@@ -89,6 +88,12 @@ export class Stacks {
 interface Part {
   readonly stack: TakenStack | ExactSum
   readonly sent: { readonly clientId: string; readonly share: number; readonly module: AdapterModule }[]
+}
+
+/** What client k of a module in an ExactSum adds, where it is not waiting there. */
+function termsOf({ stack, sent }: Part, k: number): FactorTerm[] {
+  const added = sent[k]
+  return added && stack instanceof ExactSum ? stack.addOrTerm(added.module, added.share) : []
 }
 
 /** Where it goes, unless it is nothing, or waits in an ExactSum; what waits is checked at once. */

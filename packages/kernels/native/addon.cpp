@@ -208,6 +208,7 @@ NAPI_MODULE_INIT() {
               {"adamw", adamw},
               {"matrixProduct", matrix_product},
               {"addMatrixProduct", add_matrix_product},
+              {"addFactors", add_factor_products},
               {"stackFactors", stack_factors},
               {"takeFactors", take},
               {"productEnergies", energies_of_products},

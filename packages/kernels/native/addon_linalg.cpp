@@ -151,6 +151,25 @@ napi_value add_matrix_product(napi_env env, napi_callback_info info) {
   return args.answer(add_product({a, k, 1, b, n, c, n, m, n, k, alpha}) ? Status::ok : Status::out_of_memory);
 }
 
+// how many, and for each: m, n, k, scale, a (k, n), b (m, k) and c (m, n), to which scale times b a is added
+napi_value add_factor_products(napi_env env, napi_callback_info info) {
+  Arguments args(env, info);
+  const long count = args.integer(0, kFactors);
+  FactorsF64 list[kFactors];
+  for (long i = 0; i < count; i++) {
+    FactorsF64& f = list[i];
+    f.m = args.size();
+    f.n = args.size();
+    f.k = args.size();
+    f.scale = args.number();
+    f.a = args.floats(product(f.k, f.n));
+    f.b = args.floats(product(f.m, f.k));
+    f.c = args.doubles(product(f.m, f.n));
+  }
+  if (!args.ok()) return args.answer();
+  return args.answer(add_factors(list, count) ? Status::ok : Status::out_of_memory);
+}
+
 namespace {
 
 // at, total, out_a (total, n) and out_b (m, total) of a StackF32 or TakenF32 of so many ranks.

@@ -12,6 +12,7 @@ napi_value narrow(napi_env env, napi_callback_info info);
 napi_value transpose_f64(napi_env env, napi_callback_info info);
 napi_value row_spread(napi_env env, napi_callback_info info);
 napi_value add_matrix_product(napi_env env, napi_callback_info info);
+napi_value add_factor_products(napi_env env, napi_callback_info info);
 napi_value stack_factors(napi_env env, napi_callback_info info);
 napi_value take(napi_env env, napi_callback_info info);
 napi_value energies_of_products(napi_env env, napi_callback_info info);

@@ -1,8 +1,10 @@
 #include "product_f64.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
+#include "convert_f64.hpp"
 #include "isa.hpp"
 #include "pool.hpp"
 #include "scratch.hpp"
@@ -18,6 +20,9 @@ constexpr long kDepth = 128, kStrip = 256, kRows = 512;
 constexpr long kPiece = 256;
 // Pieces are summed apart, by other tasks, where the output is small.
 constexpr long kSpan = 512, kSpanOutputs = 65536, kDotRows = 32;
+
+// Elements of factors that one thread multiplies out by itself: the second-level cache holds them in f64.
+constexpr long kSmall = 65536;
 
 void pack_strip(const ProductF64& p, long nr, long k0, long depth, long first, long cols, double* packed) {
   for (long k = 0; k < depth; k++) {
@@ -66,6 +71,26 @@ bool add_product(const ProductF64& p) {
     }
   });
   return true;
+}
+
+bool add_factors(const FactorsF64* list, long count) {
+  std::atomic<bool> done{true};
+  const auto add = [&](const FactorsF64& f) {
+    double* const b = scratch_doubles(Scratch::f64_factors, static_cast<size_t>(f.k * (f.m + f.n)));
+    double* const a = b + f.m * f.k;
+    if (b) {
+      convert({f.m, f.k, 1, false}, f.b, b);
+      convert({f.k, f.n, f.scale, false}, f.a, a);
+    }
+    if (!b || !add_product({b, f.k, 1, a, f.n, f.c, f.n, f.m, f.n, f.k, 1})) done = false;
+  };
+  // small ones side by side, a large one by all threads
+  long small[kFactors], smalls = 0;
+  for (long i = 0; i < count; i++)
+    if (list[i].k * (list[i].m + list[i].n) <= kSmall) small[smalls++] = i;
+    else add(list[i]);
+  parallel(smalls, [&](long task, int) { add(list[small[task]]); });
+  return done;
 }
 
 bool row_dots(const DotsF64& d) {

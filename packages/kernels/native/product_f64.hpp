@@ -21,6 +21,17 @@ struct ProductF64 {
 };
 bool add_product(const ProductF64& product);
 
+// C (m, n) += B (m, k) * (scale * A (k, n)), all row-major: what add_product makes of the factors in f64. Each C comes
+// once in a list.
+struct FactorsF64 {
+  const float *a, *b;
+  double* c;
+  long m, n, k;
+  double scale;
+};
+constexpr long kFactors = 24;  // in a list
+bool add_factors(const FactorsF64* list, long count);
+
 // out (x_rows, v_rows) = X (x_rows, length) * V (v_rows, length)^T, all row-major.
 struct DotsF64 {
   const double* x;

@@ -25,6 +25,7 @@ enum class Scratch {
   calibration,
   f64_pack,
   f64_partial,
+  f64_factors,
   count
 };
 

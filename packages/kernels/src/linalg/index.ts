@@ -1,4 +1,6 @@
 export { nativeAvailable } from "../native/addon.js"
+export { addFactors } from "./add-factors.js"
+export type { FactorTerm } from "./add-factors.js"
 export {
   addProduct,
   chooseLinalgBackend,

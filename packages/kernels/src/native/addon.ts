@@ -96,6 +96,8 @@ export interface Addon {
   matrixProduct(...args: [number, number, number, boolean, Array64, Array64, Array64]): number
   /** m, n, k, alpha, a (m, k), b (k, n), c (m, n), to which alpha·a·b is added. */
   addMatrixProduct(...args: [number, number, number, number, Array64, Array64, Array64]): number
+  /** How many (24 at most), and of each: m, n, k, scale, a (k, n), b (m, k), c (m, n), to which scale·b·a is added. */
+  addFactors(count: number, ...args: (number | Array32 | Array64)[]): number
   /** m, n, ranks, scales, a, b, at, total, out a (total, n), out b (m, total), signs (n), energies (8). */
   stackFactors(
     ...args: [
