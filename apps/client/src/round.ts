@@ -1,5 +1,3 @@
-import { mkdirSync } from "node:fs"
-
 import { checkUpdate } from "@lamina/aggregation"
 import type { Identity } from "@lamina/crypto"
 import { toHex } from "@lamina/crypto"
@@ -190,14 +188,12 @@ interface Inputs {
 
 async function train(parts: Parts, task: VerifiedTask, inputs: Inputs): Promise<TrainedUpdate> {
   const name = { runId: task.runId, round: task.round }
-  const workFolder = parts.spool.workFolder(name)
   const { signal, ...start } = inputs
   const work = {
     ...{ ...name, ...start, plan: task.plan, data: parts.data },
     /** Made for who asks where it is. */
     get workFolder() {
-      mkdirSync(workFolder, { recursive: true })
-      return workFolder
+      return parts.spool.makeWorkFolder(name)
     },
   }
   const context = { signal, onProgress: reporter(parts, name) }
@@ -206,7 +202,7 @@ async function train(parts: Parts, task: VerifiedTask, inputs: Inputs): Promise<
   } catch (error) {
     if (!hasErrorCode(error) || error.code !== "CHECKPOINT_MISMATCH") throw error
     // what lies there is of another plan of this round (the coordinator tried the round again): begin anew
-    await removeFolder(workFolder)
+    await removeFolder(parts.spool.workFolder(name))
     return await parts.trainer.train(work, context)
   }
 }

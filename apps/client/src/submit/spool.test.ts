@@ -62,12 +62,23 @@ test("a chunk that the disk changed is refused, the others are still read", asyn
 test("what a run left unsealed goes with it, a sealed round stays", async () => {
   const spool = await Spool.open(folder)
   await spool.seal(name, { identity, task, federationId, update })
-  await mkdir(spool.workFolder({ ...name, round: 13 }), { recursive: true })
-  await writeFile(join(spool.workFolder({ ...name, round: 13 }), "checkpoint"), "x")
-  await mkdir(spool.workFolder({ runId: "other", round: 1 }), { recursive: true })
+  await writeFile(join(spool.makeWorkFolder({ ...name, round: 13 }), "checkpoint"), "x")
+  spool.makeWorkFolder({ runId: "other", round: 1 })
   await spool.removeWork(name.runId)
   expect((await readdir(folder)).sort()).toEqual(["other.1", "run.with.dots.12"])
   expect((await readFile(join(folder, "run.with.dots.12", "envelope"))).byteLength).toBeGreaterThan(300_000)
+})
+
+test("what an earlier process left is known", async () => {
+  const before = await Spool.open(folder)
+  await before.seal(name, { identity, task, federationId, update })
+  before.makeWorkFolder({ ...name, round: 13 })
+  before.close()
+  const spool = await Spool.open(folder)
+  expect(await spool.list()).toEqual([name])
+  await spool.remove(name)
+  await spool.removeWork(name.runId)
+  expect([await spool.list(), await readdir(folder)]).toEqual([[], []])
 })
 
 const round = (number: number) => ({ runId: "run", round: number })
@@ -140,11 +151,11 @@ test("a round that is removed while the next is written does not take its file",
 
 test("a checkpoint goes with its round, the file of the envelope stays", async () => {
   const spool = await Spool.open(folder)
-  await mkdir(spool.workFolder(round(1)), { recursive: true })
+  spool.makeWorkFolder(round(1))
   await writeFile(join(spool.workFolder(round(1)), "checkpoint"), "x")
   await spool.remove(round(1)) // nothing was sealed
   expect(await readdir(folder)).toEqual([])
-  await mkdir(spool.workFolder(round(2)), { recursive: true })
+  spool.makeWorkFolder(round(2))
   await sealRound(spool, 2)
   await spool.remove(round(2))
   expect(await readdir(folder)).toEqual(["spare"])

@@ -1,6 +1,6 @@
-import { readdirSync, renameSync, rmSync } from "node:fs"
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs"
 import { open, rm, rmdir } from "node:fs/promises"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 
 import type { Identity, SealedEnvelope } from "@lamina/crypto"
 import { Buffers, equalBytes, leavesOf, readSealed, sealLater, spoolEnvelope } from "@lamina/crypto"
@@ -72,14 +72,17 @@ const SENT_FIRST_MS = 1_000
 export class Spool {
   readonly #spare: string
   #spareInUse = false
-  /** Paths of envelopes that are there. */
+  /** Paths of envelopes that this process wrote. */
   readonly #written = new Set<string>()
+  /** Folders of rounds that may be there: most rounds have none, and to ask the disk of each takes its time. */
+  readonly #folders: Set<string>
 
   private constructor(
     private readonly folder: string,
     private readonly slot: Slot,
   ) {
     this.#spare = join(folder, "spare")
+    this.#folders = new Set(existsSync(folder) ? readdirSync(folder).map((entry) => join(folder, entry)) : [])
   }
 
   /** Makes no folder yet: the first envelope or checkpoint does. */
@@ -94,15 +97,23 @@ export class Spool {
     rmSync(this.#spare, { force: true })
   }
 
-  /** Folder for a trainer's checkpoint; made by whoever needs it. */
+  /** Folder for a trainer's checkpoint. */
   workFolder(name: RoundName): string {
     return join(this.#roundFolder(name), "work")
+  }
+
+  /** The same, and it is there. */
+  makeWorkFolder(name: RoundName): string {
+    const folder = this.workFolder(name)
+    this.#folders.add(this.#roundFolder(name))
+    mkdirSync(folder, { recursive: true })
+    return folder
   }
 
   /** Rounds with a finished envelope. */
   async list(): Promise<RoundName[]> {
     const names = this.slot.name ? [this.slot.name] : []
-    for (const name of await this.#rounds()) if (await exists(this.#envelope(name))) names.push(name)
+    for (const name of this.#rounds()) if (await this.#hasEnvelope(name)) names.push(name)
     return names
   }
 
@@ -110,7 +121,7 @@ export class Spool {
   async find(name: RoundName): Promise<SpooledUpdate | undefined> {
     const slotted = await this.slot.find(name)
     if (slotted) return inMemory(asSpooled(name, slotted), slotted.envelope)
-    const sealed = await readSealed(this.#envelope(name))
+    const sealed = this.#hasFolder(name) ? await readSealed(this.#envelope(name)) : undefined
     return sealed && asSpooled(name, sealed)
   }
 
@@ -133,7 +144,7 @@ export class Spool {
   }
 
   async #seal(name: RoundName, { identity, task, federationId, update }: SealInputs): Promise<SpooledUpdate> {
-    if (this.slot.holds(name) || (await exists(this.#envelope(name))))
+    if (this.slot.holds(name) || (await this.#hasEnvelope(name)))
       throw new Error(`round ${name.round} of run ${name.runId} is sealed already`)
     const { headerHash: roundHeaderHash, header } = task
     const plaintext = typeof update === "function" ? update(plaintexts.take) : update
@@ -142,11 +153,12 @@ export class Spool {
     if (typeof update === "function") plaintexts.give(plaintext)
     const path = this.#envelope(name)
     const { envelope, ...parts } = sealed
-    const spooled = asSpooled(name, { ...parts, path })
+    const spooled = asSpooled(name, { ...parts, path }, roundHeaderHash)
     if (this.slot.fits(sealed)) {
       await this.slot.put(name, sealed)
       return inMemory(spooled, envelope)
     }
+    this.#folders.add(this.#roundFolder(name))
     await this.#write(sealed, path)
     if (heldBytes + envelope.buffer.byteLength <= HELD_BYTES_MAX) return { ...spooled, ...hold(envelope) }
     envelopes.give(envelope)
@@ -171,28 +183,36 @@ export class Spool {
    */
   async remove(name: RoundName): Promise<void> {
     this.slot.free(name)
+    if (!this.#hasFolder(name)) return
     const folder = this.#roundFolder(name)
-    if (!(await exists(folder))) return
     const envelope = this.#envelope(name)
     if (this.#written.delete(envelope) && !this.#spareInUse) keepAs(this.#spare, envelope)
     // a folder that goes may wait for the disk: a thread's work, as removing megabytes is
     await rmdir(folder).catch(() => rm(folder, { recursive: true, force: true }))
+    this.#folders.delete(folder)
   }
 
   /** What a run left that was never sealed. */
   async removeWork(runId: string): Promise<void> {
-    for (const name of await this.#rounds())
-      if (name.runId === runId && !(await exists(this.#envelope(name)))) await this.remove(name)
+    for (const name of this.#rounds())
+      if (name.runId === runId && !(await this.#hasEnvelope(name))) await this.remove(name)
   }
 
-  async #rounds(): Promise<RoundName[]> {
+  #rounds(): RoundName[] {
     const names: RoundName[] = []
-    if (!(await exists(this.folder))) return names
-    for (const entry of readdirSync(this.folder)) {
-      const [, runId, round] = /^(.+)\.(\d{1,10})$/.exec(entry) ?? []
+    for (const folder of this.#folders) {
+      const [, runId, round] = /^(.+)\.(\d{1,10})$/.exec(basename(folder)) ?? []
       if (runId !== undefined) names.push({ runId, round: Number(round) })
     }
     return names.sort((left, right) => left.round - right.round)
+  }
+
+  #hasFolder(name: RoundName): boolean {
+    return this.#folders.has(this.#roundFolder(name))
+  }
+
+  async #hasEnvelope(name: RoundName): Promise<boolean> {
+    return this.#hasFolder(name) && (await exists(this.#envelope(name)))
   }
 
   #roundFolder({ runId, round }: RoundName): string {
@@ -212,9 +232,9 @@ function keepAs(spare: string, envelope: string): void {
   }
 }
 
-function asSpooled(name: RoundName, sealed: SealedEnvelope): SpooledUpdate {
+function asSpooled(name: RoundName, sealed: SealedEnvelope, roundHeaderHash?: Uint8Array): SpooledUpdate {
   const { header, leaves, root, signature, bytes } = sealed
-  const headerHash = messages.EnvelopeHeader.decode(header).roundHeaderHash
+  const headerHash = roundHeaderHash ?? messages.EnvelopeHeader.decode(header).roundHeaderHash
   const spooled = { ...name, header, leaves, root, signature, bytes, headerHash }
   return { ...spooled, chunks: (run, memory = ownMemory) => readChunks(sealed, run, memory), release: () => undefined }
 }
