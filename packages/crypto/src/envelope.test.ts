@@ -1,7 +1,9 @@
 import fc from "fast-check"
 
+import { ownMemory } from "@lamina/protocol"
+
 import { generateIdentity, identityFromSeed } from "./identity.js"
-import { checkOpen, openEnvelope, openLater } from "./open.js"
+import { checkOpen, openEnvelope, openLater, unwrapEnvelope } from "./open.js"
 import { generateRecipientKey } from "./recipient.js"
 import { sealLater, sealToBytes } from "./seal.js"
 
@@ -34,12 +36,17 @@ test.each([0, 262_144, 262_145, 1_048_579])("%i bytes are sealed later to what t
   const [later, atOnce] = [await sealLater(input, secrets), sealToBytes(input, secrets)]
   expect(Buffer.compare(later.envelope, atOnce.envelope)).toBe(0)
   expect({ ...later, envelope: 0 }).toEqual({ ...atOnce, envelope: 0 })
-  expect(Buffer.compare(await openLater(later.envelope, secret), input.plaintext)).toBe(0)
-  for (const at of [0, 30, 900, later.envelope.byteLength - 1]) {
+  const key = unwrapEnvelope(later.envelope, secret)
+  for (let again = 0; again < 2; again++)
+    expect(Buffer.compare(await openLater(later.envelope, key, ownMemory), input.plaintext)).toBe(0)
+  for (const at of [0, 30, later.envelope.byteLength - 1]) {
     const changed = later.envelope.slice()
     changed[at]! ^= 1
-    await expect(openLater(changed, secret)).rejects.toHaveProperty("code", codeWithout(later.envelope, 8 * at))
+    await expect(openLater(changed, key, ownMemory)).rejects.toEqual(rejected)
+    expect(codeWithout(later.envelope, 8 * at)).toBe("ENVELOPE_REJECTED")
   }
+  await expect(openLater(later.envelope.subarray(1), key, ownMemory)).rejects.toEqual(rejected)
+  await expect(openLater(seal(input.plaintext).envelope, key, ownMemory)).rejects.toEqual(rejected)
 })
 
 /** The code an envelope with one bit changed is refused with; expect() itself would cost more than the opening. */

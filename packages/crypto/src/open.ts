@@ -48,8 +48,13 @@ export function checkOpen(
 interface Opening {
   readonly recipientSecretKey: Uint8Array
   readonly expected: Expected
-  /** Where the plaintext goes; its own memory by default. */
-  readonly memory?: Memory
+}
+
+/** What opens one envelope. */
+export interface EnvelopeKey {
+  readonly headerBytes: Uint8Array
+  readonly header: EnvelopeHeader
+  readonly sealing: { readonly key: Uint8Array; readonly aad: Uint8Array }
 }
 
 /**
@@ -57,42 +62,59 @@ interface Opening {
  * alike.
  */
 export function openEnvelope(envelope: Uint8Array, opening: Opening): Uint8Array {
-  const begun = begin(envelope, opening)
-  return opened(begun, openSegments(begun.sealing, begun.segments, begun.plaintext))
+  return openAtOnce(envelope, unwrapEnvelope(envelope, opening), ownMemory)
 }
 
-/** The same; what is more than a chunk on a thread of Node's pool, where the addon is there. */
-export async function openLater(envelope: Uint8Array, opening: Opening): Promise<Uint8Array> {
-  if (envelope.byteLength <= LIMITS.chunkBytes) return openEnvelope(envelope, opening)
-  const begun = begin(envelope, opening)
-  return opened(begun, await openSegmentsLater(begun.sealing, begun.segments, begun.plaintext))
-}
-
-/** An envelope whose segments are still to be opened. */
-interface Begun {
-  readonly header: EnvelopeHeader
-  readonly sealing: { readonly key: Uint8Array; readonly aad: Uint8Array }
-  readonly segments: Uint8Array
-  readonly plaintext: Uint8Array
-}
-
-function begin(envelope: Uint8Array, { recipientSecretKey, expected, memory = ownMemory }: Opening): Begun {
-  const headerBytes = headerOf(envelope)
+/** Its key, by what the recipient holds. Throws as openEnvelope does; no segment is looked at. */
+export function unwrapEnvelope(envelope: Uint8Array, { recipientSecretKey, expected }: Opening): EnvelopeKey {
+  const headerBytes = headerOf(envelope).slice()
   const header = acceptHeader(headerBytes, expected)
-  const layout = layoutOf(headerBytes.byteLength, header.plaintextBytes)
-  if (envelope.byteLength !== layout.envelopeBytes) throw rejected()
-  const stanza = envelope.subarray(layout.stanzaAt, layout.stanzaAt + STANZA_BYTES)
+  const { stanzaAt } = placesIn(envelope, { headerBytes, header })
+  const stanza = envelope.subarray(stanzaAt, stanzaAt + STANZA_BYTES)
   if (!equalBytes(rootOf([leafHash(stanza)]), header.stanzaRoot)) throw rejected()
   const context = concat(header.roundHeaderHash, header.clientId)
   const contentKey = unwrapKey({ secretKey: recipientSecretKey, context }, stanza)
   if (!contentKey) throw rejected()
   const { payload, commitment } = keysOf(contentKey, header)
   if (!equalBytes(commitment, header.keyCommitment)) throw rejected()
-  const sealing = { key: payload, aad: hash(headerBytes) }
-  return { header, sealing, segments: envelope.subarray(layout.segmentsAt), plaintext: memory(header.plaintextBytes) }
+  return { headerBytes, header, sealing: { key: payload, aad: hash(headerBytes) } }
 }
 
-function opened({ header, plaintext }: Begun, authentic: boolean): Uint8Array {
+/**
+ * The plaintext by the envelope's key, in `memory`; what is more than a chunk on a thread of Node's pool, where the
+ * addon is there. Throws ENVELOPE_REJECTED.
+ */
+export async function openLater(envelope: Uint8Array, key: EnvelopeKey, memory: Memory): Promise<Uint8Array> {
+  if (envelope.byteLength <= LIMITS.chunkBytes) return openAtOnce(envelope, key, memory)
+  const { segments, plaintext } = begin(envelope, key, memory)
+  return opened(key, plaintext, await openSegmentsLater(key.sealing, segments, plaintext))
+}
+
+function openAtOnce(envelope: Uint8Array, key: EnvelopeKey, memory: Memory): Uint8Array {
+  const { segments, plaintext } = begin(envelope, key, memory)
+  return opened(key, plaintext, openSegments(key.sealing, segments, plaintext))
+}
+
+function begin(
+  envelope: Uint8Array,
+  key: EnvelopeKey,
+  memory: Memory,
+): { segments: Uint8Array; plaintext: Uint8Array } {
+  if (!equalBytes(headerOf(envelope), key.headerBytes)) throw rejected()
+  const { segmentsAt } = placesIn(envelope, key)
+  return { segments: envelope.subarray(segmentsAt), plaintext: memory(key.header.plaintextBytes) }
+}
+
+function placesIn(
+  envelope: Uint8Array,
+  { headerBytes, header }: Pick<EnvelopeKey, "headerBytes" | "header">,
+): ReturnType<typeof layoutOf> {
+  const layout = layoutOf(headerBytes.byteLength, header.plaintextBytes)
+  if (envelope.byteLength !== layout.envelopeBytes) throw rejected()
+  return layout
+}
+
+function opened({ header }: EnvelopeKey, plaintext: Uint8Array, authentic: boolean): Uint8Array {
   if (!authentic || !equalBytes(manifestHashOf(plaintext), header.manifestHash)) throw rejected()
   return plaintext
 }

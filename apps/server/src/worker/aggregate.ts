@@ -1,13 +1,12 @@
 import { RoundMemory, STRATEGIES } from "@lamina/aggregation"
 import type { ModuleError, RoundResult } from "@lamina/aggregation"
-import { forgetRecipientKey } from "@lamina/crypto"
 import { decodeAdapter, encodeAdapter, messages } from "@lamina/protocol"
 import type { Update } from "@lamina/protocol"
 
 import type { AggregateJob, Aggregation } from "./jobs.js"
 import { keepAdapter } from "./keep-adapter.js"
 import { OpenAhead } from "./open-ahead.js"
-import { clearBuffers, forget } from "./open-update.js"
+import { clearBuffers, forget, forgetKeys } from "./open-update.js"
 
 /**
  * What this thread keeps of a round's memory for the next: 100 updates of 17 MB come to 1.7 GB, and to touch so much
@@ -67,7 +66,7 @@ async function inMemory(job: AggregateJob): Promise<Aggregation> {
     open.forEach(forget)
     open = []
   }
-  forgetRecipientKey() // its round is over, and its key about to be erased
+  forgetKeys()
   const result = sum.finish()
   const weight = updates.reduce((total, each) => total + each.weight, 0)
   return {

@@ -1,38 +1,17 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-
-import { generateIdentity, generateRecipientKey, sealToBytes, toHex } from "@lamina/crypto"
-import { encodeAdapter } from "@lamina/protocol"
 
 import type { CountedUpdate } from "./jobs.js"
 import { OpenAhead } from "./open-ahead.js"
 import { forget } from "./open-update.js"
+import { sealedUpdate } from "./testing/sealed-update.js"
 
 let folder: string
 beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), "lamina-ahead-"))))
 afterEach(() => rmSync(folder, { recursive: true }))
 
-const identity = generateIdentity()
-const recipient = generateRecipientKey()
-const [federationId, headerHash] = [new Uint8Array(32).fill(1), new Uint8Array(32).fill(2)]
-
-/** Number i of a round, on disk: one module of rank 1 whose A is i everywhere, with `features` columns. */
-function updateOf(i: number, features: number): CountedUpdate {
-  const [a, b] = [new Float32Array(features).fill(i), new Float32Array(4).fill(1)]
-  const module = { name: "m", outFeatures: 4, inFeatures: features, rank: 1, alpha: 1, scaling: "lora" as const, a, b }
-  const sealed = sealToBytes({
-    ...{ identity, federationId, roundHeaderHash: headerHash, recipientKey: recipient.publicKey },
-    plaintext: encodeAdapter({ modules: [module] }),
-  })
-  const path = join(folder, `${i}.part`)
-  writeFileSync(path, sealed.envelope)
-  return {
-    ...{ source: { path }, header: sealed.header, envelopeBytes: sealed.bytes, envelopeRoot: sealed.root },
-    ...{ clientId: toHex(identity.clientId), clientName: `c${i}`, plan: new Uint8Array(0), weight: 1 },
-    secret: { federationId, headerHash, recipientSecret: recipient.secretKey },
-  }
-}
+const updateOf = (i: number, features: number): CountedUpdate => sealedUpdate(folder, i, features)
 
 test.each([
   ["small", 10],
