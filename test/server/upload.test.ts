@@ -320,6 +320,28 @@ test("an envelope of several chunks may come in any order, and the ticket says w
   expect((await north!.commit(uploadId, sealed.root)).status).toBe("ACCEPTED")
 })
 
+test("chunks on their way when their run ends are taken or refused, and are no failure", async () => {
+  const modules = [{ name: "wide", outFeatures: 1_000, inFeatures: 1_000 }]
+  const coordinator = await coordinatorOn()
+  const clients = await joinAll(coordinator, ...Array.from({ length: 12 }, (_, i) => `client${i}`))
+  const seen = new Set<number>()
+  for (let i = 0; i < 10; i++) {
+    const recipe = { ...{ lora: { rank: 250 } }, cohort: { clients: 12, quorum: 1 } }
+    const { id: run } = await coordinator.createRun({ ...runRequest(recipe), modules })
+    const ready = clients.map(async (client) => {
+      const task = await client.task(run)
+      const { envelope, ...sealed } = client.seal(task) // 2 MB
+      const { uploadId } = await client.openUpload(task, { envelope, ...sealed })
+      return () => client.putChunk(uploadId, 0, envelope.subarray(0, 7 * LIMITS.chunkBytes))
+    })
+    const sending = (await Promise.all(ready)).map((send) => send())
+    await new Promise((resolve) => setTimeout(resolve, 4 * i))
+    await coordinator.cancelRun(run)
+    for (const { status } of await Promise.all(sending)) seen.add(status)
+  }
+  expect([...seen].sort()).toEqual([204, 409])
+})
+
 test("an envelope far larger than its plan is refused before a byte of it is stored", async () => {
   const { north, task } = await openRound()
   const wide = (modules: AdapterModule[]) =>

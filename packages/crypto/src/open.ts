@@ -67,7 +67,7 @@ export function openEnvelope(envelope: Uint8Array, opening: Opening): Uint8Array
 
 /** Its key, by what the recipient holds. Throws as openEnvelope does; no segment is looked at. */
 export function unwrapEnvelope(envelope: Uint8Array, { recipientSecretKey, expected }: Opening): EnvelopeKey {
-  const headerBytes = headerOf(envelope).slice()
+  const headerBytes = Uint8Array.from(headerOf(envelope))
   const header = acceptHeader(headerBytes, expected)
   const { stanzaAt } = placesIn(envelope, { headerBytes, header })
   const stanza = envelope.subarray(stanzaAt, stanzaAt + STANZA_BYTES)

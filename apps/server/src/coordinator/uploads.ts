@@ -108,8 +108,7 @@ export class Uploads {
    * ROUND_CLOSED or STORAGE_FULL.
    */
   async put(clientId: string, { uploadId, index, bytes }: Chunks): Promise<void> {
-    const upload = await this.load(uploadId, clientId)
-    const { row, chunks, have } = upload
+    const { row, chunks } = await this.load(uploadId, clientId)
     const offset = index * LIMITS.chunkBytes
     const rest = row.envelope_bytes - offset
     const whole = bytes.length === rest || (bytes.length < rest && bytes.length % LIMITS.chunkBytes === 0)
@@ -119,6 +118,7 @@ export class Uploads {
         `chunk ${index} of ${chunks}: expected ${expectedBytes(rest)}, got ${bytes.length}`,
       )
     const leaves = await leavesLater(bytes)
+    const { have } = await this.load(uploadId, clientId) // its round may be over by now
     for (const [i, leaf] of leaves.entries())
       if (!equalBytes(leaf, leafOf(row, index + i)))
         throw new LaminaError("CHUNK_MISMATCH", `chunk ${index + i}: expected the bytes of its leaf, got others`)
