@@ -19,8 +19,8 @@
     {
       "target_name": "lamina_kernels",
       "sources": [
-        "native/addon.cpp", "native/addon_attention.cpp", "native/addon_bytes.cpp", "native/addon_elementwise.cpp", "native/addon_linalg.cpp", "native/attention.cpp", "native/attention_bf16.cpp", "native/attention_work.cpp", "native/blake2b.cpp",
-        "native/convert_f64.cpp", "native/eigen.cpp", "native/gemm.cpp", "native/gemv.cpp", "native/householder.cpp", "native/isa.cpp", "native/later.cpp", "native/linear.cpp", "native/lm_head.cpp", "native/huge_pages.cpp", "native/map_file.cpp",
+        "native/addon.cpp", "native/addon_attention.cpp", "native/addon_bytes.cpp", "native/addon_elementwise.cpp", "native/addon_later.cpp", "native/addon_linalg.cpp", "native/attention.cpp", "native/attention_bf16.cpp", "native/attention_work.cpp", "native/blake2b.cpp",
+        "native/convert_f64.cpp", "native/eigen.cpp", "native/gemm.cpp", "native/gemv.cpp", "native/householder.cpp", "native/isa.cpp", "native/linear.cpp", "native/lm_head.cpp", "native/huge_pages.cpp", "native/map_file.cpp",
         "native/moves.cpp", "native/peak.cpp", "native/pool.cpp", "native/product_f64.cpp", "native/scratch.cpp", "native/segments.cpp", "native/stack.cpp"
       ],
       "defines": ["NAPI_VERSION=8"],

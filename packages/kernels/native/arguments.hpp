@@ -6,7 +6,7 @@
 #include <functional>
 #include <utility>
 
-#include "later.hpp"
+#include "addon_later.hpp"
 #include "precision.hpp"
 #include "status.hpp"
 #include "weight.hpp"

@@ -98,6 +98,8 @@ struct AdamwStep {
 // Sign vectors that a stack's rounding is estimated with (src/linalg/sign-probes.ts).
 constexpr int kProbes = 4;
 
+constexpr long kLineFloats = 16;  // of a line of the caches
+
 // Doubles, for small dense linear algebra. Sums over k or length run in an order that only the lengths decide.
 struct F64Set {
   int mr, nr;  // rows and columns of a register tile
@@ -117,6 +119,8 @@ struct F64Set {
   // `far`: y past the caches.
   void (*scaled_rows)(double s, const float* x, long rows, long length, float* y, const float* signs, float* sums,
                       bool far);
+  // Whole lines of kLineFloats, copied past the caches; y lies at one. Whether a value is infinite or NaN.
+  bool (*move_lines)(const float* x, long lines, float* y);
   // products (rows, 2 kProbes) += b (rows, length) * sums (length, 2 kProbes)
   void (*probe_rows)(const float* b, long ldb, long rows, long length, const float* sums, float* products);
   // energies (2 kProbes) += squares of the columns of products (rows, 2 kProbes)

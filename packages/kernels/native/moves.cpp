@@ -11,13 +11,14 @@
 #include <emmintrin.h>
 #endif
 
+#include "isa.hpp"
 #include "pool.hpp"
 
 namespace lamina {
 namespace {
 
 constexpr uint32_t kExponent = 0x7f800000u;
-constexpr uintptr_t kLineBytes = 64;
+constexpr uintptr_t kLineBytes = kLineFloats * sizeof(float);
 
 // The bits of an f32 without its sign rise with it; those of infinity and NaN are the largest.
 constexpr uint32_t kMagnitude = 0x7fffffffu;
@@ -49,23 +50,10 @@ uint32_t move_near(const float* x, long count, float* y) {
 
 // Whole lines only: where two tasks share one, or two calls, half a line past the caches costs more than it saves.
 uint32_t move_far(const float* x, long count, float* y) {
-#if defined(__x86_64__)
   const long head = std::min(count, static_cast<long>(-reinterpret_cast<uintptr_t>(y) % kLineBytes / sizeof(float)));
-  const long lines = (count - head) / 16;
-  uint32_t any = move_near(x, head, y);
-  x += head, y += head;
-  const __m128i exponent = _mm_set1_epi32(static_cast<int>(kExponent));
-  __m128i wide = _mm_setzero_si128();
-  for (long i = 0; i < lines * 16; i += 4) {
-    const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i));
-    wide = _mm_or_si128(wide, _mm_cmpeq_epi32(_mm_and_si128(bits, exponent), exponent));
-    _mm_stream_si128(reinterpret_cast<__m128i*>(y + i), bits);
-  }
-  any |= static_cast<uint32_t>(_mm_movemask_epi8(wide));
-  return any | move_near(x + lines * 16, count - head - lines * 16, y + lines * 16);
-#else
-  return move_near(x, count, y);
-#endif
+  const long lines = (count - head) / kLineFloats, end = head + lines * kLineFloats;
+  const uint32_t edges = move_near(x, head, y) | move_near(x + end, count - end, y + end);
+  return edges | static_cast<uint32_t>(isa().kernels->f64.move_lines(x + head, lines, y + head));
 }
 
 // A width known to the compiler is a few moves.

@@ -194,6 +194,31 @@ inline vh fused(vh a, vh b, vh c) { return a * b + c; }
 inline void store_far(float* p, vh v) { *reinterpret_cast<vhu*>(p) = v; }
 #endif
 
+typedef int32_t vbits __attribute__((vector_size(4 * LAMINA_LANES)));
+typedef int32_t vbitsu __attribute__((vector_size(4 * LAMINA_LANES), aligned(4), may_alias));
+#if LAMINA_LANES == 16
+inline void store_bits_far(float* p, vbits v) { _mm512_stream_si512(reinterpret_cast<__m512i*>(p), (__m512i)v); }
+#elif LAMINA_LANES == 8
+inline void store_bits_far(float* p, vbits v) { _mm256_stream_si256(reinterpret_cast<__m256i*>(p), (__m256i)v); }
+#elif defined(__x86_64__)
+inline void store_bits_far(float* p, vbits v) { _mm_stream_si128(reinterpret_cast<__m128i*>(p), (__m128i)v); }
+#else
+inline void store_bits_far(float* p, vbits v) { *reinterpret_cast<vbitsu*>(p) = v; }
+#endif
+
+bool move_lines(const float* x, long lines, float* y) {
+  constexpr int32_t kExponent = 0x7f800000;
+  vbits wrong{};
+  for (long i = 0; i < lines * kLineFloats; i += LAMINA_LANES) {
+    const vbits bits = *reinterpret_cast<const vbitsu*>(x + i);
+    wrong |= (bits & kExponent) == kExponent;
+    store_bits_far(y + i, bits);
+  }
+  int32_t any = 0;
+  for (int i = 0; i < LAMINA_LANES; i++) any |= wrong[i];
+  return any != 0;
+}
+
 // What x is multiplied by: in f64, and as a sum of two f32 where that is as good as exact.
 struct Scale {
   double whole;
@@ -349,6 +374,6 @@ void add_squares(const float* products, long rows, double* energies) {
 }
 
 constexpr F64Set f64_set() {
-  return {MRD, NRD, tile_f64_any, dots_f64, dot_f64, axpy_f64, rank2_dot_f64, rotate_f64, scaled_rows, probe_rows,
-          add_squares};
+  return {MRD, NRD, tile_f64_any, dots_f64, dot_f64, axpy_f64, rank2_dot_f64, rotate_f64, scaled_rows, move_lines,
+          probe_rows, add_squares};
 }

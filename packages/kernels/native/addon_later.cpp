@@ -1,4 +1,4 @@
-#include "later.hpp"
+#include "addon_later.hpp"
 
 #include <memory>
 
