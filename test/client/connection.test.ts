@@ -1,8 +1,7 @@
-import { mkdtemp, readdir, rm } from "node:fs/promises"
+import { readdir } from "node:fs/promises"
 import { createServer } from "node:net"
 import type { AddressInfo } from "node:net"
 import { once } from "node:events"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 
 import { LaminaClient, runAgent } from "@lamina/client"
@@ -11,25 +10,12 @@ import { identityFromSeed } from "@lamina/crypto"
 import type { TaskOffer } from "@lamina/protocol"
 
 import { deterministicTrainer } from "./deterministic-trainer.mjs"
-import { WireServer } from "./wire-server.js"
-import type { WireOptions } from "./wire-server.js"
+import type { WireOptions, WireServer } from "./wire-server.js"
+import { WireServers } from "./wire-servers.js"
 
 /** What a client does when connections, sessions and transfers break, over real sockets. */
-let folder: string
-const servers: WireServer[] = []
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "lamina-connection-"))
-})
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.stop()
-  await rm(folder, { recursive: true, force: true })
-})
-
-async function serve(options: WireOptions = {}): Promise<WireServer> {
-  const server = await new WireServer(options).start()
-  servers.push(server)
-  return server
-}
+const wire = new WireServers("connection")
+const serve = (options?: WireOptions): Promise<WireServer> => wire.serve(options)
 
 function optionsOf(coordinator: string, more: Partial<LaminaClientOptions> = {}): LaminaClientOptions {
   let random = 7
@@ -38,8 +24,8 @@ function optionsOf(coordinator: string, more: Partial<LaminaClientOptions> = {})
     identity: identityFromSeed(new Uint8Array(32).fill(9)),
     name: "tester",
     data: { kind: "documents", documents: ["a"] },
-    workDir: join(folder, "work"),
-    cacheDir: join(folder, "cache"),
+    workDir: join(wire.folder, "work"),
+    cacheDir: join(wire.folder, "cache"),
     trainer: deterministicTrainer(),
     // retries within a few milliseconds, from a fixed sequence
     random: () => ((random = (random * 48_271) % 2_147_483_647) / 2_147_483_647) * 0.02,
@@ -199,21 +185,23 @@ test("a download cut half-way goes on from the byte it reached", async () => {
   expect(reached).toBeGreaterThan(0)
   expect(seen).toContain(reached)
   expect(seen.at(-1)).toBe(100_000)
-  expect(await readdir(join(folder, "cache", "partial"))).toEqual([])
+  expect(await readdir(join(wire.folder, "cache", "partial"))).toEqual([])
 })
 
 test("a local base is used where it is the run's, and refused with the file's name where it is not", async () => {
   const { mkdir, writeFile } = await import("node:fs/promises")
   const base = { "config.json": Buffer.from("{}") }
-  await mkdir(join(folder, "base"))
-  await writeFile(join(folder, "base", "config.json"), "{}")
+  await mkdir(join(wire.folder, "base"))
+  await writeFile(join(wire.folder, "base", "config.json"), "{}")
   const { url, requests } = await serve({ base })
-  const local = { base: join(folder, "base") }
+  const local = { base: join(wire.folder, "base") }
   expect((await clientOf(url, local).participate()).rounds).toMatchObject([{ outcome: "accepted" }])
   expect(requests.filter((request) => request.includes("/blobs/"))).toEqual([])
-  await writeFile(join(folder, "base", "config.json"), "[]")
+  await writeFile(join(wire.folder, "base", "config.json"), "[]")
   const other = await serve({ base: { ...base, "tokenizer.json": Buffer.from("{}") } })
-  await expect(clientOf(other.url, { ...local, workDir: join(folder, "second") }).participate()).rejects.toMatchObject({
+  await expect(
+    clientOf(other.url, { ...local, workDir: join(wire.folder, "second") }).participate(),
+  ).rejects.toMatchObject({
     code: "BASE_MISMATCH",
     message: expect.stringContaining("config.json"),
   })

@@ -1,35 +1,20 @@
-import { mkdtemp, rm } from "node:fs/promises"
 import type { ServerResponse } from "node:http"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 
 import { LaminaClient } from "@lamina/client"
 import { LIMITS } from "@lamina/protocol"
 
 import { deterministicTrainer } from "./deterministic-trainer.mjs"
-import { WireServer } from "./wire-server.js"
-import type { WireOptions } from "./wire-server.js"
+import type { WireOptions, WireServer } from "./wire-server.js"
+import { WireServers } from "./wire-servers.js"
 
 /** What a client does where something on its way takes no large requests, over real sockets. */
-let folder: string
-const servers: WireServer[] = []
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "lamina-large-requests-"))
-})
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.stop()
-  await rm(folder, { recursive: true, force: true })
-})
-
-async function serve(options: WireOptions): Promise<WireServer> {
-  const server = await new WireServer(options).start()
-  servers.push(server)
-  return server
-}
+const wire = new WireServers("large-requests")
+const serve = (options?: WireOptions): Promise<WireServer> => wire.serve(options)
 
 function clientOf(coordinator: string): LaminaClient {
   return new LaminaClient({
-    ...{ coordinator, name: "tester", workDir: join(folder, "work"), cacheDir: join(folder, "cache") },
+    ...{ coordinator, name: "tester", workDir: join(wire.folder, "work"), cacheDir: join(wire.folder, "cache") },
     data: { kind: "documents", documents: ["a"] },
     trainer: deterministicTrainer(),
     random: () => 0.01, // retries within a few milliseconds

@@ -1,5 +1,3 @@
-import { mkdtemp, rm } from "node:fs/promises"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 
 import { LaminaClient } from "@lamina/client"
@@ -9,25 +7,13 @@ import { decodeUpdate, encodeAdapter, messages } from "@lamina/protocol"
 import type { Adapter, UpdateContent } from "@lamina/protocol"
 
 import { deterministicTrainer } from "./deterministic-trainer.mjs"
-import { FEDERATION, WireServer } from "./wire-server.js"
-import type { WireOptions } from "./wire-server.js"
+import { FEDERATION } from "./wire-server.js"
+import type { WireOptions, WireServer } from "./wire-server.js"
+import { WireServers } from "./wire-servers.js"
 
 /** What a client makes of the fields of its plan, over real sockets. */
-let folder: string
-const servers: WireServer[] = []
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "lamina-plan-"))
-})
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.stop()
-  await rm(folder, { recursive: true, force: true })
-})
-
-async function serve(options: WireOptions): Promise<WireServer> {
-  const server = await new WireServer(options).start()
-  servers.push(server)
-  return server
-}
+const wire = new WireServers("plan")
+const serve = (options?: WireOptions): Promise<WireServer> => wire.serve(options)
 
 const MODULE = { name: "layer.q_proj", outFeatures: 3, inFeatures: 2 }
 const PLANNED = { ...MODULE, rank: 2, alpha: 4, startRank: 0 }
@@ -37,7 +23,7 @@ function clientOf({ url }: WireServer, more: Partial<LaminaClientOptions> = {}):
     coordinator: url,
     ...{ identity: identityFromSeed(new Uint8Array(32).fill(9)), name: "tester" },
     data: { kind: "documents", documents: ["a"] },
-    ...{ workDir: join(folder, "work"), cacheDir: join(folder, "cache"), trainer: deterministicTrainer() },
+    ...{ workDir: join(wire.folder, "work"), cacheDir: join(wire.folder, "cache"), trainer: deterministicTrainer() },
     ...more,
   })
 }
@@ -124,7 +110,10 @@ test("a client spends no more than it was told to", async () => {
     // another one every time: what this process holds decoded is not loaded again
     const alpha = 7 + (more.uploadBytesMax ?? 0)
     const globalAdapter = encodeAdapter({ modules: VIEW.modules.map((module) => ({ ...module, alpha })) })
-    const work = { workDir: join(folder, JSON.stringify(more)), cacheDir: join(folder, JSON.stringify(more), "cache") }
+    const work = {
+      workDir: join(wire.folder, JSON.stringify(more)),
+      cacheDir: join(wire.folder, JSON.stringify(more), "cache"),
+    }
     return (await clientOf(await serve({ globalAdapter, plan }), { ...work, ...more }).participate()).rounds[0]
   }
   const bytes = encodeAdapter(VIEW).byteLength
