@@ -57,8 +57,8 @@ type Sealed = SealedParts & { readonly envelope: Uint8Array }
 /** Seals in memory: the envelope and its parts. The plaintext is not changed. */
 export function sealToBytes(input: SealInput, secrets: SealSecrets = freshSecrets()): Sealed {
   const begun = begin(input, secrets)
-  const { sealing, plaintext, envelope, segmentsAt } = begun
-  sealSegments(sealing, plaintext, envelope.subarray(segmentsAt))
+  const { sealing, envelope, segmentsAt } = begun
+  sealSegments(sealing, input.plaintext, envelope.subarray(segmentsAt))
   return signed(input, begun, leavesOf(envelope))
 }
 
@@ -66,14 +66,13 @@ export function sealToBytes(input: SealInput, secrets: SealSecrets = freshSecret
 export async function sealLater(input: SealInput, secrets: SealSecrets = freshSecrets()): Promise<Sealed> {
   if (input.plaintext.byteLength <= LIMITS.chunkBytes) return sealToBytes(input, secrets)
   const begun = begin(input, secrets)
-  const { sealing, plaintext, envelope, segmentsAt: at } = begun
-  return signed(input, begun, await sealSegmentsLater(sealing, plaintext, { envelope, at }))
+  const { sealing, envelope, segmentsAt: at } = begun
+  return signed(input, begun, await sealSegmentsLater(sealing, input.plaintext, { envelope, at }))
 }
 
 /** An envelope in which the segments are still to come. */
 interface Begun {
   readonly header: Uint8Array
-  readonly plaintext: Uint8Array
   readonly envelope: Uint8Array
   readonly segmentsAt: number
   readonly sealing: { readonly key: Uint8Array; readonly aad: Uint8Array }
@@ -107,7 +106,7 @@ function begin(input: SealInput, { contentKey, salt, kemSeed }: SealSecrets): Be
   new DataView(envelope.buffer, envelope.byteOffset).setUint32(MAGIC.byteLength, header.byteLength, true)
   envelope.set(header, MAGIC.byteLength + 4)
   envelope.set(stanza, stanzaAt)
-  return { header, plaintext, envelope, segmentsAt, sealing: { key: payload, aad: hash(header) } }
+  return { header, envelope, segmentsAt, sealing: { key: payload, aad: hash(header) } }
 }
 
 function signed({ identity, roundHeaderHash }: SealInput, { header, envelope }: Begun, leaves: Uint8Array[]): Sealed {

@@ -28,8 +28,20 @@ Bytes bytes_of(Arguments& args, size_t expected) {
   return read;
 }
 
-size_t hashes_bytes(size_t count, size_t piece) {
-  return kBlake2bBytes * std::max<size_t>(1, (count + piece - 1) / piece);
+struct Leaves {
+  Bytes input;
+  size_t piece;
+  Bytes hashes;
+
+  void hash() const { leaf_hashes(input.data, input.count, piece, hashes.data); }
+};
+
+// bytes, bytes of a piece, hashes (32 for each piece)
+Leaves read_leaves(Arguments& args) {
+  const Bytes input = bytes(args);
+  const size_t piece = static_cast<size_t>(args.integer(1, 1 << 30));
+  if (!args.ok()) return {};
+  return {input, piece, bytes_of(args, kBlake2bBytes * std::max<size_t>(1, (input.count + piece - 1) / piece))};
 }
 
 napi_value truth(napi_env env, bool value) {
@@ -60,22 +72,17 @@ napi_value blake2b(napi_env env, napi_callback_info info) {
 // bytes, bytes of a piece, hashes (32 for each piece)
 napi_value blake2b_of_leaves(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
-  const Bytes input = bytes(args);
-  const size_t piece = static_cast<size_t>(args.integer(1, 1 << 30));
-  if (!args.ok()) return args.answer();
-  const Bytes hashes = bytes_of(args, hashes_bytes(input.count, piece));
-  if (args.ok()) leaf_hashes(input.data, input.count, piece, hashes.data);
+  const Leaves leaves = read_leaves(args);
+  if (args.ok()) leaves.hash();
   return args.answer();
 }
 
 // The same, later.
 napi_value blake2b_of_leaves_later(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
-  const Bytes input = bytes(args);
-  const size_t piece = static_cast<size_t>(args.integer(1, 1 << 30));
-  const Bytes hashes = bytes_of(args, hashes_bytes(input.count, std::max<size_t>(1, piece)));
+  const Leaves leaves = read_leaves(args);
   return args.later([=] {
-    leaf_hashes(input.data, input.count, piece, hashes.data);
+    leaves.hash();
     return Status::ok;
   });
 }
@@ -156,19 +163,16 @@ napi_value seal(napi_env env, napi_callback_info info) {
                                                                                         : Status::out_of_memory);
 }
 
-// key, aad, segment, plaintext, out, then bytes of which `out` is the end, bytes of a piece, hashes (32 for each): seals,
-// later, and hashes the pieces
+// key, aad, segment, plaintext, out, then Leaves of bytes of which `out` is the end: seals, later, and hashes
 napi_value seal_later(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
   const Segments segments = read_segments(args);
   const Bytes plaintext = bytes(args);
   const Bytes out = bytes_of(args, args.ok() ? sealed_bytes(segments, plaintext.count) : 0);
-  const Bytes whole = bytes(args);
-  const size_t piece = static_cast<size_t>(args.integer(1, 1 << 30));
-  const Bytes hashes = bytes_of(args, hashes_bytes(whole.count, std::max<size_t>(1, piece)));
+  const Leaves leaves = read_leaves(args);
   return args.later([=] {
     if (!seal_segments(segments, plaintext.data, plaintext.count, out.data)) return Status::out_of_memory;
-    leaf_hashes(whole.data, whole.count, piece, hashes.data);
+    leaves.hash();
     return Status::ok;
   });
 }

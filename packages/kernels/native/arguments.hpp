@@ -97,23 +97,22 @@ class Arguments {
   }
 
   napi_value answer(Status of_op = Status::ok) const {
-    const int32_t code =
-        ok() ? static_cast<int32_t>(of_op) : static_cast<int32_t>(status_) + 256 * static_cast<int32_t>(wrong_);
     napi_value result = nullptr;
-    napi_create_int32(env_, code, &result);
+    napi_create_int32(env_, code(of_op), &result);
     return result;
   }
 
   // A promise of the answer: `work` runs on a thread of Node's pool, and the arguments live as long.
   napi_value later(std::function<Status()> work) const {
-    if (ok()) return lamina::later(env_, values_, count_, std::move(work));
-    napi_deferred deferred;
-    napi_value promise = nullptr;
-    if (napi_create_promise(env_, &deferred, &promise) == napi_ok) napi_resolve_deferred(env_, deferred, answer());
-    return promise;
+    if (!ok()) return lamina::later(env_, values_, count_, [wrong = code(Status::ok)] { return wrong; });
+    return lamina::later(env_, values_, count_, [work = std::move(work)] { return static_cast<int32_t>(work()); });
   }
 
  private:
+  int32_t code(Status of_op) const {
+    return ok() ? static_cast<int32_t>(of_op) : static_cast<int32_t>(status_) + 256 * static_cast<int32_t>(wrong_);
+  }
+
   static napi_typedarray_type code_type(Format format) {
     switch (format) {
       case Format::f32: return napi_float32_array;

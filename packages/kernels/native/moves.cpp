@@ -17,32 +17,31 @@
 namespace lamina {
 namespace {
 
-constexpr uint32_t kExponent = 0x7f800000u;
 constexpr uintptr_t kLineBytes = kLineFloats * sizeof(float);
 
 // The bits of an f32 without its sign rise with it; those of infinity and NaN are the largest.
 constexpr uint32_t kMagnitude = 0x7fffffffu;
-constexpr uint32_t kLargest = kExponent - 1;
+constexpr uint32_t kLargest = 0x7f7fffffu;
+
+uint32_t is_beyond(uint32_t bits, uint32_t largest) { return static_cast<uint32_t>((bits & kMagnitude) > largest); }
 
 bool all_within(const float* x, long count, uint32_t largest) {
   uint32_t any = 0;
   for (long i = 0; i < count; i++) {
     uint32_t bits;
     memcpy(&bits, x + i, sizeof bits);
-    any |= static_cast<uint32_t>((bits & kMagnitude) > largest);
+    any |= is_beyond(bits, largest);
   }
   return any == 0;
 }
 
-// Infinite or NaN.
-uint32_t is_not_finite(uint32_t bits) { return static_cast<uint32_t>((bits & kExponent) == kExponent); }
-
+// Not 0 where a value is infinite or NaN.
 uint32_t move_near(const float* x, long count, float* y) {
   uint32_t any = 0;
   for (long i = 0; i < count; i++) {
     uint32_t bits;
     memcpy(&bits, x + i, sizeof bits);
-    any |= is_not_finite(bits);
+    any |= is_beyond(bits, kLargest);
     memcpy(y + i, &bits, sizeof bits);
   }
   return any;

@@ -11,12 +11,12 @@ import { decodeAnswer, encodeRequest } from "./requests.js"
 export class TransportError extends Error {
   override readonly name = "TransportError"
 
-  /** `status`: of an answer that no coordinator gave. */
-  constructor(
-    message: string,
-    readonly options: ErrorOptions & { readonly status?: number } = {},
-  ) {
+  /** Of an answer that no coordinator gave. */
+  readonly status: number | undefined
+
+  constructor(message: string, { status, ...options }: ErrorOptions & { readonly status?: number } = {}) {
     super(message, options)
+    this.status = status
   }
 }
 

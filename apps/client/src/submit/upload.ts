@@ -146,7 +146,7 @@ async function sendRun(options: UploadOptions, { spooled, ticket }: Sending, run
     await options.http.request({ method: "PUT", path, body, once: several }, (answer) => answer.body.dump())
   } catch (error) {
     const lost = error instanceof TransportError
-    const tooLarge = lost ? error.options.status === 413 : hasErrorCode(error) && error.code === "FRAME_TOO_LARGE"
+    const tooLarge = lost ? error.status === 413 : hasErrorCode(error) && error.code === "FRAME_TOO_LARGE"
     if (!several || options.signal.aborted || !(tooLarge || lost)) throw error
     chunksAtOnce = Math.floor(run.count / 2)
     if (tooLarge) chunksAtOnceMax.set(options.http.origin, chunksAtOnce)

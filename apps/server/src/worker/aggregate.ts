@@ -56,12 +56,12 @@ async function inMemory(job: AggregateJob): Promise<Aggregation> {
   const kept: string[] = []
   let open: OpenUpdate[] = []
   const ahead = new OpenAhead(updates)
-  for (const [i, update] of updates.entries()) {
+  for (const update of updates) {
     const opened = await ahead.next(open)
     const { adapter } = opened.content
     if (keepIn !== undefined) kept.push(await keepAdapter(keepIn, adapter))
     open.push({ clientId: update.clientId, weight: update.weight, adapter, memory: opened.memory })
-    if (i + 1 < updates.length && open.length < sum.atOnce(open[0]!) && ahead.hasNext(open)) continue
+    if (open.length < sum.atOnce(open[0]!) && ahead.hasNext(open)) continue
     sum.add(...open)
     open.forEach(forget)
     open = []
