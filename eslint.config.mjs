@@ -22,8 +22,8 @@ const owners = [
   { group: ["protobufjs", "protobufjs/*"], folders: ["packages/protocol"] },
   { group: ["@tensorflow/*"], folders: ["packages/kernels", "packages/tuner"] },
   { group: ["highs"], folders: ["packages/planner"] },
-  { group: ["socket.io"], folders: ["apps/server"] },
-  { group: ["socket.io-client", "undici"], folders: ["apps/client"] },
+  { group: ["ws"], folders: ["apps/server", "apps/client"] },
+  { group: ["undici"], folders: ["apps/client"] },
   { group: ["kysely", "better-sqlite3", "@nestjs/*", "fastify"], folders: ["apps/server"] },
 ]
 

@@ -93,10 +93,31 @@ test.each<[string, NonNullable<WireOptions["hooks"]>, string]>([
   expect(requests.filter((request) => request.startsWith("upload"))).toEqual([])
 })
 
-test.each<[string, (honest: Uint8Array) => unknown]>([
+test.each<[string, (honest: Uint8Array) => Uint8Array | string]>([
   ["text", () => "hello"],
-  ["nothing", () => null],
-  ["an object", () => ({ ok: true })],
+  ["text that says it is one", (honest) => Buffer.from(honest).toString("latin1")],
+  ["a reply shorter than its header", (honest) => honest.subarray(0, 4)],
+])("a message that is none (%s) ends in FRAME_MALFORMED, not in a hang or a guess", async (_, lie) => {
+  const { url } = await meet({
+    hooks: { message: (event, honest) => (event === "round.next" ? lie(honest) : undefined) },
+  })
+  await expect(clientOf(url).participate()).rejects.toMatchObject({ code: "FRAME_MALFORMED" })
+})
+
+test("a message of an unknown kind, and a reply that nobody waits for, are left alone", async () => {
+  const server: WireServer = await meet({
+    hooks: {
+      message: (event, honest) => {
+        if (event === "round.next")
+          for (const kind of [0x80, 0x82, 1]) server.tell(Buffer.concat([Uint8Array.of(kind, 9, 9, 9, 9), honest]))
+        return undefined
+      },
+    },
+  })
+  expect(await outcomes(clientOf(server.url))).toMatchObject([{ outcome: "accepted" }])
+})
+
+test.each<[string, (honest: Uint8Array) => Uint8Array]>([
   ["an empty Reply", () => new Uint8Array(0)],
   ["bytes that are no protobuf", () => Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0xff, 0xff)],
   ["a Reply cut short", (honest) => honest.subarray(0, honest.length - 7)],

@@ -18,16 +18,30 @@ import {
 } from "@lamina/crypto"
 import { LIMITS, errorCodeOfWire, ERRORS, messages } from "@lamina/protocol"
 import type { ErrorCode, OpenSession, Plan, ReceiptBody, RoundHeader, TaskOffer, UploadOpen } from "@lamina/protocol"
-import { Server } from "socket.io"
-import type { Socket } from "socket.io"
+import { WebSocketServer } from "ws"
+import type { WebSocket } from "ws"
+
+/** First bytes of the messages on the control socket. */
+const REQUESTS = [
+  "",
+  "session.challenge",
+  "session.open",
+  "round.next",
+  "round.progress",
+  "upload.open",
+  "upload.commit",
+]
+const [REPLY, HINT] = [0x80, 0x81]
 
 /**
  * The wire of a coordinator written down a second time, from docs/protocol.md alone, with a hook at every place where
  * a coordinator may lie. It keeps everything in memory and knows one run of `rounds` rounds for whoever asks.
  */
 export interface WireHooks {
-  /** Bytes of a whole acknowledgement instead of the honest ones; undefined leaves them. */
-  reply?: (event: string, honest: Uint8Array) => unknown
+  /** Bytes of a Reply instead of the honest ones; undefined leaves them. */
+  reply?: (event: string, honest: Uint8Array) => Uint8Array | undefined
+  /** A whole message instead of the one around a reply, text or bytes; undefined leaves it. */
+  message?: (event: string, honest: Uint8Array) => Uint8Array | string | undefined
   header?: (honest: RoundHeader) => RoundHeader
   plan?: (honest: Plan) => Plan
   offer?: (honest: TaskOffer) => TaskOffer
@@ -82,7 +96,7 @@ export class WireServer {
   readonly #base: Readonly<Record<string, Uint8Array>>
   readonly #options: WireOptions
   readonly #http = createServer((request, response) => this.#serve(request, response))
-  readonly #io: Server
+  readonly #sockets: WebSocketServer
   readonly #tokens = new Set<string>()
   #lastHeader: Uint8Array = new Uint8Array(32)
 
@@ -97,13 +111,8 @@ export class WireServer {
       hash: hash(bytes),
     }))
     this.manifest = messages.BaseManifest.encode({ name: "tiny", files })
-    this.#io = new Server(this.#http, {
-      path: "/v1/socket",
-      transports: ["websocket"],
-      serveClient: false,
-      maxHttpBufferSize: 500_000,
-    })
-    this.#io.on("connection", (socket) => this.#attend(socket))
+    this.#sockets = new WebSocketServer({ server: this.#http, path: "/v1/socket", maxPayload: 500_000 })
+    this.#sockets.on("connection", (socket) => this.#attend(socket))
   }
 
   async start(): Promise<this> {
@@ -114,36 +123,48 @@ export class WireServer {
   }
 
   async stop(): Promise<void> {
+    this.cut()
     this.#http.closeAllConnections()
-    await this.#io.close()
+    this.#http.close()
+    await once(this.#http, "close")
   }
 
   hint(): void {
-    this.#io.emit("hint")
+    this.tell(Uint8Array.of(HINT))
+  }
+
+  /** A message to everybody, whatever it is. */
+  tell(message: Uint8Array): void {
+    for (const socket of this.#sockets.clients) socket.send(message)
   }
 
   /** Cuts every socket, as a network does. */
   cut(): void {
-    for (const socket of this.#io.sockets.sockets.values()) socket.conn.close()
+    for (const socket of this.#sockets.clients) socket.terminate()
   }
 
   forgetTokens(): void {
     this.#tokens.clear()
   }
 
-  #attend(socket: Socket): void {
+  #attend(socket: WebSocket): void {
     const nonce = randomBytes(32)
     const state: { clientId: Uint8Array } = { clientId: new Uint8Array(16) }
-    const answer = (event: string, work: (payload: Uint8Array) => Uint8Array): void => {
-      socket.on(event, (payload: Uint8Array, ack: (reply: unknown) => void) => {
-        this.requests.push(event)
-        const code = this.hooks.refuse?.(event)
-        const honest = code ? failure(code) : messages.Reply.encode({ ok: work(new Uint8Array(payload)) })
-        const lie = this.hooks.reply?.(event, honest)
-        const reply = lie === undefined ? honest : lie
-        ack(reply instanceof Uint8Array ? Buffer.from(reply) : reply)
-      })
-    }
+    const works = new Map<string, (frame: Uint8Array) => Uint8Array>()
+    const answer = (event: string, work: (frame: Uint8Array) => Uint8Array): void => void works.set(event, work)
+    socket.on("message", (message: Buffer) => {
+      const event = REQUESTS[message[0]!]!
+      this.requests.push(event)
+      const code = this.hooks.refuse?.(event)
+      const frame = new Uint8Array(message.subarray(5))
+      const honest = code ? failure(code) : messages.Reply.encode({ ok: works.get(event)!(frame) })
+      const reply = Buffer.concat([
+        Uint8Array.of(REPLY),
+        message.subarray(1, 5),
+        this.hooks.reply?.(event, honest) ?? honest,
+      ])
+      socket.send(this.hooks.message?.(event, reply) ?? reply)
+    })
     answer("session.challenge", () =>
       messages.Challenge.encode({
         nonce,

@@ -1,9 +1,16 @@
+import { once } from "node:events"
+
 import { generateIdentity, hash, sealToBytes, sign } from "@lamina/crypto"
 import type { Identity } from "@lamina/crypto"
 import { LIMITS, encodeUpdate, errorCodeOfWire, messages } from "@lamina/protocol"
 import type { AdapterModule, Capability, Plan, Progress, ReceiptBody, RoundHeader, TaskOffer } from "@lamina/protocol"
-import { io } from "socket.io-client"
-import type { Socket } from "socket.io-client"
+import { WebSocket } from "ws"
+
+/** First bytes of the messages on the control socket (docs/protocol.md, "Transport"). */
+const KINDS: Readonly<Record<string, number>> = {
+  ...{ "session.challenge": 1, "session.open": 2, "round.next": 3, "round.progress": 4 },
+  ...{ "upload.open": 5, "upload.commit": 6, reply: 0x80, hint: 0x81 },
+}
 
 /** A refusal of the coordinator, by its code. */
 export class Refused extends Error {
@@ -24,11 +31,16 @@ export interface Task {
 
 /** The protocol of a client spoken by hand: every step can be left out, repeated or done wrong. */
 export class ProtocolClient {
-  readonly socket: Socket
+  readonly socket: WebSocket
   readonly identity: Identity
   readonly name: string
   token = ""
   federationId: Uint8Array = new Uint8Array(0)
+  /** The code of the close. */
+  readonly closed: Promise<number>
+  readonly #waiting = new Map<number, (reply: Uint8Array) => void>()
+  #asked = 0
+  #hinted: () => void = () => undefined
 
   constructor(
     readonly url: string,
@@ -36,18 +48,38 @@ export class ProtocolClient {
   ) {
     this.name = options.name ?? "north"
     this.identity = options.identity ?? generateIdentity()
-    this.socket = io(url, { path: "/v1/socket", transports: ["websocket"], forceNew: true, reconnection: false })
+    this.socket = new WebSocket(`${url.replace("http", "ws")}/v1/socket`)
+    this.socket.on("error", () => undefined) // a close follows
+    this.socket.on("message", (message: Buffer) => {
+      if (message[0] === KINDS["hint"]) return this.#hinted()
+      if (message[0] === KINDS["reply"]) this.#waiting.get(message.readUInt32LE(1))?.(message.subarray(5))
+    })
+    this.closed = new Promise((resolve) => this.socket.once("close", resolve))
   }
 
-  /** The ok bytes of one request; its failure as Refused. */
-  async request(event: string, frame: unknown): Promise<Uint8Array> {
-    const answer = new Promise<Uint8Array>((resolve, reject) => {
-      this.socket.once("disconnect", (reason) => reject(new Error(`${event}: the connection ended (${reason})`)))
-      this.socket.emit(event, frame, resolve)
-    })
-    const { ok, failure } = messages.Reply.decode(await answer)
+  /** The ok bytes of one request; its failure as Refused. `request`: a name, or the first byte of one there is not. */
+  async request(request: string | number, frame: Uint8Array): Promise<Uint8Array> {
+    const id = (this.#asked += 0x01_01_01) // every byte of it counts
+    const answer = new Promise<Uint8Array>((resolve) => this.#waiting.set(id, resolve))
+    await this.send(typeof request === "number" ? request : KINDS[request]!, id, frame)
+    const ended = this.closed.then((code) => Promise.reject(new Error(`${request}: the connection ended (${code})`)))
+    const { ok, failure } = messages.Reply.decode(await Promise.race([answer, ended]))
     if (failure) throw new Refused(errorCodeOfWire(failure.code), failure.message)
     return ok!
+  }
+
+  /** A message of the control socket, as soon as that is open. */
+  async send(kind: number, id: number, frame: Uint8Array): Promise<void> {
+    if (this.socket.readyState === WebSocket.CONNECTING) await once(this.socket, "open")
+    const header = Buffer.alloc(5)
+    header[0] = kind
+    header.writeUInt32LE(id, 1)
+    this.socket.send(Buffer.concat([header, frame]))
+  }
+
+  /** Resolves at the next hint. */
+  hinted(): Promise<void> {
+    return new Promise((resolve) => (this.#hinted = resolve))
   }
 
   async challenge(): Promise<{ nonce: Uint8Array; federationId: Uint8Array; coordinatorKey: Uint8Array }> {
@@ -87,7 +119,7 @@ export class ProtocolClient {
   /** Asks on every hint until there is a task. */
   async task(runId: string, afterRound = 0): Promise<Task> {
     for (;;) {
-      const hinted = new Promise<void>((resolve) => this.socket.once("hint", () => resolve()))
+      const hinted = this.hinted()
       const { task: offer } = await this.next(runId, afterRound)
       if (offer) {
         const header = messages.RoundHeader.decode(offer.header)
@@ -175,7 +207,7 @@ export class ProtocolClient {
   }
 
   close(): void {
-    this.socket.disconnect()
+    this.socket.close()
   }
 }
 

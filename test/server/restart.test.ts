@@ -157,9 +157,7 @@ test("a coordinator killed at random moments of a run of many rounds loses nothi
 
 /** Trains every round until the run is over; a receipt once told must be told again with its sequence. */
 async function takePart(client: ProtocolClient, run: string, told: Map<string, number>): Promise<void> {
-  const gone = new Promise<never>((_, reject) =>
-    client.socket.once("disconnect", () => reject(new Error("the coordinator is gone"))),
-  )
+  const gone = client.closed.then(() => Promise.reject<never>(new Error("the coordinator is gone")))
   gone.catch(() => undefined)
   await Promise.race([gone, client.open()])
   for (let after = 0; ;) {

@@ -38,6 +38,9 @@ export type {
   UploadTicket,
   Wait,
 } from "./messages.js"
+export { decodeSocketAnswer, decodeSocketRequest, encodeSocketReply, encodeSocketRequest } from "./socket-message.js"
+export { SOCKET_HINT } from "./socket-message.js"
+export type { RequestName, SocketAnswer, SocketRequest } from "./socket-message.js"
 export { decodeAdapter, decodeUpdate, encodeAdapter, encodeUpdate } from "./update.js"
 export type { UpdateContent } from "./update.js"
 export { STRATEGY_NAMES } from "./strategy-names.js"

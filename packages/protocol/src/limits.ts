@@ -3,8 +3,12 @@
  * otherwise.
  */
 export const LIMITS = {
-  /** One control frame over the socket (socket.io's `maxHttpBufferSize` is set just above it). */
+  /** One control frame over the socket. */
   frameBytesMax: 384 * 1024,
+  /** What the socket itself lets pass above that, so that a frame just over is told so instead of being cut off. */
+  aboveFrameBytes: 64 * 1024,
+  /** ms between two pings of the coordinator on a socket; who hears none for twice that gives the socket up. */
+  heartbeatMs: 25_000,
   /** Merkle leaf and transfer chunk of an envelope. */
   chunkBytes: 256 * 1024,
   /** STREAM segment of an envelope. */

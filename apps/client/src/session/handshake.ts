@@ -1,13 +1,13 @@
 import type { Identity } from "@lamina/crypto"
 import { equalBytes, sign, toHex } from "@lamina/crypto"
-import type { Capability } from "@lamina/protocol"
+import type { Capability, RequestName } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol"
 
 import { abortable } from "../timing.js"
 import type { CoordinatorIdentity } from "./known-coordinator.js"
 import type { Link, LinkOptions } from "./link.js"
 import { connectLink } from "./link.js"
-import type { RequestName, Requests } from "./requests.js"
+import type { Requests } from "./requests.js"
 
 /** Protocol version of this build, in Hello and in every round header. */
 export const PROTOCOL_VERSION = 1

@@ -1,8 +1,10 @@
-import { LIMITS } from "@lamina/protocol"
-import type { Socket } from "socket.io-client"
-import { Manager } from "socket.io-client"
+import { decodeSocketAnswer, encodeSocketRequest, LaminaError, LIMITS } from "@lamina/protocol"
+import type { RequestName } from "@lamina/protocol"
+import { WebSocket } from "ws"
+import type { ClientOptions, RawData } from "ws"
 
-import type { Answer, RequestName, Requests } from "./requests.js"
+import { onAbort } from "../timing.js"
+import type { Answer, Requests } from "./requests.js"
 import { decodeAnswer, encodeRequest } from "./requests.js"
 
 /**
@@ -32,74 +34,119 @@ export interface LinkOptions {
   readonly url: URL
   readonly requestTimeoutMs: number
   readonly onHint: () => void
+  /** ms without a sign of life from the coordinator until the connection counts as lost. Default: two heartbeats. */
+  readonly silenceMs?: number
 }
 
-/** WebSocket only, no compression (sealed bytes do not compress), and no frame larger than a Reply may be. */
+/** How long a closing handshake may take: nothing that matters comes any more. */
+const CLOSE_MS = 1_000
+/** With what the types of `ws` do not know yet. */
+type Settings = ClientOptions & { readonly closeTimeout: number }
+
+/** Of RFC 6455, 7.4.1. */
+const PROTOCOL_ERROR = 1002
+
+/** No compression (sealed bytes do not compress), and no message larger than a Reply may be. */
 export async function connectLink(options: LinkOptions, signal: AbortSignal): Promise<Link> {
   signal.throwIfAborted()
   const { url, requestTimeoutMs } = options
-  // the same slack over a frame as the coordinator allows for socket.io's own wrapping
-  const websocket = { maxPayload: LIMITS.frameBytesMax + 16 * 1024, perMessageDeflate: false }
-  const manager = new Manager(url.origin, {
-    path: `${url.pathname.replace(/\/+$/, "")}/v1/socket`,
-    transports: ["websocket"],
-    reconnection: false,
-    autoConnect: false,
-    timeout: requestTimeoutMs,
-    transportOptions: { websocket },
+  const address = new URL(`${url.pathname.replace(/\/+$/, "")}/v1/socket`, url)
+  address.protocol = url.protocol === "https:" ? "wss:" : "ws:"
+  const settings: Settings = {
+    maxPayload: LIMITS.frameBytesMax + LIMITS.aboveFrameBytes,
+    perMessageDeflate: false,
+    handshakeTimeout: requestTimeoutMs,
+    closeTimeout: CLOSE_MS,
+  }
+  const socket = new WebSocket(address, settings)
+  await connected(socket, signal)
+  return linkOver(socket, options)
+}
+
+function connected(socket: WebSocket, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const forget = onAbort(signal, () => {
+      reject(signal.reason)
+      socket.terminate()
+    })
+    socket.on("error", (cause) => {
+      forget()
+      reject(new TransportError(`cannot connect: ${reasonOf(cause)}`, { cause }))
+    })
+    socket.once("open", () => {
+      forget()
+      resolve()
+    })
   })
-  const socket = manager.socket("/")
-  await connected(socket, manager, signal)
-  const lost = new Promise<string>((resolve) => socket.once("disconnect", (reason) => resolve(reason)))
-  socket.on("hint", options.onHint)
+}
+
+/** Where the system tried several addresses of a name, its words are one level down. */
+function reasonOf(error: Error): string {
+  const errors = error instanceof AggregateError ? (error.errors as Error[]) : [error]
+  return errors.map(({ message }) => message).join(", ")
+}
+
+interface Waiting {
+  readonly answered: (frame: Uint8Array) => void
+  readonly failed: (error: unknown) => void
+}
+
+/** Requests and their replies over an open socket. */
+function linkOver(socket: WebSocket, options: LinkOptions): Link {
+  const { requestTimeoutMs, onHint, silenceMs = 2 * LIMITS.heartbeatMs } = options
+  const waiting = new Map<number, Waiting>()
+  let asked = 0
+  let end: (reason: string) => void = () => undefined
+  const lost = new Promise<string>((resolve) => (end = resolve))
+  const finish = (reason: string, error: unknown): void => {
+    clearTimeout(silence)
+    end(reason)
+    for (const { failed } of waiting.values()) failed(error)
+  }
+  const silence = setTimeout(() => socket.terminate(), silenceMs)
+  socket.on("ping", () => silence.refresh())
+  socket.on("message", (data, isBinary) => {
+    try {
+      const answer = decodeSocketAnswer(binary(data, isBinary))
+      if (answer === "hint") onHint()
+      else if (answer) waiting.get(answer.id)?.answered(answer.frame)
+    } catch (error) {
+      finish("malformed message", error)
+      socket.close(PROTOCOL_ERROR)
+    }
+  })
+  socket.once("close", (code, reason) => {
+    const why = reason.toString() || `closed with ${code}`
+    finish(why, new TransportError(`the connection is lost: ${why}`))
+  })
   return {
     lost,
-    close: () => socket.disconnect(),
+    close: () => {
+      finish("closed", new TransportError("the connection is closed"))
+      socket.close()
+    },
     request: async (name, request) => {
       const frame = encodeRequest(name, request)
-      // a packet given to a closed socket would wait in its buffer for a connection that never comes
-      if (!socket.connected) throw new TransportError(`${name}: not connected`)
-      let reply: unknown
+      if (socket.readyState !== WebSocket.OPEN) throw new TransportError(`${name}: not connected`)
+      const id = asked++
+      let timer: NodeJS.Timeout | undefined
+      const reply = new Promise<Uint8Array>((answered, failed) => {
+        const late = (): void => failed(new TransportError(`${name}: no answer within ${requestTimeoutMs} ms`))
+        timer = setTimeout(late, requestTimeoutMs)
+        waiting.set(id, { answered, failed })
+        socket.send(encodeSocketRequest(name, id, frame))
+      })
       try {
-        reply = await socket.timeout(requestTimeoutMs).emitWithAck(name, frame)
-      } catch (cause) {
-        throw new TransportError(`${name}: no answer within ${requestTimeoutMs} ms`, { cause })
+        return decodeAnswer(name, await reply)
+      } finally {
+        clearTimeout(timer)
+        waiting.delete(id)
       }
-      return decodeAnswer(name, reply)
     },
   }
 }
 
-function connected(socket: Socket, manager: Manager, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const end = (settle: () => void): void => {
-      signal.removeEventListener("abort", abort)
-      socket.off("connect", ready)
-      socket.off("connect_error", failed)
-      settle()
-    }
-    const ready = (): void => end(resolve)
-    const failed = (cause: Error): void =>
-      end(() => {
-        socket.disconnect()
-        reject(new TransportError(`cannot connect: ${reasonOf(cause)}`, { cause }))
-      })
-    const abort = (): void =>
-      end(() => {
-        socket.disconnect()
-        manager.engine?.close()
-        reject(signal.reason)
-      })
-    socket.once("connect", ready)
-    socket.once("connect_error", failed)
-    signal.addEventListener("abort", abort, { once: true })
-    socket.connect()
-  })
-}
-
-/** engine.io says "websocket error" and hides the system's word (ECONNREFUSED, ...) one or two levels down. */
-function reasonOf(error: unknown): string {
-  const described = error as { message?: unknown; description?: { message?: unknown; error?: { message?: unknown } } }
-  const words = [described.description?.error?.message, described.description?.message, described.message]
-  return String(words.find((word) => typeof word === "string" && word !== "") ?? error)
+function binary(data: RawData, isBinary: boolean): Uint8Array {
+  if (isBinary && data instanceof Uint8Array) return data
+  throw new LaminaError("FRAME_MALFORMED", "socket: expected binary messages, got text")
 }

@@ -8,6 +8,7 @@ import type {
   OpenSession,
   Progress,
   Receipt,
+  RequestName,
   Session,
   UploadCommit,
   UploadOpen,
@@ -23,7 +24,6 @@ export interface Requests {
   "upload.open": { request: UploadOpen; answer: UploadTicket }
   "upload.commit": { request: UploadCommit; answer: Receipt }
 }
-export type RequestName = keyof Requests
 
 type Codecs = {
   [K in RequestName]: {
@@ -62,13 +62,8 @@ export class Refusal extends LaminaError {
 
 export type Answer<T> = { readonly ok: T } | { readonly refusal: Refusal }
 
-/**
- * The bytes of an acknowledgement -> Answer. Throws FRAME_TOO_LARGE, FRAME_MALFORMED for anything but one valid
- * Reply.
- */
-export function decodeAnswer<K extends RequestName>(name: K, reply: unknown): Answer<Requests[K]["answer"]> {
-  const frame = bytesOf(reply)
-  if (!frame) throw new LaminaError("FRAME_MALFORMED", `${name}: expected the bytes of a Reply, got ${kindOf(reply)}`)
+/** The frame of a reply -> Answer. Throws FRAME_TOO_LARGE, FRAME_MALFORMED for anything but one valid Reply. */
+export function decodeAnswer<K extends RequestName>(name: K, frame: Uint8Array): Answer<Requests[K]["answer"]> {
   const { ok, failure } = messages.Reply.decode(withinLimit(frame, `${name} reply`))
   if (ok !== undefined) return { ok: CODECS[name].decode(ok) }
   if (failure === undefined)
@@ -86,14 +81,4 @@ function withinLimit(frame: Uint8Array, what: string): Uint8Array {
       `${what}: expected at most ${LIMITS.frameBytesMax} bytes, got ${frame.byteLength}`,
     )
   return frame
-}
-
-/** socket.io hands over a Buffer or an ArrayBuffer, depending on the transport. */
-function bytesOf(reply: unknown): Uint8Array | undefined {
-  if (reply instanceof ArrayBuffer) return new Uint8Array(reply)
-  return ArrayBuffer.isView(reply) ? new Uint8Array(reply.buffer, reply.byteOffset, reply.byteLength) : undefined
-}
-
-function kindOf(value: unknown): string {
-  return value === null ? "null" : Array.isArray(value) ? "an array" : `a value of type ${typeof value}`
 }

@@ -1,10 +1,11 @@
 import { hasErrorCode, LaminaError } from "@lamina/protocol"
+import type { RequestName } from "@lamina/protocol"
 
 import type { Emit } from "../events.js"
 import type { Random } from "../timing.js"
 import { abortable, backoffMs, delay } from "../timing.js"
 import type { OpenLink } from "./handshake.js"
-import type { Refusal, RequestName, Requests } from "./requests.js"
+import type { Refusal, Requests } from "./requests.js"
 import { TransportError } from "./link.js"
 
 interface SessionOptions {

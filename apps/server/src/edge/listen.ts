@@ -17,9 +17,9 @@ import { takeChunkBodies } from "./chunk-bodies.js"
 import { ErrorFilter } from "./error-filter.js"
 import { FederationController } from "./federation.controller.js"
 import { HealthController } from "./health.controller.js"
-import { BoundedIoAdapter } from "./io-adapter.js"
 import { serveOpenApi } from "./open-api.js"
 import { RunsController } from "./runs.controller.js"
+import { SocketAdapter } from "./socket-adapter.js"
 import { SocketGateway } from "./socket.gateway.js"
 import { ACCESS, CONFIG, COORDINATOR, LOGGER, METRICS } from "./tokens.js"
 
@@ -60,7 +60,7 @@ export async function listen(
       abortOnError: false,
     },
   )
-  app.useWebSocketAdapter(new BoundedIoAdapter(app))
+  app.useWebSocketAdapter(new SocketAdapter(app))
   takeChunkBodies(app.getHttpAdapter().getInstance(), access)
   serveOpenApi(app, config.software)
   const address = { port: config.port, host: config.host, backlog: BACKLOG }

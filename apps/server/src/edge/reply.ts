@@ -17,8 +17,13 @@ export async function reply(work: () => Promise<Uint8Array>, logger: Logger): Pr
     return messages.Reply.encode({ ok: await withLimit(work()) })
   } catch (error) {
     if (!hasErrorCode(error)) logger.error({ err: error }, "a request failed in a way nobody foresaw")
-    return messages.Reply.encode({ failure: failureOf(error) })
+    return refused(error)
   }
+}
+
+/** The Reply of a failure. */
+export function refused(error: unknown): Uint8Array {
+  return messages.Reply.encode({ failure: failureOf(error) })
 }
 
 /** Code and words of a failure as they may leave this machine. */
@@ -29,19 +34,14 @@ export function failureOf(error: unknown): { code: number; message: string; retr
   return { code: wire, message: message.slice(0, 1_000), retryAfterMs: retry === "later" ? RETRY_LATER_MS : 0 }
 }
 
-/** The bytes of a frame, or FRAME_MALFORMED / FRAME_TOO_LARGE before anything is decoded. */
-export function frameOf(payload: unknown): Uint8Array {
-  if (!(payload instanceof Uint8Array))
-    throw new LaminaError(
-      "FRAME_MALFORMED",
-      `expected one binary frame, got ${Array.isArray(payload) ? "several values" : typeof payload}`,
-    )
-  if (payload.byteLength > LIMITS.frameBytesMax)
+/** `frame`, or FRAME_TOO_LARGE before anything is decoded. */
+export function withinFrame(frame: Uint8Array): Uint8Array {
+  if (frame.byteLength > LIMITS.frameBytesMax)
     throw new LaminaError(
       "FRAME_TOO_LARGE",
-      `expected at most ${LIMITS.frameBytesMax} bytes in a frame, got ${payload.byteLength}`,
+      `expected at most ${LIMITS.frameBytesMax} bytes in a frame, got ${frame.byteLength}`,
     )
-  return payload
+  return frame
 }
 
 async function withLimit(work: Promise<Uint8Array>): Promise<Uint8Array> {
