@@ -24,6 +24,9 @@ interface CapabilityWishes extends Partial<ResourceLimits> {
   readonly examples: number
 }
 
+/** Of machine or container, once asked: reading it takes as long as a signature. */
+let totalBytes: number | undefined
+
 const NO_TRANSFERS: TransferRates = { uploadBytesPerSecond: 0, downloadBytesPerSecond: 0 }
 
 /**
@@ -39,7 +42,7 @@ export async function reportCapability(
   const { memoryBytesMax = 0, uploadBytesMax = 0, downloadBytesMax = 0, rankMax, precision, examples } = wishes
   const capped = (bytes: number): number => (memoryBytesMax > 0 ? Math.min(bytes, memoryBytesMax) : bytes)
   return {
-    memoryBytes: capped(memoryBytes(process.constrainedMemory(), totalmem())),
+    memoryBytes: capped((totalBytes ??= memoryBytes(process.constrainedMemory(), totalmem()))),
     cores: availableParallelism(),
     kernels,
     tokensPerSecond,

@@ -95,6 +95,17 @@ export async function makeFolder(path: string): Promise<void> {
   }
 }
 
+/** `openSync`; a folder that is not there is made first. */
+export function openInFolder(path: string, flags: string | number): number {
+  try {
+    return openSync(path, flags, 0o600)
+  } catch (error) {
+    if (systemCode(error) !== "ENOENT") throw error
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    return openSync(path, flags, 0o600)
+  }
+}
+
 /**
  * Replaces `path` by `bytes`: beside it, fsync, rename, fsync of the folder. Throws STORAGE_FULL, FILE_UNWRITABLE and
  * leaves nothing.
@@ -102,8 +113,7 @@ export async function makeFolder(path: string): Promise<void> {
 export async function writeDurable(path: string, bytes: Uint8Array): Promise<void> {
   const part = `${path}.${process.pid}.part`
   try {
-    await makeFolder(dirname(path))
-    const file = openSync(part, "w", 0o600)
+    const file = openInFolder(part, "w")
     try {
       writeFileSync(file, bytes)
       await synced(file)

@@ -1,6 +1,6 @@
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 
@@ -21,6 +21,19 @@ test("one holder at a time, the next one after the release", async () => {
   await lock?.release()
   await (await waiting).release()
   expect(await readdir(folder)).toEqual([])
+})
+
+test("locks of one process are each held until their own release, and say who holds them", async () => {
+  const paths = ["a", "b", "c"].map((name) => join(folder, name, "lock"))
+  const [first, second, third] = await Promise.all(paths.map(tryLock))
+  await first?.release()
+  expect(await Promise.all(paths.slice(1).map(tryLock))).toEqual([undefined, undefined])
+  for (const path of paths.slice(1)) expect(await readFile(path, "utf8")).toMatch(new RegExp(`^${process.pid} `))
+  await third?.release() // the one a next lock would have been made of
+  const again = await tryLock(paths[0]!)
+  expect(await readFile(paths[0]!, "utf8")).toMatch(new RegExp(`^${process.pid} `))
+  await Promise.all([second, again].map((lock) => lock?.release()))
+  expect(await Promise.all(paths.map((path) => readdir(dirname(path))))).toEqual([[], [], []])
 })
 
 test("a lock of a process that is gone is taken over, one of a living process is not", async () => {
@@ -47,6 +60,5 @@ test("the id of a dead owner that a new process got does not keep the lock", asy
 })
 
 async function startTime(pid: number): Promise<string> {
-  const { readFile } = await import("node:fs/promises")
   return (await readFile(`/proc/${pid}/stat`, "utf8")).split(") ").at(-1)?.split(" ")[19] ?? ""
 }

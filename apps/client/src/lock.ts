@@ -16,6 +16,9 @@ interface Lock {
 /** Paths locked by this very process: a process id cannot tell two clients in one process apart. */
 const held = new Set<string>()
 
+/** The file of the lock of this process that was taken last, while it is held. */
+let ours: string | undefined
+
 /** What `describe` says of this process: it stays the same. */
 let self: string | undefined
 
@@ -32,8 +35,10 @@ export async function tryLock(path: string): Promise<Lock | undefined> {
     held.delete(path)
     throw writeFailure(error, path)
   }
+  ours = path
   return {
     release: async () => {
+      if (ours === path) ours = undefined
       rmSync(path, { force: true })
       held.delete(path)
     },
@@ -51,6 +56,7 @@ export async function waitForLock(path: string, signal: AbortSignal): Promise<Lo
 
 async function claim(path: string): Promise<boolean> {
   await makeFolder(dirname(path))
+  if (linkedToOurs(path)) return true
   const mine = `${path}.${randomUUID()}`
   writeFileSync(mine, (self ??= describe(process.pid)), { mode: 0o600 })
   try {
@@ -73,6 +79,20 @@ async function claim(path: string): Promise<boolean> {
     return linked(mine, path)
   } finally {
     rmSync(mine, { force: true })
+  }
+}
+
+/**
+ * Another lock of this process says the same of its owner: a second name for that file, where the disk gives it one, is
+ * a lock for a third of the work.
+ */
+function linkedToOurs(path: string): boolean {
+  if (ours === undefined) return false
+  try {
+    linkSync(ours, path)
+    return true
+  } catch {
+    return false // taken, or on another disk, or a file may have no more names
   }
 }
 

@@ -7,7 +7,7 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
-  rmSync,
+  unlinkSync,
   writeFileSync,
 } from "node:fs"
 import { dirname } from "node:path"
@@ -102,7 +102,7 @@ async function create(path: string): Promise<Identity> {
 /** The outcome before it is the one to tell. */
 function removePart(part: string): void {
   try {
-    rmSync(part, { force: true })
+    unlinkSync(part)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === undefined) throw error
   }

@@ -1,10 +1,10 @@
-import { closeSync, constants, fdatasync, ftruncateSync, openSync, writeSync } from "node:fs"
+import { closeSync, constants, fdatasync, ftruncateSync, writeSync } from "node:fs"
 import { dirname } from "node:path"
 import { promisify } from "node:util"
 
 import type { ErrorCode } from "@lamina/protocol"
 
-import { makeFolder, readIfThere, syncFolder, systemCode, writeFailure } from "../durable.js"
+import { openInFolder, readIfThere, syncFolder, systemCode, writeFailure } from "../durable.js"
 import type { ReceiptStatus } from "../events.js"
 
 const synced = promisify(fdatasync)
@@ -49,7 +49,6 @@ export class Journal {
    */
   static async open(path: string): Promise<Journal> {
     const journal = new Journal(path)
-    await makeFolder(dirname(path))
     const bytes = await readIfThere(path)
     if (!bytes) return journal
     const lines = new TextDecoder().decode(bytes.subarray(0, bytes.lastIndexOf(0x0a) + 1)).split("\n")
@@ -79,7 +78,7 @@ export class Journal {
   async append(entry: JournalEntry): Promise<void> {
     const line = new TextEncoder().encode(`${JSON.stringify(entry)}\n`)
     try {
-      const file = (this.#file ??= openSync(this.#path, constants.O_RDWR | constants.O_CREAT, 0o600))
+      const file = (this.#file ??= openInFolder(this.#path, constants.O_RDWR | constants.O_CREAT))
       if (this.#bytes + line.byteLength > this.#roomBytes) this.#makeRoom(file, line.byteLength)
       writeAll(file, line, this.#bytes)
       await synced(file)
