@@ -109,7 +109,7 @@ test("a message of an unknown kind, and a reply that nobody waits for, are left 
     hooks: {
       message: (event, honest) => {
         if (event === "round.next")
-          for (const kind of [0x80, 0x82, 1]) server.tell(Buffer.concat([Uint8Array.of(kind, 9, 9, 9, 9), honest]))
+          for (const kind of [0x80, 0x83, 1]) server.tell(Buffer.concat([Uint8Array.of(kind, 9, 9, 9, 9), honest]))
         return undefined
       },
     },

@@ -22,16 +22,8 @@ import { WebSocketServer } from "ws"
 import type { WebSocket } from "ws"
 
 /** First bytes of the messages on the control socket. */
-const REQUESTS = [
-  "",
-  "session.challenge",
-  "session.open",
-  "round.next",
-  "round.progress",
-  "upload.open",
-  "upload.commit",
-]
-const [REPLY, HINT] = [0x80, 0x81]
+const REQUESTS = ["", "session.open", "round.next", "round.progress", "upload.open", "upload.commit"]
+const [REPLY, HINT, CHALLENGE] = [0x80, 0x81, 0x82]
 
 /**
  * The wire of a coordinator written down a second time, from docs/protocol.md alone, with a hook at every place where
@@ -148,7 +140,13 @@ export class WireServer {
   }
 
   #attend(socket: WebSocket): void {
-    const nonce = randomBytes(32)
+    const challenge = messages.Challenge.encode({
+      nonce: randomBytes(32),
+      federationId: FEDERATION,
+      coordinatorKey: this.identity.publicKey,
+      software: "wire",
+    })
+    socket.send(Buffer.concat([Uint8Array.of(CHALLENGE), challenge]))
     const state: { clientId: Uint8Array } = { clientId: new Uint8Array(16) }
     const works = new Map<string, (frame: Uint8Array) => Uint8Array>()
     const answer = (event: string, work: (frame: Uint8Array) => Uint8Array): void => void works.set(event, work)
@@ -165,14 +163,6 @@ export class WireServer {
       ])
       socket.send(this.hooks.message?.(event, reply) ?? reply)
     })
-    answer("session.challenge", () =>
-      messages.Challenge.encode({
-        nonce,
-        federationId: FEDERATION,
-        coordinatorKey: this.identity.publicKey,
-        software: "wire",
-      }),
-    )
     answer("session.open", (payload) => {
       const token = randomBytes(32).toString("hex")
       this.#tokens.add(token)

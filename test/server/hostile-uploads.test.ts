@@ -80,15 +80,15 @@ test("a client whose download budget holds no view of the global adapter sits ou
   expect([...(await opened).clients].sort()).toEqual(["north", "west"])
 })
 
-test("a socket has one session at a time: with the next, the token of the one before ends", async () => {
+test("a socket opens one session: a second attempt is refused, and the token stays that of the first", async () => {
   const { north } = await oneRound(undefined)
   const before = north.token
   const status = async (token: string): Promise<number> => {
     north.token = token
     return (await north.putChunk("0".repeat(32), 0, new Uint8Array(1))).status
   }
+  expect(await refusal(north.open())).toBe("SESSION_REJECTED")
+  expect(north.token).toBe(before)
   expect(await status(before)).toBe(404)
-  await north.open()
-  expect(await status(north.token)).toBe(404)
-  expect(await status(before)).toBe(401)
+  expect(await status("f".repeat(64))).toBe(401)
 })

@@ -3,13 +3,22 @@ import { once } from "node:events"
 import { generateIdentity, hash, sealToBytes, sign } from "@lamina/crypto"
 import type { Identity } from "@lamina/crypto"
 import { LIMITS, encodeUpdate, errorCodeOfWire, messages } from "@lamina/protocol"
-import type { AdapterModule, Capability, Plan, Progress, ReceiptBody, RoundHeader, TaskOffer } from "@lamina/protocol"
+import type {
+  AdapterModule,
+  Capability,
+  Challenge,
+  Plan,
+  Progress,
+  ReceiptBody,
+  RoundHeader,
+  TaskOffer,
+} from "@lamina/protocol"
 import { WebSocket } from "ws"
 
 /** First bytes of the messages on the control socket (docs/protocol.md, "Transport"). */
 const KINDS: Readonly<Record<string, number>> = {
-  ...{ "session.challenge": 1, "session.open": 2, "round.next": 3, "round.progress": 4 },
-  ...{ "upload.open": 5, "upload.commit": 6, reply: 0x80, hint: 0x81 },
+  ...{ "session.open": 1, "round.next": 2, "round.progress": 3, "upload.open": 4, "upload.commit": 5 },
+  ...{ reply: 0x80, hint: 0x81, challenge: 0x82 },
 }
 
 /** A refusal of the coordinator, by its code. */
@@ -36,11 +45,14 @@ export class ProtocolClient {
   readonly name: string
   token = ""
   federationId: Uint8Array = new Uint8Array(0)
+  /** The coordinator's first message. */
+  readonly challenge: Promise<Challenge>
   /** The code of the close. */
   readonly closed: Promise<number>
   readonly #waiting = new Map<number, (reply: Uint8Array) => void>()
   #asked = 0
   #hinted: () => void = () => undefined
+  #challenged: (challenge: Challenge) => void = () => undefined
 
   constructor(
     readonly url: string,
@@ -52,8 +64,10 @@ export class ProtocolClient {
     this.socket.on("error", () => undefined) // a close follows
     this.socket.on("message", (message: Buffer) => {
       if (message[0] === KINDS["hint"]) return this.#hinted()
+      if (message[0] === KINDS["challenge"]) return this.#challenged(messages.Challenge.decode(message.subarray(1)))
       if (message[0] === KINDS["reply"]) this.#waiting.get(message.readUInt32LE(1))?.(message.subarray(5))
     })
+    this.challenge = new Promise((resolve) => (this.#challenged = resolve))
     this.closed = new Promise((resolve) => this.socket.once("close", resolve))
   }
 
@@ -82,20 +96,16 @@ export class ProtocolClient {
     return new Promise((resolve) => (this.#hinted = resolve))
   }
 
-  async challenge(): Promise<{ nonce: Uint8Array; federationId: Uint8Array; coordinatorKey: Uint8Array }> {
-    const hello = messages.Hello.encode({ version: 1, software: "test" })
-    return messages.Challenge.decode(await this.request("session.challenge", hello))
-  }
-
   /** Opens the session; `wrong` replaces parts of what is signed. */
   async open(
     options: {
       capability?: Partial<Capability>
       joinToken?: string
+      version?: number
       wrong?: { federationId?: Uint8Array; nonce?: Uint8Array }
     } = {},
   ): Promise<this> {
-    const { nonce, federationId } = await this.challenge()
+    const { nonce, federationId } = await this.challenge
     const { publicKey } = this.identity
     const signed = [options.wrong?.federationId ?? federationId, options.wrong?.nonce ?? nonce, publicKey]
     const request = messages.OpenSession.encode({
@@ -104,6 +114,8 @@ export class ProtocolClient {
       name: this.name,
       capability: { ...NO_WISH, ...options.capability },
       joinToken: options.joinToken ?? "",
+      version: options.version ?? 1,
+      software: "test",
     })
     const session = messages.Session.decode(await this.request("session.open", request))
     this.token = session.token

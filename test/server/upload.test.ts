@@ -31,7 +31,7 @@ test("a task is signed, bound to its client, and planned as the recipe and the c
   const { id: run } = await coordinator.createRun(runRequest({ seed: 9, lora: { rank: 4, alphaPerRank: 2 } }))
   const north = await clientOf(coordinator, "north").open({ capability: { rankMax: 3, precision: "q4" } })
   const south = await clientOf(coordinator, "south").open()
-  const { coordinatorKey } = await south.challenge()
+  const { coordinatorKey } = await south.challenge
   const [task, other] = [await north.task(run), await south.task(run)]
   const { offer, header, headerHash, plan } = task
   expect(verify(coordinatorKey, offer.headerSignature, "lamina/v1/header", offer.header)).toBe(true)
@@ -120,7 +120,7 @@ test("two updates become a global adapter that is their weighted stack, whatever
 
 test("the same envelope again is a duplicate with the same sequence, another one a conflict", async () => {
   const { coordinator, north, task } = await openRound()
-  const { coordinatorKey } = await north.challenge()
+  const { coordinatorKey } = await north.challenge
   const sealed = north.seal(task)
   const first = await north.submit(task, sealed)
   expect(verify(coordinatorKey, first.raw.signature, "lamina/v1/receipt", first.raw.body)).toBe(true)

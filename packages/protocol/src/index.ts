@@ -15,7 +15,6 @@ export type {
   Challenge,
   EnvelopeHeader,
   Failure,
-  Hello,
   ManifestModule,
   Metric,
   ModulePlan,
@@ -38,8 +37,8 @@ export type {
   UploadTicket,
   Wait,
 } from "./messages.js"
-export { decodeSocketAnswer, decodeSocketRequest, encodeSocketReply, encodeSocketRequest } from "./socket-message.js"
-export { SOCKET_HINT } from "./socket-message.js"
+export { decodeSocketAnswer, encodeSocketRequest } from "./socket-message.js"
+export { decodeSocketRequest, encodeSocketChallenge, encodeSocketReply, SOCKET_HINT } from "./socket-message.js"
 export type { RequestName, SocketAnswer, SocketRequest } from "./socket-message.js"
 export { decodeAdapter, decodeUpdate, encodeAdapter, encodeUpdate } from "./update.js"
 export type { UpdateContent } from "./update.js"

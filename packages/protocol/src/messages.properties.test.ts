@@ -88,10 +88,12 @@ const moduleScore: Arbitrary<Values["ModuleScore"]> = fc.record({ name, values: 
 const metric: Arbitrary<Values["Metric"]> = fc.record({ name: label(100), value: real })
 
 const arbitraries: Arbitraries = {
-  Hello: fc.record({ version: uint(), software: text(100) }),
   Challenge: fc.record({ nonce: hash, federationId: hash, coordinatorKey: hash, software: text(100) }),
   Capability: capability,
-  OpenSession: fc.record({ publicKey: hash, signature, name, capability, joinToken: text(200) }),
+  OpenSession: fc.record({
+    ...{ publicKey: hash, signature, name, capability, joinToken: text(200) },
+    ...{ version: uint(), software: text(100) },
+  }),
   Session: fc.record({ clientId: bytes(16), token: text(200).filter((it) => it !== ""), serverTimeMs: uint64 }),
   NextTask: fc.record({ runId: text(64), afterRound: uint() }),
   NextTaskReply: fc.oneof(fc.record({ task }), fc.record({ wait }), fc.record({ ended })),

@@ -72,11 +72,11 @@ test("no alternative is refused; of several on the wire the last counts, and sev
 test("fields of a newer peer are skipped", () => {
   // field 1 = 1, field 15 (unknown, varint) = 1, field 16 (unknown, one byte)
   const newer = Buffer.from(frame("08 01", "78 01", "8201 01 ff"), "hex")
-  expect(messages.Hello.decode(newer)).toEqual({ version: 1, software: "" })
+  expect(messages.Wait.decode(newer)).toEqual({ retryAfterMs: 1, reason: "" })
 })
 
 test("a frame at the limit is looked at, one byte over is refused by its size alone", () => {
-  // field 2 (software) as one long text: tag, length as a 3-byte varint, then the text
+  // field 2 (reason) as one long text: tag, length as a 3-byte varint, then the text
   const padding = (bytes: number): Uint8Array => {
     const length = bytes - 4
     const start = [0x12, (length & 0x7f) | 0x80, ((length >> 7) & 0x7f) | 0x80, length >> 14]
@@ -84,9 +84,9 @@ test("a frame at the limit is looked at, one byte over is refused by its size al
   }
   const refused = (message: RegExp): Error =>
     expect.objectContaining({ message: expect.stringMatching(message) }) as Error
-  expect(() => messages.Hello.decode(padding(LIMITS.frameBytesMax))).toThrow(refused(/^Hello\.software: expected text/))
-  expect(() => messages.Hello.decode(padding(LIMITS.frameBytesMax + 1))).toThrow(
-    refused(/^Hello: expected at most 393216 bytes/),
+  expect(() => messages.Wait.decode(padding(LIMITS.frameBytesMax))).toThrow(refused(/^Wait\.reason: expected text/))
+  expect(() => messages.Wait.decode(padding(LIMITS.frameBytesMax + 1))).toThrow(
+    refused(/^Wait: expected at most 393216 bytes/),
   )
 })
 

@@ -36,7 +36,6 @@ const scaling = word(["lora", "rslora"])
 const precision = word(HELD_PRECISIONS)
 const share = double({ min: 0, max: 1 })
 
-const Hello = message("Hello", { version: uint32(), software: text({ max: 100 }) })
 const Challenge = message("Challenge", {
   nonce: hash,
   federationId: hash,
@@ -66,6 +65,8 @@ const OpenSession = message("OpenSession", {
   name,
   capability: Capability,
   joinToken: text({ max: 200 }),
+  version: uint32(),
+  software: text({ max: 100 }),
 })
 const Session = message("Session", { clientId, token: text({ min: 1, max: 200 }), serverTimeMs: integer() })
 
@@ -232,14 +233,13 @@ const UpdateManifest = message("UpdateManifest", {
 
 // prettier-ignore
 export const messages = {
-  Hello, Challenge, Capability, OpenSession, Session,
+  Challenge, Capability, OpenSession, Session,
   NextTask, NextTaskReply, Wait, RunEnded, TaskOffer, RoundHeader, ModulePlan, Plan, Progress, Ack,
   BaseFile, BaseManifest, UploadOpen, UploadTicket, UploadCommit, Receipt, ReceiptBody, Failure, Reply,
   EnvelopeHeader, ManifestTensor, ManifestModule, Metric, ModuleScore, UpdateManifest,
 }
 
 type Message<C> = C extends MessageCodec<infer T> ? T : never
-export type Hello = Message<typeof Hello>
 export type Challenge = Message<typeof Challenge>
 export type Capability = Message<typeof Capability>
 export type OpenSession = Message<typeof OpenSession>

@@ -1,23 +1,23 @@
 import { LaminaError } from "./errors.js"
 
 /**
- * A message of the control socket around one frame (docs/protocol.md, "Transport"): a byte that says what it is, a
- * number that joins a reply to its request (uint32, little-endian), and the frame.
+ * A message of the control socket around one frame (docs/protocol.md, "Transport"): a byte that says what it is, for
+ * requests and replies a number that joins them (uint32, little-endian), and the frame.
  */
 
 /** First byte of a request, by its name. Never given another meaning. */
 const REQUESTS = {
-  "session.challenge": 1,
-  "session.open": 2,
-  "round.next": 3,
-  "round.progress": 4,
-  "upload.open": 5,
-  "upload.commit": 6,
+  "session.open": 1,
+  "round.next": 2,
+  "round.progress": 3,
+  "upload.open": 4,
+  "upload.commit": 5,
 } as const
 export type RequestName = keyof typeof REQUESTS
 
 const REPLY = 0x80
 const HINT = 0x81
+const CHALLENGE = 0x82
 
 const HEADER_BYTES = 5
 const NAMES = new Map(Object.entries(REQUESTS).map(([name, kind]) => [kind as number, name as RequestName]))
@@ -30,7 +30,11 @@ export interface SocketRequest {
 }
 
 /** What a client gets; undefined: a kind of message this build does not know, to be left alone. */
-export type SocketAnswer = { readonly id: number; readonly frame: Uint8Array } | "hint" | undefined
+export type SocketAnswer =
+  | { readonly kind: "reply"; readonly id: number; readonly frame: Uint8Array }
+  | { readonly kind: "challenge"; readonly frame: Uint8Array }
+  | { readonly kind: "hint" }
+  | undefined
 
 /** `id`: 0 to 2^32 - 1, the client's own choice; the reply brings it back. */
 export function encodeSocketRequest(name: RequestName, id: number, frame: Uint8Array): Uint8Array {
@@ -44,6 +48,14 @@ export function encodeSocketReply(id: number, frame: Uint8Array): Uint8Array {
 /** "Ask again", from the coordinator by itself. */
 export const SOCKET_HINT: Uint8Array = Uint8Array.of(HINT)
 
+/** The coordinator's first message on every socket. */
+export function encodeSocketChallenge(frame: Uint8Array): Uint8Array {
+  const message = new Uint8Array(1 + frame.byteLength)
+  message[0] = CHALLENGE
+  message.set(frame, 1)
+  return message
+}
+
 /** Throws FRAME_MALFORMED for what is shorter than its header. The frame is a view. */
 export function decodeSocketRequest(message: Uint8Array): SocketRequest {
   return { name: NAMES.get(message[0] ?? 0), ...withoutHeader(message) }
@@ -51,8 +63,10 @@ export function decodeSocketRequest(message: Uint8Array): SocketRequest {
 
 /** Throws FRAME_MALFORMED for a reply that is shorter than its header. The frame is a view. */
 export function decodeSocketAnswer(message: Uint8Array): SocketAnswer {
-  if (message[0] === REPLY) return withoutHeader(message)
-  return message[0] === HINT ? "hint" : undefined
+  const [kind] = message
+  if (kind === REPLY) return { kind: "reply", ...withoutHeader(message) }
+  if (kind === HINT) return { kind: "hint" }
+  return kind === CHALLENGE ? { kind: "challenge", frame: message.subarray(1) } : undefined
 }
 
 function withHeader(kind: number, id: number, frame: Uint8Array): Uint8Array {

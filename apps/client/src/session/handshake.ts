@@ -1,15 +1,14 @@
 import type { Identity } from "@lamina/crypto"
 import { equalBytes, sign, toHex } from "@lamina/crypto"
-import type { Capability, RequestName } from "@lamina/protocol"
+import type { Capability } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol"
 
 import { abortable } from "../timing.js"
 import type { CoordinatorIdentity } from "./known-coordinator.js"
 import type { Link, LinkOptions } from "./link.js"
 import { connectLink } from "./link.js"
-import type { Requests } from "./requests.js"
 
-/** Protocol version of this build, in Hello and in every round header. */
+/** Protocol version of this build, of every session and in every round header. */
 export const PROTOCOL_VERSION = 1
 
 /** A link on which the coordinator knows who we are. */
@@ -50,16 +49,19 @@ export async function openLink(options: HandshakeOptions, signal: AbortSignal): 
 
 async function open(link: Link, options: HandshakeOptions, capability: Capability): Promise<OpenLink> {
   const { identity, name, joinToken, software } = options
-  const challenge = await answered(link, "session.challenge", { version: PROTOCOL_VERSION, software })
-  const { nonce, federationId, coordinatorKey } = challenge
+  const { nonce, federationId, coordinatorKey } = await link.challenge
   await options.pin({ coordinatorKey, federationId })
-  const session = await answered(link, "session.open", {
+  const answer = await link.request("session.open", {
     publicKey: identity.publicKey,
     signature: sign(identity, "lamina/v1/session", federationId, nonce, identity.publicKey),
     name,
     capability,
     joinToken,
+    version: PROTOCOL_VERSION,
+    software,
   })
+  if ("refusal" in answer) throw answer.refusal
+  const session = answer.ok
   if (!equalBytes(session.clientId, identity.clientId))
     throw new LaminaError(
       "FRAME_MALFORMED",
@@ -75,14 +77,4 @@ async function open(link: Link, options: HandshakeOptions, capability: Capabilit
     token: session.token,
     clockAheadMs: session.serverTimeMs - options.now(),
   }
-}
-
-async function answered<K extends RequestName>(
-  link: Link,
-  name: K,
-  request: Requests[K]["request"],
-): Promise<Requests[K]["answer"]> {
-  const answer = await link.request(name, request)
-  if ("refusal" in answer) throw answer.refusal
-  return answer.ok
 }

@@ -58,6 +58,16 @@ test("a request without an answer in time is a TransportError, and its late answ
   link.close()
 })
 
+test("a coordinator that sends no challenge in time is worth another attempt; one that is none is not", async () => {
+  const link = await connect()
+  await expect(link.challenge).rejects.toThrow(/challenge: no answer within 200 ms/)
+  link.close()
+  server.once("connection", (socket) => socket.send(Uint8Array.of(0x82, 0xff, 0xff)))
+  const next = await connect()
+  await expect(next.challenge).rejects.toMatchObject({ code: "FRAME_MALFORMED" })
+  next.close()
+})
+
 test("answers find their requests, in whatever order they come", async () => {
   server.once("connection", (socket) => {
     const seen: Buffer[] = []

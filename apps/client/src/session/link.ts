@@ -1,5 +1,5 @@
-import { decodeSocketAnswer, encodeSocketRequest, LaminaError, LIMITS } from "@lamina/protocol"
-import type { RequestName } from "@lamina/protocol"
+import { decodeSocketAnswer, encodeSocketRequest, LaminaError, LIMITS, messages } from "@lamina/protocol"
+import type { Challenge, RequestName } from "@lamina/protocol"
 import { WebSocket } from "ws"
 import type { ClientOptions, RawData } from "ws"
 
@@ -25,6 +25,8 @@ export class TransportError extends Error {
 /** One socket, from its connection to its loss. It never connects again: Session makes the next one. */
 export interface Link {
   request<K extends RequestName>(name: K, request: Requests[K]["request"]): Promise<Answer<Requests[K]["answer"]>>
+  /** The coordinator's first message. */
+  readonly challenge: Promise<Challenge>
   /** Resolves when the connection is lost or closed, with the reason. */
   readonly lost: Promise<string>
   close(): void
@@ -59,8 +61,10 @@ export async function connectLink(options: LinkOptions, signal: AbortSignal): Pr
     closeTimeout: CLOSE_MS,
   }
   const socket = new WebSocket(address, settings)
+  const link = linkOver(socket, options) // what comes right behind the handshake is listened to
+  link.challenge.catch(() => undefined) // whoever waits for it is told
   await connected(socket, signal)
-  return linkOver(socket, options)
+  return link
 }
 
 function connected(socket: WebSocket, signal: AbortSignal): Promise<void> {
@@ -87,14 +91,14 @@ function reasonOf(error: Error): string {
 }
 
 interface Waiting {
-  readonly answered: (frame: Uint8Array) => void
+  readonly came: (frame: Uint8Array) => void
   readonly failed: (error: unknown) => void
 }
 
 /** Requests and their replies over an open socket. */
 function linkOver(socket: WebSocket, options: LinkOptions): Link {
   const { requestTimeoutMs, onHint, silenceMs = 2 * LIMITS.heartbeatMs } = options
-  const waiting = new Map<number, Waiting>()
+  const waiting = new Map<number | "challenge", Waiting>()
   let asked = 0
   let end: (reason: string) => void = () => undefined
   const lost = new Promise<string>((resolve) => (end = resolve))
@@ -103,13 +107,27 @@ function linkOver(socket: WebSocket, options: LinkOptions): Link {
     end(reason)
     for (const { failed } of waiting.values()) failed(error)
   }
+  /** The frame that comes for `key`, or TransportError where it does not come in time. */
+  const awaited = async (key: number | "challenge", what: string): Promise<Uint8Array> => {
+    let timer: NodeJS.Timeout | undefined
+    try {
+      return await new Promise<Uint8Array>((came, failed) => {
+        const late = (): void => failed(new TransportError(`${what}: no answer within ${requestTimeoutMs} ms`))
+        timer = setTimeout(late, requestTimeoutMs)
+        waiting.set(key, { came, failed })
+      })
+    } finally {
+      clearTimeout(timer)
+      waiting.delete(key)
+    }
+  }
   const silence = setTimeout(() => socket.terminate(), silenceMs)
   socket.on("ping", () => silence.refresh())
   socket.on("message", (data, isBinary) => {
     try {
       const answer = decodeSocketAnswer(binary(data, isBinary))
-      if (answer === "hint") onHint()
-      else if (answer) waiting.get(answer.id)?.answered(answer.frame)
+      if (answer?.kind === "hint") onHint()
+      else if (answer) waiting.get(answer.kind === "reply" ? answer.id : "challenge")?.came(answer.frame)
     } catch (error) {
       finish("malformed message", error)
       socket.close(PROTOCOL_ERROR)
@@ -121,6 +139,7 @@ function linkOver(socket: WebSocket, options: LinkOptions): Link {
   })
   return {
     lost,
+    challenge: awaited("challenge", "challenge").then((frame) => messages.Challenge.decode(frame)),
     close: () => {
       finish("closed", new TransportError("the connection is closed"))
       socket.close()
@@ -129,19 +148,9 @@ function linkOver(socket: WebSocket, options: LinkOptions): Link {
       const frame = encodeRequest(name, request)
       if (socket.readyState !== WebSocket.OPEN) throw new TransportError(`${name}: not connected`)
       const id = asked++
-      let timer: NodeJS.Timeout | undefined
-      const reply = new Promise<Uint8Array>((answered, failed) => {
-        const late = (): void => failed(new TransportError(`${name}: no answer within ${requestTimeoutMs} ms`))
-        timer = setTimeout(late, requestTimeoutMs)
-        waiting.set(id, { answered, failed })
-        socket.send(encodeSocketRequest(name, id, frame))
-      })
-      try {
-        return decodeAnswer(name, await reply)
-      } finally {
-        clearTimeout(timer)
-        waiting.delete(id)
-      }
+      const reply = awaited(id, name)
+      socket.send(encodeSocketRequest(name, id, frame))
+      return decodeAnswer(name, await reply)
     },
   }
 }

@@ -1,8 +1,6 @@
 import { errorCodeOfWire, LaminaError, LIMITS, messages } from "@lamina/protocol"
 import type {
-  Challenge,
   ErrorCode,
-  Hello,
   NextTask,
   NextTaskReply,
   OpenSession,
@@ -17,7 +15,6 @@ import type {
 
 /** Request and answer of every event a client may emit (docs/protocol.md, "Socket"). */
 export interface Requests {
-  "session.challenge": { request: Hello; answer: Challenge }
   "session.open": { request: OpenSession; answer: Session }
   "round.next": { request: NextTask; answer: NextTaskReply }
   "round.progress": { request: Progress; answer: Record<string, never> }
@@ -33,7 +30,6 @@ type Codecs = {
 }
 
 const CODECS: Codecs = {
-  "session.challenge": { encode: (m) => messages.Hello.encode(m), decode: (b) => messages.Challenge.decode(b) },
   "session.open": { encode: (m) => messages.OpenSession.encode(m), decode: (b) => messages.Session.decode(b) },
   "round.next": { encode: (m) => messages.NextTask.encode(m), decode: (b) => messages.NextTaskReply.decode(b) },
   "round.progress": { encode: (m) => messages.Progress.encode(m), decode: (b) => messages.Ack.decode(b) },

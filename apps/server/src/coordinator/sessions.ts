@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto"
 import { clientIdOf, equalBytes, hash, toHex, utf8, verify } from "@lamina/crypto"
 import { LaminaError } from "@lamina/protocol/errors"
 import { LIMITS } from "@lamina/protocol"
-import type { Capability, Challenge, Hello, OpenSession, Session } from "@lamina/protocol"
+import type { Capability, Challenge, OpenSession, Session } from "@lamina/protocol"
 
 import type { Store } from "../store/store.js"
 import type { CoordinatorEvents } from "./events.js"
@@ -35,15 +35,13 @@ interface SessionContext {
 export class Sessions {
   readonly connected = new Map<string, ConnectedClient>()
   readonly #tokens = new Map<string, { clientId: string; expiresMs: number }>()
-  /** Socket -> its token: it has one at a time. */
+  /** Socket -> its token. */
   readonly #tokenOf = new Map<string, string>()
 
   constructor(private readonly context: SessionContext) {}
 
-  /** A fresh nonce with who asks for it. Throws PROTOCOL_VERSION. */
-  challenge(hello: Hello): Challenge {
-    if (hello.version !== PROTOCOL_VERSION)
-      throw new LaminaError("PROTOCOL_VERSION", `expected protocol version ${PROTOCOL_VERSION}, got ${hello.version}`)
+  /** A fresh nonce with who asks for it. */
+  challenge(): Challenge {
     const { identity, software } = this.context
     return {
       nonce: Uint8Array.from(randomBytes(32)),
@@ -53,12 +51,14 @@ export class Sessions {
     }
   }
 
-  /** Registers the client behind a signed nonce; the socket's earlier token ends. Throws SESSION_REJECTED. */
+  /** Registers the client behind a signed nonce. Throws PROTOCOL_VERSION, SESSION_REJECTED. */
   async open(
     request: OpenSession,
     { nonce, socketId }: { nonce: Uint8Array; socketId: string },
   ): Promise<{ clientId: string; session: Session }> {
     const { identity, store, events, now, joinToken } = this.context
+    if (request.version !== PROTOCOL_VERSION)
+      throw new LaminaError("PROTOCOL_VERSION", `expected protocol version ${PROTOCOL_VERSION}, got ${request.version}`)
     const parts = [identity.federationId, nonce, request.publicKey]
     if (
       !verify(request.publicKey, request.signature, "lamina/v1/session", ...parts) ||
@@ -82,7 +82,6 @@ export class Sessions {
       last_seen_ms: nowMs,
     })
     const token = randomBytes(32).toString("hex")
-    this.#tokens.delete(this.#tokenOf.get(socketId) ?? "")
     this.#tokenOf.set(socketId, token)
     this.#tokens.set(token, { clientId: id, expiresMs: Infinity })
     const sockets = this.connected.get(id)?.sockets ?? new Set()

@@ -2,7 +2,7 @@ import type { IncomingMessage, Server } from "node:http"
 import type { Duplex } from "node:stream"
 
 import { LaminaError } from "@lamina/protocol/errors"
-import { decodeSocketRequest, encodeSocketReply, LIMITS, SOCKET_HINT } from "@lamina/protocol"
+import { decodeSocketRequest, encodeSocketChallenge, encodeSocketReply, LIMITS, SOCKET_HINT } from "@lamina/protocol"
 import type { SocketRequest } from "@lamina/protocol"
 import type { INestApplicationContext, WsMessageHandler } from "@nestjs/common"
 import { AbstractWsAdapter } from "@nestjs/websockets"
@@ -27,6 +27,10 @@ export class ControlSocket extends WebSocket {
   clientId: string | undefined
   /** Heard of since the last ping. */
   alive = true
+
+  challenge(frame: Uint8Array): void {
+    this.send(encodeSocketChallenge(frame))
+  }
 
   hint(): void {
     this.send(SOCKET_HINT)

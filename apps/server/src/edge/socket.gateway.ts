@@ -29,8 +29,11 @@ export class SocketGateway implements OnGatewayInit, OnGatewayConnection, OnGate
     this.coordinator.events.onHint(() => this.server.clients.forEach((socket) => socket.hint()))
   }
 
-  /** Sockets that say nothing cost memory: each has a while to open a session. */
+  /** The challenge comes unasked. Sockets that say nothing cost memory: each has a while to open a session. */
   handleConnection(socket: ControlSocket): void {
+    const challenge = this.coordinator.sessions.challenge()
+    socket.nonce = challenge.nonce
+    socket.challenge(messages.Challenge.encode(challenge))
     const timer = setTimeout(() => {
       if (socket.clientId === undefined) socket.expel("expected a session in time")
     }, this.config.sessionMs)
@@ -42,25 +45,14 @@ export class SocketGateway implements OnGatewayInit, OnGatewayConnection, OnGate
     if (socket.clientId !== undefined) this.coordinator.sessions.leave(socket.clientId, socket.id)
   }
 
-  @SubscribeMessage("session.challenge")
-  challenge(@ConnectedSocket() socket: ControlSocket, @MessageBody() frame: Uint8Array): Promise<Uint8Array> {
-    return this.answer("session.challenge", async () => {
-      const challenge = this.coordinator.sessions.challenge(messages.Hello.decode(withinFrame(frame)))
-      socket.nonce = challenge.nonce
-      return messages.Challenge.encode(challenge)
-    })
-  }
-
   @SubscribeMessage("session.open")
   open(@ConnectedSocket() socket: ControlSocket, @MessageBody() frame: Uint8Array): Promise<Uint8Array> {
     return this.answer("session.open", async () => {
       const request = messages.OpenSession.decode(withinFrame(frame))
       const { nonce } = socket
-      if (!nonce) throw new LaminaError("SESSION_REJECTED", "expected session.challenge before session.open")
-      socket.nonce = undefined // a nonce is good for one attempt
+      if (!nonce) throw new LaminaError("SESSION_REJECTED", "expected one attempt to open a session on this socket")
+      socket.nonce = undefined
       const { clientId, session } = await this.coordinator.sessions.open(request, { nonce, socketId: socket.id })
-      const former = socket.clientId // another request of this socket may have come in between
-      if (former !== undefined && former !== clientId) this.coordinator.sessions.leave(former, socket.id)
       socket.clientId = clientId
       if (socket.readyState !== socket.OPEN) this.coordinator.sessions.leave(clientId, socket.id)
       return messages.Session.encode(session)
