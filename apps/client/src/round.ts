@@ -1,8 +1,8 @@
 import { checkUpdate } from "@lamina/aggregation"
 import type { Identity } from "@lamina/crypto"
 import { toHex } from "@lamina/crypto"
-import type { Adapter, Memory, Metric, TaskOffer } from "@lamina/protocol"
-import { compareNames, encodeUpdate, hasErrorCode, LaminaError } from "@lamina/protocol"
+import type { Adapter, Metric, TaskOffer } from "@lamina/protocol"
+import { compareNames, encodeUpdateInParts, hasErrorCode, LaminaError } from "@lamina/protocol"
 import type { DataSource } from "@lamina/tuner"
 
 import type { ResourceLimits } from "./capability.js"
@@ -136,7 +136,7 @@ async function prepare(
     scores: task.plan.reportScores ? (trained.scores ?? []) : [],
   }
   checkUpdate(content, task.plan) // a trainer's mistake is found here, not by the coordinator
-  const update = (memory: Memory): Uint8Array => encodeUpdate(content, memory)
+  const update = (): Uint8Array[] => encodeUpdateInParts(content)
   const spooled = await withRoom(parts, signal, "seal", () =>
     parts.spool.seal(name, { identity: parts.identity, task, federationId: parties.federationId, update }),
   )

@@ -2,6 +2,7 @@ import fc from "fast-check"
 
 import { ownMemory } from "@lamina/protocol"
 
+import { concat } from "./hash.js"
 import { generateIdentity, identityFromSeed } from "./identity.js"
 import { checkOpen, openEnvelope, openLater, unwrapEnvelope } from "./open.js"
 import { generateRecipientKey } from "./recipient.js"
@@ -28,6 +29,16 @@ test.each([0, 1, 65_535, 65_536, 65_537, 262_144, 1_048_579])("%i bytes open as 
     expected,
   )
   expect(root).toEqual(sealed.root)
+})
+
+test.each([300, 262_144, 400_000])("%i bytes in parts are sealed to what they are as a whole", async (length) => {
+  const plaintext = concat(Uint8Array.of(10, 0, 0, 0), text(length)) // ten bytes of manifest
+  const parts = [plaintext.slice(0, 64), plaintext.slice(64, 65), new Uint8Array(0), plaintext.slice(65)]
+  const input = { identity, ...round, recipientKey: recipient.publicKey }
+  const secrets = { contentKey: text(32), salt: text(24), kemSeed: text(64) }
+  const whole = sealToBytes({ ...input, plaintext }, secrets)
+  expect(Buffer.compare(sealToBytes({ ...input, plaintext: parts }, secrets).envelope, whole.envelope)).toBe(0)
+  expect(Buffer.compare((await sealLater({ ...input, plaintext: parts }, secrets)).envelope, whole.envelope)).toBe(0)
 })
 
 test.each([0, 262_144, 262_145, 1_048_579])("%i bytes are sealed later to what they are at once", async (length) => {

@@ -30,7 +30,8 @@ export interface SealInput {
   readonly roundHeaderHash: Uint8Array
   /** X-Wing public key of the round. */
   readonly recipientKey: Uint8Array
-  readonly plaintext: Uint8Array
+  /** Whole or in parts that follow one another, the manifest in the first. */
+  readonly plaintext: Uint8Array | readonly Uint8Array[]
   /** Where the envelope goes; its own memory by default. */
   readonly memory?: Memory
 }
@@ -58,16 +59,27 @@ type Sealed = SealedParts & { readonly envelope: Uint8Array }
 export function sealToBytes(input: SealInput, secrets: SealSecrets = freshSecrets()): Sealed {
   const begun = begin(input, secrets)
   const { sealing, envelope, segmentsAt } = begun
-  sealSegments(sealing, input.plaintext, envelope.subarray(segmentsAt))
+  sealSegments(sealing, concat(...partsOf(input)), envelope.subarray(segmentsAt))
   return signed(input, begun, leavesOf(envelope))
 }
 
-/** The same; what is more than a chunk on a thread of Node's pool, where the addon is there. */
+/**
+ * The same; what is more than a chunk on a thread of Node's pool, where the addon is there, and the plaintext must stay
+ * as it is until then.
+ */
 export async function sealLater(input: SealInput, secrets: SealSecrets = freshSecrets()): Promise<Sealed> {
-  if (input.plaintext.byteLength <= LIMITS.chunkBytes) return sealToBytes(input, secrets)
+  if (bytesOf(partsOf(input)) <= LIMITS.chunkBytes) return sealToBytes(input, secrets)
   const begun = begin(input, secrets)
   const { sealing, envelope, segmentsAt: at } = begun
-  return signed(input, begun, await sealSegmentsLater(sealing, input.plaintext, { envelope, at }))
+  return signed(input, begun, await sealSegmentsLater(sealing, partsOf(input), { envelope, at }))
+}
+
+function partsOf({ plaintext }: SealInput): readonly Uint8Array[] {
+  return plaintext instanceof Uint8Array ? [plaintext] : plaintext
+}
+
+function bytesOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, { byteLength }) => sum + byteLength, 0)
 }
 
 /** An envelope in which the segments are still to come. */
@@ -79,7 +91,9 @@ interface Begun {
 }
 
 function begin(input: SealInput, { contentKey, salt, kemSeed }: SealSecrets): Begun {
-  const { identity, federationId, roundHeaderHash, plaintext, memory = ownMemory } = input
+  const { identity, federationId, roundHeaderHash, memory = ownMemory } = input
+  const parts = partsOf(input)
+  const plaintextBytes = bytesOf(parts)
   const context = concat(roundHeaderHash, identity.clientId)
   const stanza = wrapKey({ recipientKey: input.recipientKey, context, kemSeed }, contentKey)
   const bare: EnvelopeHeader = {
@@ -89,10 +103,10 @@ function begin(input: SealInput, { contentKey, salt, kemSeed }: SealSecrets): Be
     roundHeaderHash,
     clientId: identity.clientId,
     purpose: "update",
-    manifestHash: manifestHashOf(plaintext),
-    plaintextBytes: plaintext.byteLength,
+    manifestHash: manifestHashOf(parts[0] ?? new Uint8Array(0)),
+    plaintextBytes,
     segmentBytes: LIMITS.segmentBytes,
-    segments: layoutOf(0, plaintext.byteLength).segments,
+    segments: layoutOf(0, plaintextBytes).segments,
     salt,
     stanzaRoot: rootOf([leafHash(stanza)]),
     keyCommitment: new Uint8Array(0),
@@ -100,7 +114,7 @@ function begin(input: SealInput, { contentKey, salt, kemSeed }: SealSecrets): Be
   }
   const { payload, commitment } = keysOf(contentKey, bare)
   const header = messages.EnvelopeHeader.encode({ ...bare, keyCommitment: commitment })
-  const { stanzaAt, segmentsAt, envelopeBytes } = layoutOf(header.byteLength, plaintext.byteLength)
+  const { stanzaAt, segmentsAt, envelopeBytes } = layoutOf(header.byteLength, plaintextBytes)
   const envelope = memory(envelopeBytes)
   envelope.set(MAGIC)
   new DataView(envelope.buffer, envelope.byteOffset).setUint32(MAGIC.byteLength, header.byteLength, true)

@@ -26,7 +26,8 @@ test.each([0, 1, 65_535, 65_536, 65_537, 8 * 65_536, 8 * 65_536 + 1, 700_001, 16
     sealBySegment(sealing, text(length), without)
     expect(Buffer.compare(natively, without)).toBe(0)
     const envelope = new Uint8Array(100 + sealedBytes)
-    const leaves = await sealSegmentsLater(sealing, text(length), { envelope, at: 100 })
+    const parts = [text(length).subarray(0, 65_500), text(length).subarray(65_500)]
+    const leaves = await sealSegmentsLater(sealing, parts, { envelope, at: 100 })
     expect(Buffer.compare(envelope.subarray(100), without)).toBe(0)
     expect(leaves).toEqual(leavesOf(envelope))
     const opened = new Uint8Array(length)

@@ -10,6 +10,7 @@ import { LIMITS } from "@lamina/protocol"
 
 import { TAG_BYTES, decryptInto, encryptInto } from "./aead.js"
 import { layoutOf } from "./envelope-layout.js"
+import { concat } from "./hash.js"
 import { eachHash, leavesOf } from "./merkle.js"
 
 /** The content key of one envelope and what is authenticated with every segment. */
@@ -25,16 +26,16 @@ export function sealSegments(sealing: SegmentKey, plaintext: Uint8Array, out: Ui
 }
 
 /**
- * `sealSegments` into an envelope from `at` to its end, and the leaves of all of it; on a thread of Node's pool where
- * the addon is there. Plaintext and envelope are left alone so long.
+ * `sealSegments` of parts that follow one another into an envelope from `at` to its end, and the leaves of all of it;
+ * on a thread of Node's pool where the addon is there. Plaintext and envelope are left alone so long.
  */
 export async function sealSegmentsLater(
   sealing: SegmentKey,
-  plaintext: Uint8Array,
+  plaintext: readonly Uint8Array[],
   { envelope, at }: { envelope: Uint8Array; at: number },
 ): Promise<Uint8Array[]> {
   if (!sealsNatively()) {
-    sealBySegment(sealing, plaintext, envelope.subarray(at))
+    sealBySegment(sealing, concat(...plaintext), envelope.subarray(at))
     return leavesOf(envelope)
   }
   const place = { whole: envelope, at, pieceBytes: LIMITS.chunkBytes }

@@ -159,19 +159,21 @@ napi_value seal(napi_env env, napi_callback_info info) {
   if (!args.ok()) return args.answer();
   const Bytes out = bytes_of(args, sealed_bytes(segments, plaintext.count));
   if (!args.ok()) return args.answer();
-  return args.answer(seal_segments(segments, plaintext.data, plaintext.count, out.data) ? Status::ok
-                                                                                        : Status::out_of_memory);
+  const bool sealed = seal_segments(segments, {{plaintext.data, plaintext.count}}, out.data);
+  return args.answer(sealed ? Status::ok : Status::out_of_memory);
 }
 
-// key, aad, segment, plaintext, out, then Leaves of bytes of which `out` is the end: seals, later, and hashes
+// key, aad, segment, plaintext in pieces, out, then Leaves of bytes of which `out` is the end: seals, later, and hashes
 napi_value seal_later(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
   const Segments segments = read_segments(args);
-  const Bytes plaintext = bytes(args);
-  const Bytes out = bytes_of(args, args.ok() ? sealed_bytes(segments, plaintext.count) : 0);
+  const std::vector<Piece> plaintext = args.byte_arrays();
+  size_t count = 0;
+  for (const Piece& piece : plaintext) count += piece.bytes;
+  const Bytes out = bytes_of(args, args.ok() ? sealed_bytes(segments, count) : 0);
   const Leaves leaves = read_leaves(args);
   return args.later([=] {
-    if (!seal_segments(segments, plaintext.data, plaintext.count, out.data)) return Status::out_of_memory;
+    if (!seal_segments(segments, plaintext, out.data)) return Status::out_of_memory;
     leaves.hash();
     return Status::ok;
   });

@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <functional>
 #include <utility>
+#include <vector>
 
 #include "addon_later.hpp"
 #include "precision.hpp"
+#include "segments.hpp"
 #include "status.hpp"
 #include "weight.hpp"
 
@@ -63,6 +65,25 @@ class Arguments {
   float* float_list(size_t& count) { return static_cast<float*>(any_array(napi_float32_array, count)); }
 
   void* bytes(size_t& count) { return any_array(napi_uint8_array, count); }
+
+  // An array of arrays of bytes.
+  std::vector<Piece> byte_arrays() {
+    std::vector<Piece> pieces;
+    const napi_value list = next();
+    uint32_t length = 0;
+    bool is_array = false;
+    if (ok() && (napi_is_array(env_, list, &is_array) != napi_ok || !is_array)) fail(Status::wrong_type);
+    if (ok()) napi_get_array_length(env_, list, &length);
+    pieces.reserve(length);
+    for (uint32_t i = 0; ok() && i < length; i++) {
+      napi_value element = nullptr;
+      size_t count = 0;
+      napi_get_element(env_, list, i, &element);
+      const void* data = array_of(element, napi_uint8_array, count);
+      pieces.push_back({static_cast<const uint8_t*>(data), count});
+    }
+    return pieces;
+  }
 
   // format, rows, cols, codes, then scales, mins, super scales, super mins and offset, each undefined where the format
   // has none
@@ -131,8 +152,9 @@ class Arguments {
 
   napi_value next() { return at_ < count_ ? values_[at_++] : (fail(Status::wrong_type), nullptr); }
 
-  void* any_array(napi_typedarray_type wanted, size_t& count) {
-    const napi_value v = next();
+  void* any_array(napi_typedarray_type wanted, size_t& count) { return array_of(next(), wanted, count); }
+
+  void* array_of(napi_value v, napi_typedarray_type wanted, size_t& count) {
     count = 0;
     if (!ok()) return nullptr;
     napi_typedarray_type type;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <memory>
+#include <new>
 
 #if !defined(_WIN32)
 #include <dlfcn.h>
@@ -53,8 +55,10 @@ const Evp& evp() {
   return found;
 }
 
+// What one task has for all its segments.
 struct Context {
   void* const ctx = evp().ctx_new();
+  std::unique_ptr<uint8_t[]> room;
   ~Context() { evp().ctx_free(ctx); }
 };
 
@@ -69,39 +73,76 @@ struct Nonce {
 // Segments of one task: below, handing out a task costs more than it brings.
 constexpr size_t kTaskSegments = 8;
 
-// Calls `one` with a context that `begin` made ready, nonce, offset and length of every segment's plaintext, and its
-// number, by all threads; false where one call was.
+// Calls `one` with what its task has (`begin` made the cipher ready), nonce, offset and length of every segment's
+// plaintext, and its number, by all threads; false where one call was.
 template <typename Begin, typename One>
 bool each_segment(const Segments& s, size_t bytes, const Begin& begin, const One& one) {
   const size_t count = std::max<size_t>(1, (bytes + s.segment - 1) / s.segment);
   std::atomic<bool> good{true};
   parallel(static_cast<long>((count + kTaskSegments - 1) / kTaskSegments), [&](long task, int) {
-    const Context context;
+    Context context;
     bool all = context.ctx && begin(context.ctx);
     const size_t first = static_cast<size_t>(task) * kTaskSegments;
     for (size_t i = first; all && good && i < std::min(first + kTaskSegments, count); i++) {
       const size_t at = i * s.segment;
       const int length = static_cast<int>(std::min(s.segment, bytes - at));
-      all = one(context.ctx, Nonce(i, i == count - 1).bytes, at, length, i);
+      all = one(context, Nonce(i, i == count - 1).bytes, at, length, i);
     }
     if (!all) good = false;
   });
   return good;
 }
 
+// A plaintext in pieces, read by segment.
+class Pieces {
+ public:
+  explicit Pieces(const std::vector<Piece>& pieces) : pieces_(pieces) {
+    starts_.reserve(pieces.size());
+    for (const Piece& piece : pieces) {
+      starts_.push_back(bytes_);
+      bytes_ += piece.bytes;
+    }
+  }
+
+  size_t bytes() const { return bytes_; }
+
+  // `length` bytes from `at` on, above 0: where they lie in one piece, or put together in `room`; null without room.
+  const uint8_t* at(size_t at, size_t length, std::unique_ptr<uint8_t[]>& room, size_t room_bytes) const {
+    size_t i = static_cast<size_t>(std::upper_bound(starts_.begin(), starts_.end(), at) - starts_.begin()) - 1;
+    size_t from = at - starts_[i];
+    if (from + length <= pieces_[i].bytes) return pieces_[i].data + from;
+    if (!room) room.reset(new (std::nothrow) uint8_t[room_bytes]);
+    if (!room) return nullptr;
+    for (size_t done = 0; done < length; i++, from = 0) {
+      const size_t some = std::min(length - done, pieces_[i].bytes - from);
+      memcpy(room.get() + done, pieces_[i].data + from, some);
+      done += some;
+    }
+    return room.get();
+  }
+
+ private:
+  const std::vector<Piece>& pieces_;
+  std::vector<size_t> starts_;
+  size_t bytes_ = 0;
+};
+
 }  // namespace
 
 bool segments_available() { return evp().complete; }
 
-bool seal_segments(const Segments& s, const uint8_t* plaintext, size_t bytes, uint8_t* out) {
+bool seal_segments(const Segments& s, const std::vector<Piece>& plaintext, uint8_t* out) {
   const Evp& e = evp();
+  const Pieces pieces(plaintext);
   const auto begin = [&](void* ctx) { return e.encrypt_init(ctx, e.chacha20_poly1305(), nullptr, s.key, nullptr); };
-  return each_segment(s, bytes, begin, [&](void* ctx, const uint8_t* nonce, size_t at, int length, size_t i) {
+  return each_segment(s, pieces.bytes(), begin, [&](Context& c, const uint8_t* nonce, size_t at, int length, size_t i) {
+    void* const ctx = c.ctx;
+    const uint8_t* const from = length == 0 ? out : pieces.at(at, static_cast<size_t>(length), c.room, s.segment);
     uint8_t* const to = out + at + i * kSegmentTag;
     int done = 0;
-    return e.encrypt_init(ctx, nullptr, nullptr, nullptr, nonce) &&
+    return from && e.encrypt_init(ctx, nullptr, nullptr, nullptr, nonce) &&
            e.encrypt_update(ctx, nullptr, &done, s.aad, static_cast<int>(s.aad_bytes)) &&
-           (length == 0 || e.encrypt_update(ctx, to, &done, plaintext + at, length)) &&
+           (length == 0 || e.encrypt_update(ctx, to, &done, from, length)) &&
            e.encrypt_final(ctx, to + length, &done) &&
            e.ctx_ctrl(ctx, kGetTag, static_cast<int>(kSegmentTag), to + length);
   });
@@ -111,7 +152,8 @@ bool open_segments(const Segments& s, const uint8_t* sealed, uint8_t* out, size_
   const Evp& e = evp();
   const auto begin = [&](void* ctx) { return e.decrypt_init(ctx, e.chacha20_poly1305(), nullptr, s.key, nullptr); };
   const bool opened =
-      each_segment(s, bytes, begin, [&](void* ctx, const uint8_t* nonce, size_t at, int length, size_t i) {
+      each_segment(s, bytes, begin, [&](Context& c, const uint8_t* nonce, size_t at, int length, size_t i) {
+        void* const ctx = c.ctx;
         const uint8_t* const from = sealed + at + i * kSegmentTag;
         int done = 0;
         return e.decrypt_init(ctx, nullptr, nullptr, nullptr, nonce) &&

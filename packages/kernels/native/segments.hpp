@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace lamina {
 
@@ -14,10 +15,16 @@ struct Segments {
 };
 constexpr size_t kSegmentTag = 16;
 
+// A part of a plaintext; the next one follows it.
+struct Piece {
+  const uint8_t* data;
+  size_t bytes;
+};
+
 // Whether the process has what is needed.
 bool segments_available();
-// out: plaintext and a tag for each segment. False where OpenSSL fails.
-bool seal_segments(const Segments& segments, const uint8_t* plaintext, size_t bytes, uint8_t* out);
+// out: plaintext and a tag for each segment. False where OpenSSL fails, or the system has no memory.
+bool seal_segments(const Segments& segments, const std::vector<Piece>& plaintext, uint8_t* out);
 // False where a segment does not authenticate; then `out` (bytes) is all zeros.
 bool open_segments(const Segments& segments, const uint8_t* sealed, uint8_t* out, size_t bytes);
 

@@ -40,7 +40,7 @@ export type {
 export { decodeSocketAnswer, encodeSocketRequest } from "./socket-message.js"
 export { decodeSocketRequest, encodeSocketChallenge, encodeSocketReply, SOCKET_HINT } from "./socket-message.js"
 export type { RequestName, SocketAnswer, SocketRequest } from "./socket-message.js"
-export { decodeAdapter, decodeUpdate, encodeAdapter, encodeUpdate } from "./update.js"
+export { decodeAdapter, decodeUpdate, encodeAdapter, encodeUpdate, encodeUpdateInParts } from "./update.js"
 export type { UpdateContent } from "./update.js"
 export { STRATEGY_NAMES } from "./strategy-names.js"
 export type { StrategyName } from "./strategy-names.js"

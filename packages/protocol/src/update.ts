@@ -2,8 +2,6 @@ import { compareNames } from "./adapter.js"
 import type { Adapter, AdapterModule } from "./adapter.js"
 import { LaminaError } from "./errors.js"
 import { LIMITS } from "./limits.js"
-import { ownMemory } from "./memory.js"
-import type { Memory } from "./memory.js"
 import { messages } from "./messages.js"
 import type { ManifestModule, Metric, ModuleScore } from "./messages.js"
 
@@ -22,39 +20,43 @@ export interface UpdateContent {
 }
 
 const ALIGN = 64
+const ZEROS = new Uint8Array(ALIGN)
 const aligned = (offset: number): number => Math.ceil(offset / ALIGN) * ALIGN
 
-/** `memory` gives so many bytes of any content; its own by default. */
-export function encodeUpdate(
-  { weight, adapter, metrics, scores }: UpdateContent,
-  memory: Memory = ownMemory,
-): Uint8Array {
-  let offset = 0
+/** The container in parts that follow one another: manifest, tensors as they lie in memory, and the zeros between. */
+export function encodeUpdateInParts({ weight, adapter, metrics, scores }: UpdateContent): Uint8Array[] {
+  let end = 0
   const place = (tensor: Float32Array): { dtype: "f32"; offset: number; bytes: number } => {
-    const at = offset
-    offset = aligned(at + tensor.byteLength)
-    return { dtype: "f32", offset: at, bytes: tensor.byteLength }
+    const offset = aligned(end)
+    end = offset + tensor.byteLength
+    return { dtype: "f32", offset, bytes: tensor.byteLength }
   }
   const modules = adapter.modules.map(({ a, b, ...module }) => ({ ...module, a: place(a), b: place(b) }))
   const manifest = messages.UpdateManifest.encode({ weight, modules, metrics, scores })
-  const start = aligned(4 + manifest.byteLength)
-  const last = modules.at(-1)
-  const out = memory(start + (last ? last.b.offset + last.b.bytes : 0))
-  new DataView(out.buffer, out.byteOffset).setUint32(0, manifest.byteLength, true)
-  out.set(manifest, 4)
-  let end = 4 + manifest.byteLength
-  const put = (tensor: Float32Array, at: number): void => {
-    out.fill(0, end, at)
-    out.set(asBytes(tensor), at)
-    end = at + tensor.byteLength
+  const head = new Uint8Array(aligned(4 + manifest.byteLength))
+  new DataView(head.buffer).setUint32(0, manifest.byteLength, true)
+  head.set(manifest, 4)
+  const parts: Uint8Array[] = [head]
+  end = 0
+  for (const { a, b } of adapter.modules)
+    for (const tensor of [a, b]) {
+      const gap = aligned(end) - end
+      if (gap > 0) parts.push(ZEROS.subarray(0, gap))
+      parts.push(asBytes(tensor))
+      end += gap + tensor.byteLength
+    }
+  return parts
+}
+
+export function encodeUpdate(content: UpdateContent): Uint8Array {
+  const parts = encodeUpdateInParts(content)
+  const out = new Uint8Array(parts.reduce((sum, { byteLength }) => sum + byteLength, 0))
+  let at = 0
+  for (const part of parts) {
+    out.set(part, at)
+    at += part.byteLength
   }
-  for (const [i, { a, b }] of adapter.modules.entries()) {
-    const placed = modules[i]
-    if (!placed) continue
-    put(a, start + placed.a.offset)
-    put(b, start + placed.b.offset)
-  }
-  return out.fill(0, end)
+  return out
 }
 
 /**

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs"
 import { open, rm, rmdir } from "node:fs/promises"
 import { basename, join } from "node:path"
 
-import type { Identity, SealedEnvelope } from "@lamina/crypto"
+import type { Identity, SealedEnvelope, SealInput } from "@lamina/crypto"
 import { Buffers, equalBytes, leavesOf, readSealed, sealLater, spoolEnvelope } from "@lamina/crypto"
 import { LaminaError, LIMITS, messages, ownMemory } from "@lamina/protocol"
 import type { Memory } from "@lamina/protocol"
@@ -45,17 +45,16 @@ let heldBytes = 0
  * comes into that memory next is another envelope, and never an update in the clear.
  */
 const envelopes = new Buffers(HELD_BYTES_MAX)
-const plaintexts = new Buffers(HELD_BYTES_MAX / 4)
 
 interface SealInputs {
   readonly identity: Identity
   readonly task: VerifiedTask
   readonly federationId: Uint8Array
-  /** Encoded update, or how to encode it once it is its turn. */
-  readonly update: Uint8Array | ((memory: Memory) => Uint8Array)
+  /** Encoded, or how to encode it once it is its turn; must stay as it is until it is sealed. */
+  readonly update: Uint8Array | (() => SealInput["plaintext"])
 }
 
-/** An update is in memory twice while it is sealed; more at once would not be faster. */
+/** An update and its envelope are in memory while it is sealed; more at once would not be faster. */
 const sealing = new Slots(8)
 /** While uploads get on, an envelope is sent before others are sealed, and need not be read back; else it waits. */
 const SENT_FIRST_MS = 1_000
@@ -147,10 +146,9 @@ export class Spool {
     if (this.slot.holds(name) || (await this.#hasEnvelope(name)))
       throw new Error(`round ${name.round} of run ${name.runId} is sealed already`)
     const { headerHash: roundHeaderHash, header } = task
-    const plaintext = typeof update === "function" ? update(plaintexts.take) : update
+    const plaintext = typeof update === "function" ? update() : update
     const input = { identity, federationId, roundHeaderHash, recipientKey: header.recipientKey, plaintext }
     const sealed = await sealLater({ ...input, memory: envelopes.take })
-    if (typeof update === "function") plaintexts.give(plaintext)
     const path = this.#envelope(name)
     const { envelope, ...parts } = sealed
     const spooled = asSpooled(name, { ...parts, path }, roundHeaderHash)

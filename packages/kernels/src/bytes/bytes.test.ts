@@ -148,11 +148,19 @@ test("segments are ChaCha20-Poly1305 with STREAM's nonces", () => {
   }
 })
 
+/** Bytes cut where 1, 2, 3, ... times 97 come, with empty parts among them, each at an address of its own. */
+function inParts(bytes: Uint8Array): Uint8Array[] {
+  const parts: Uint8Array[] = [new Uint8Array(0)]
+  for (let at = 0, size = 97; at < bytes.byteLength; at += size, size += 97)
+    parts.push(bytes.slice(at, at + size), new Uint8Array(0))
+  return parts
+}
+
 test("what is done later is what is done at once, however much is asked together", async () => {
   const lengths = Array.from({ length: 40 }, (_, i) => 1 + 1_733 * i)
   const asked = lengths.map(async (length) => {
     const whole = new Uint8Array(7 + length + 16 * Math.ceil(length / 1_000)).fill(9)
-    const hashes = sealSegmentsLater(key, text(length), { whole, at: 7, pieceBytes: 4_096 })
+    const hashes = sealSegmentsLater(key, inParts(text(length)), { whole, at: 7, pieceBytes: 4_096 })
     return { whole, hashes: await hashes, leaves: await blake2bLeavesLater(text(length), 300) }
   })
   for (const [i, { whole, hashes, leaves }] of (await Promise.all(asked)).entries()) {
@@ -188,8 +196,11 @@ test("arguments of the wrong kind or length are refused", async () => {
   expect(() => blake2bLeaves(text(10), 0.5)).toThrow(refused)
   await expect(blake2bLeavesLater(text(10), 0.5)).rejects.toEqual(refused)
   const whole = new Uint8Array(116)
-  await expect(sealSegmentsLater(key, text(100), { whole, at: 1, pieceBytes: 64 })).rejects.toEqual(refused)
-  await expect(sealSegmentsLater(key, text(100), { whole, at: 0, pieceBytes: 0.5 })).rejects.toEqual(refused)
+  await expect(sealSegmentsLater(key, [text(100)], { whole, at: 1, pieceBytes: 64 })).rejects.toEqual(refused)
+  await expect(sealSegmentsLater(key, [text(99)], { whole, at: 0, pieceBytes: 64 })).rejects.toEqual(refused)
+  const wrong = [text(60), new Float32Array(10)] as unknown as Uint8Array[]
+  await expect(sealSegmentsLater(key, wrong, { whole, at: 0, pieceBytes: 64 })).rejects.toEqual(refused)
+  await expect(sealSegmentsLater(key, [text(100)], { whole, at: 0, pieceBytes: 0.5 })).rejects.toEqual(refused)
   expect(() => blake2b(Array.from({ length: 33 }, () => text(1)))).toThrow(refused)
   const [state, hash] = [new Uint8Array(208).fill(255), new Uint8Array(32)] // a state nobody made
   expect(addon().blake2bFinish(state, hash)).not.toBe(0)

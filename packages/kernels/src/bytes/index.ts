@@ -86,16 +86,17 @@ export function openSegments({ key, aad, segmentBytes }: SegmentKey, sealed: Uin
 }
 
 /**
- * `sealSegments` to the end of `whole`, from `at` on, then `blake2bLeaves` of `whole`; on a thread of Node's pool, and
- * nobody may write to what is given until it is done.
+ * `sealSegments` of parts that follow one another, to the end of `whole` from `at` on, then `blake2bLeaves` of `whole`;
+ * on a thread of Node's pool, and nobody may write to what is given until it is done.
  */
 export async function sealSegmentsLater(
   { key, aad, segmentBytes }: SegmentKey,
-  plaintext: Uint8Array,
+  plaintext: readonly Uint8Array[],
   { whole, at, pieceBytes }: { whole: Uint8Array; at: number; pieceBytes: number },
 ): Promise<Uint8Array> {
   const hashes = hashesOf(whole, pieceBytes)
-  const sealing = [key, aad, segmentBytes, plaintext, whole.subarray(at)] as const
+  // a list of its own: it keeps the parts alive
+  const sealing = [key, aad, segmentBytes, [...plaintext], whole.subarray(at)] as const
   checkStatus("sealSegments", await addon().sealSegmentsLater(...sealing, whole, pieceBytes, hashes))
   return hashes
 }

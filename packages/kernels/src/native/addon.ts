@@ -145,10 +145,10 @@ export interface Addon {
   hasSegments(): boolean
   /** key (32), aad, bytes of a segment, plaintext, out (with a tag of 16 for each segment). */
   sealSegments(key: Uint8Array, aad: Uint8Array, segment: number, plaintext: Uint8Array, out: Uint8Array): number
-  /** As sealSegments; then bytes of which `out` is the end, bytes of a piece, hashes (32 for each piece). */
+  /** As sealSegments, of parts; then bytes of which `out` is the end, bytes of a piece, hashes (32 for each piece). */
   sealSegmentsLater(
     ...args: [
-      ...[key: Uint8Array, aad: Uint8Array, segment: number, plaintext: Uint8Array, out: Uint8Array],
+      ...[key: Uint8Array, aad: Uint8Array, segment: number, plaintext: readonly Uint8Array[], out: Uint8Array],
       ...[whole: Uint8Array, piece: number, hashes: Uint8Array],
     ]
   ): Promise<number>
