@@ -1,7 +1,9 @@
 import { once } from "node:events"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
+import { setTimeout } from "node:timers/promises"
 
+import { encodeSocketRequest } from "@lamina/protocol"
 import { WebSocket } from "ws"
 
 import { SocketAdapter } from "./socket-adapter.js"
@@ -25,7 +27,7 @@ async function adapterOn(heartbeatMs?: number) {
     await close()
     http.close()
   })
-  return { url: `ws://127.0.0.1:${(http.address() as AddressInfo).port}`, met, close }
+  return { url: `ws://127.0.0.1:${(http.address() as AddressInfo).port}`, met, close, adapter }
 }
 
 async function opened(url: string, options: { autoPong?: boolean } = {}): Promise<WebSocket> {
@@ -51,6 +53,52 @@ test("another path is no socket", async () => {
   expect(error.message).toContain("400")
   expect(met).toHaveLength(0)
 })
+
+/** Answers `round.next` so; resolves with the code of the close at the first client's end. */
+async function asking(answer: () => Promise<Uint8Array>, requests: number) {
+  const { url, met, adapter } = await adapterOn()
+  const socket = await opened(`${url}/v1/socket`)
+  const [client] = met
+  adapter.bindMessageHandlers(client!, [{ message: "round.next", callback: answer, isAckHandledManually: false }])
+  const closed = once(socket, "close").then(([code]) => code as number)
+  for (let id = 0; id < requests; id++) socket.send(encodeSocketRequest("round.next", id, new Uint8Array(0)))
+  return { socket, client: client!, closed }
+}
+
+test("requests that wait for their replies are a thousand at once and little more", async () => {
+  let [asked, answer] = [0, (): void => undefined]
+  const wait = new Promise<void>((resolve) => (answer = resolve))
+  const { socket, client, closed } = await asking(async () => {
+    asked += 1
+    await wait
+    return new Uint8Array(0)
+  }, 1_000)
+  while (asked < 1_000) await setTimeout(5)
+  const replies = new Promise<void>((resolve) => {
+    let came = 0
+    socket.on("message", () => (came += 1) === 1_000 && resolve())
+  })
+  answer()
+  await replies
+  expect([client.waitingBytes, socket.readyState]).toEqual([0, WebSocket.OPEN])
+  socket.terminate()
+  await closed
+  const { closed: expelled } = await asking(() => new Promise(() => undefined), 1_023)
+  expect(await expelled).toBe(1008)
+})
+
+test("a client that asks and does not read is let go before it fills the memory", async () => {
+  const { socket, client } = await asking(async () => new Uint8Array(2 ** 20), 0)
+  socket.pause()
+  const gone = once(client, "close")
+  for (let id = 0; client.readyState === WebSocket.OPEN && id < 200; id++) {
+    socket.send(encodeSocketRequest("round.next", id, new Uint8Array(0)))
+    await setTimeout(5)
+  }
+  expect((await gone)[0]).toBe(1006)
+  expect(client.bufferedAmount).toBeLessThan(16 * 2 ** 20)
+  socket.terminate()
+}, 20_000)
 
 test("who closes tells everybody so, and does not wait for those that do not listen", async () => {
   const { url, close } = await adapterOn()

@@ -17,6 +17,13 @@ const CLOSE = { goingAway: 1001, protocolError: 1002, notBinary: 1003, policy: 1
 /** A closing handshake that takes longer is not waited for. */
 const CLOSE_MS = 2_000
 
+/** Requests of one socket that may wait for their replies together: some thousand small ones, ten of the largest. */
+const WAITING_BYTES_MAX = 4 * 1024 * 1024
+/** What a request takes beside its bytes. */
+const REQUEST_BYTES = 4 * 1024
+/** Bytes of replies that may wait for a client to read them. */
+const UNREAD_BYTES_MAX = 8 * 1024 * 1024
+
 let connections = 0
 
 /** One connection of a client. */
@@ -27,6 +34,8 @@ export class ControlSocket extends WebSocket {
   clientId: string | undefined
   /** Heard of since the last ping. */
   alive = true
+  /** Bytes of requests that wait for their replies. */
+  waitingBytes = 0
 
   challenge(frame: Uint8Array): void {
     this.send(encodeSocketChallenge(frame))
@@ -96,20 +105,22 @@ export class SocketAdapter extends AbstractWsAdapter {
       } catch (error) {
         return client.close(CLOSE.protocolError, (error as Error).message)
       }
+      const bytes = data.byteLength + REQUEST_BYTES
+      if (client.waitingBytes + bytes > WAITING_BYTES_MAX) return client.expel("expected fewer requests at once")
       const { name = "", id, frame } = request
-      const answer = byName.get(name)
-      if (answer) void (answer(frame) as Promise<Uint8Array>).then((reply) => send(client, id, reply))
-      else
-        send(client, id, refused(new LaminaError("FRAME_MALFORMED", "expected a request of the protocol, got another")))
+      client.waitingBytes += bytes
+      void ((byName.get(name)?.(frame) ?? UNKNOWN) as Promise<Uint8Array>).then((reply) => {
+        client.waitingBytes -= bytes
+        send(client, id, reply)
+      })
     })
   }
 
   override async close(server: ControlServer): Promise<void> {
     clearInterval(this.#heartbeat)
-    const gone = [...server.clients].map((client) => new Promise((resolve) => client.once("close", resolve)))
+    const closed = super.close(server) // nobody comes any more
     for (const client of server.clients) client.close(CLOSE.goingAway, "the coordinator stops")
-    await Promise.all(gone)
-    await super.close(server)
+    await closed
   }
 }
 
@@ -121,5 +132,11 @@ function ping(client: ControlSocket): void {
 }
 
 function send(client: ControlSocket, id: number, reply: Uint8Array): void {
-  if (client.readyState === WebSocket.OPEN) client.send(encodeSocketReply(id, reply))
+  if (client.readyState !== WebSocket.OPEN) return
+  client.send(encodeSocketReply(id, reply))
+  if (client.bufferedAmount > UNREAD_BYTES_MAX) client.terminate()
 }
+
+const UNKNOWN = Promise.resolve(
+  refused(new LaminaError("FRAME_MALFORMED", "expected a request of the protocol, got another")),
+)
