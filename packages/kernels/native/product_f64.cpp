@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <type_traits>
 
-#include "convert_f64.hpp"
 #include "isa.hpp"
 #include "pool.hpp"
 #include "scratch.hpp"
@@ -21,32 +21,50 @@ constexpr long kPiece = 256;
 // Pieces are summed apart, by other tasks, where the output is small.
 constexpr long kSpan = 512, kSpanOutputs = 65536, kDotRows = 32;
 
-// Elements of factors that one thread multiplies out by itself: the second-level cache holds them in f64.
+// Elements of factors that one thread multiplies out by itself.
 constexpr long kSmall = 65536;
 
-void pack_strip(const ProductF64& p, long nr, long k0, long depth, long first, long cols, double* packed) {
+// C (m, n) += alpha * A * (scale * B), the factors as in ProductF64 but of f64 or f32.
+template <typename T>
+struct Product {
+  const T* a;
+  long a_row, a_col;
+  const T* b;
+  long ldb;
+  double scale;
+  double* c;
+  long ldc;
+  long m, n, k;
+  double alpha;
+};
+
+template <typename T>
+void pack_strip(const Product<T>& p, long nr, long k0, long depth, long first, long cols, double* packed) {
   for (long k = 0; k < depth; k++) {
-    const double* row = p.b + (k0 + k) * p.ldb + first;
+    const T* row = p.b + (k0 + k) * p.ldb + first;
     for (long j = 0; j < cols; j += nr) {
       double* to = packed + j * depth + k * nr;
       const long count = std::min(nr, cols - j);
-      memcpy(to, row + j, static_cast<size_t>(count) * sizeof(double));
+      if constexpr (std::is_same_v<T, double>)
+        memcpy(to, row + j, static_cast<size_t>(count) * sizeof(double));
+      else
+        for (long i = 0; i < count; i++) to[i] = p.scale * static_cast<double>(row[j + i]);
       for (long rest = count; rest < nr; rest++) to[rest] = 0;
     }
   }
 }
 
-void pack_rows(const ProductF64& p, long mr, long k0, long depth, long first, long rows, double* packed) {
+template <typename T>
+void pack_rows(const Product<T>& p, long mr, long k0, long depth, long first, long rows, double* packed) {
   // what is written follows itself: to write one row after another would touch every line of the panel mr times
   for (long k = 0; k < depth; k++) {
-    const double* from = p.a + first * p.a_row + (k0 + k) * p.a_col;
-    for (long i = 0; i < rows; i++) packed[k * mr + i] = from[i * p.a_row];
+    const T* from = p.a + first * p.a_row + (k0 + k) * p.a_col;
+    for (long i = 0; i < rows; i++) packed[k * mr + i] = static_cast<double>(from[i * p.a_row]);
   }
 }
 
-}  // namespace
-
-bool add_product(const ProductF64& p) {
+template <typename T>
+bool add(const Product<T>& p) {
   if (p.m == 0 || p.n == 0 || p.k == 0) return true;
   const F64Set& set = isa().kernels->f64;
   const long strip_doubles = kDepth * (kStrip + set.nr), per_slot = strip_doubles + kDepth * set.mr;
@@ -73,23 +91,23 @@ bool add_product(const ProductF64& p) {
   return true;
 }
 
+}  // namespace
+
+bool add_product(const ProductF64& p) {
+  return add<double>({p.a, p.a_row, p.a_col, p.b, p.ldb, 1, p.c, p.ldc, p.m, p.n, p.k, p.alpha});
+}
+
 bool add_factors(const FactorsF64* list, long count) {
   std::atomic<bool> done{true};
-  const auto add = [&](const FactorsF64& f) {
-    double* const b = scratch_doubles(Scratch::f64_factors, static_cast<size_t>(f.k * (f.m + f.n)));
-    double* const a = b + f.m * f.k;
-    if (b) {
-      convert({f.m, f.k, 1, false}, f.b, b);
-      convert({f.k, f.n, f.scale, false}, f.a, a);
-    }
-    if (!b || !add_product({b, f.k, 1, a, f.n, f.c, f.n, f.m, f.n, f.k, 1})) done = false;
+  const auto one = [&](const FactorsF64& f) {
+    if (!add<float>({f.b, f.k, 1, f.a, f.n, f.scale, f.c, f.n, f.m, f.n, f.k, 1})) done = false;
   };
   // small ones side by side, a large one by all threads
   long small[kFactors], smalls = 0;
   for (long i = 0; i < count; i++)
     if (list[i].k * (list[i].m + list[i].n) <= kSmall) small[smalls++] = i;
-    else add(list[i]);
-  parallel(smalls, [&](long task, int) { add(list[small[task]]); });
+    else one(list[i]);
+  parallel(smalls, [&](long task, int) { one(list[small[task]]); });
   return done;
 }
 

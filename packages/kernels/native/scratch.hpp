@@ -25,7 +25,6 @@ enum class Scratch {
   calibration,
   f64_pack,
   f64_partial,
-  f64_factors,
   count
 };
 
