@@ -39,6 +39,23 @@ test("shares are over the whole cohort, also for a module some lack, and coverag
   ])
 })
 
+test("values are looked at by every strategy, unless they are said to be finite", () => {
+  const module = { ...randomModule({ ...size, name: "q" }, 1), rank: 2 }
+  const wrong = { ...module, a: Float32Array.from(module.a, () => Infinity) }
+  for (const strategy of strategies) {
+    const round = {
+      settings: SETTINGS,
+      global: adapterOf(module),
+      state: undefined,
+      clients: [{ clientId: "a", weight: 1 }],
+    }
+    const sent = { clientId: "a", weight: 1, adapter: adapterOf(wrong) }
+    const refused = expect.objectContaining({ code: "UPDATE_NOT_FINITE" }) as Error
+    expect(() => strategy.accumulate(round).add(sent)).toThrow(refused)
+    expect(() => strategy.accumulate(round).add({ ...sent, finite: true })).not.toThrow(refused)
+  }
+})
+
 const other = adapterOf(randomModule({ ...size, name: "q", inFeatures: 4 }, 1))
 test.each<[string, Update[], string[] | undefined]>([
   ["ROUND_EMPTY", [], undefined],

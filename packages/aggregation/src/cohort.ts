@@ -10,6 +10,8 @@ export interface Contribution {
   /** p_k = weight / sum over the whole cohort, above 0, whichever modules the client trains. */
   readonly share: number
   readonly modules: readonly AdapterModule[]
+  /** Somebody checked the values before. */
+  readonly finite: boolean
 }
 
 /** What a strategy does with the contributions of one round, in aggregation order. */
@@ -109,9 +111,10 @@ class Cohort implements Accumulator {
     const { modules } = update.adapter
     const sizeKnown = (name: string): ModuleSize | undefined => this.#shapes.get(name) ?? newShapes.get(name)
     checkModules(update, client, sizeKnown)
-    if (!this.#rule.checksValues) for (const module of modules) requireFinite(clientId, module)
+    const { finite = false } = update
+    if (!finite && !this.#rule.checksValues) for (const module of modules) requireFinite(clientId, module)
     for (const module of modules) if (!sizeKnown(module.name)) newShapes.set(module.name, sizeOf(module))
-    return [{ clientId, share, modules }]
+    return [{ clientId, share, modules, finite }]
   }
 }
 

@@ -45,11 +45,11 @@ export class Stacks {
   /** Copies the values of takesAtOnce or less; nothing where it throws. Throws UPDATE_NOT_FINITE. */
   take(contributions: readonly Contribution[]): void {
     const parts = new Map<string, Part>()
-    for (const { clientId, share, modules } of contributions)
+    for (const { clientId, share, modules, finite } of contributions)
       for (const module of modules) {
         const part = parts.get(module.name) ?? { stack: this.#stackOf(module), sent: [] }
         parts.set(module.name, part)
-        part.sent.push({ clientId, share, module })
+        part.sent.push({ clientId, share, module, finite })
       }
     const placed = [...parts.values()].flatMap(placeOf)
     if (takeFactors(placed.map(({ factors }) => factors)) !== -1) requireAllFinite(contributions)
@@ -87,7 +87,7 @@ export class Stacks {
 /** What some clients sent of one module. */
 interface Part {
   readonly stack: TakenStack | ExactSum
-  readonly sent: { readonly clientId: string; readonly share: number; readonly module: AdapterModule }[]
+  readonly sent: (Omit<Contribution, "modules"> & { readonly module: AdapterModule })[]
 }
 
 /** What client k of a module in an ExactSum adds, where it is not waiting there. */
@@ -99,7 +99,7 @@ function termsOf({ stack, sent }: Part, k: number): FactorTerm[] {
 /** Where it goes, unless it is nothing, or waits in an ExactSum; what waits is checked at once. */
 function placeOf({ stack, sent }: Part): { stack: TakenStack; factors: TakenFactors }[] {
   if (stack instanceof ExactSum) {
-    for (const { clientId, module } of sent) requireFinite(clientId, module)
+    for (const { clientId, module, finite } of sent) if (!finite) requireFinite(clientId, module)
     return []
   }
   const clients = sent.flatMap(({ module, share }): ClientFactors[] => {

@@ -35,6 +35,8 @@ export interface Update {
    */
   readonly weight: number
   readonly adapter: Adapter
+  /** The values were found finite before, and are not looked at again for that. */
+  readonly finite?: boolean
 }
 
 /** s of one module: alpha / r or alpha / sqrt(r). */

@@ -60,7 +60,8 @@ async function inMemory(job: AggregateJob): Promise<Aggregation> {
     const opened = await ahead.next(open)
     const { adapter } = opened.content
     if (keepIn !== undefined) kept.push(await keepAdapter(keepIn, adapter))
-    open.push({ clientId: update.clientId, weight: update.weight, adapter, memory: opened.memory })
+    // accepted by checkUpdate, and authenticated since
+    open.push({ clientId: update.clientId, weight: update.weight, adapter, finite: true, memory: opened.memory })
     if (open.length < sum.atOnce(open[0]!) && ahead.hasNext(open)) continue
     sum.add(...open)
     open.forEach(forget)
