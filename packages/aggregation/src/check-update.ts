@@ -3,12 +3,15 @@ import { LIMITS } from "@lamina/protocol"
 import type { AdapterModule, Plan, UpdateContent } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
 
+/** Whether one of these values may be NaN, or further than `max` from 0. */
+type MayExceed = (values: Float32Array, max: number) => boolean
+
 /**
  * An update against the plan its client was given: every planned module once, shapes, ranks and alphas as planned,
- * finite values within LIMITS.valueMax, a positive whole weight. Throws UPDATE_WEIGHT, UPDATE_MODULE, UPDATE_SHAPE,
- * UPDATE_RANK or UPDATE_NOT_FINITE.
+ * finite values within LIMITS.valueMax, a positive whole weight. `mayExceed` false: these values were seen to be.
+ * Throws UPDATE_WEIGHT, UPDATE_MODULE, UPDATE_SHAPE, UPDATE_RANK or UPDATE_NOT_FINITE.
  */
-export function checkUpdate(update: UpdateContent, plan: Plan): void {
+export function checkUpdate(update: UpdateContent, plan: Plan, mayExceed: MayExceed = () => true): void {
   if (!Number.isSafeInteger(update.weight) || update.weight < 1 || update.weight > LIMITS.weightMax)
     throw new LaminaError(
       "UPDATE_WEIGHT",
@@ -20,6 +23,7 @@ export function checkUpdate(update: UpdateContent, plan: Plan): void {
     if (!expected) throw new LaminaError("UPDATE_MODULE", `module ${module.name} is not in the plan`)
     planned.delete(module.name)
     checkModule(module, expected, plan.scaling)
+    for (const side of ["a", "b"] as const) if (mayExceed(module[side], LIMITS.valueMax)) checkValues(module, side)
   }
   const [missing] = planned.keys()
   if (missing !== undefined) throw new LaminaError("UPDATE_MODULE", `module ${missing} of the plan is missing`)
@@ -39,15 +43,14 @@ function checkModule(module: AdapterModule, expected: Plan["modules"][number], s
       "UPDATE_RANK",
       `module ${name}: expected alpha ${expected.alpha} and ${scaling}, got ${alpha} and ${module.scaling}`,
     )
-  for (const [side, values] of [
-    ["a", module.a],
-    ["b", module.b],
-  ] as const) {
-    const at = firstBeyond(values, LIMITS.valueMax)
-    if (at >= 0)
-      throw new LaminaError(
-        "UPDATE_NOT_FINITE",
-        `module ${name}.${side}[${at}]: expected a finite value within ±${LIMITS.valueMax}, got ${values[at]}`,
-      )
-  }
+}
+
+function checkValues(module: AdapterModule, side: "a" | "b"): void {
+  const values = module[side]
+  const at = firstBeyond(values, LIMITS.valueMax)
+  if (at >= 0)
+    throw new LaminaError(
+      "UPDATE_NOT_FINITE",
+      `module ${module.name}.${side}[${at}]: expected a finite value within ±${LIMITS.valueMax}, got ${values[at]}`,
+    )
 }

@@ -49,7 +49,7 @@ test.each([0, 262_144, 262_145, 1_048_579])("%i bytes are sealed later to what t
   expect({ ...later, envelope: 0 }).toEqual({ ...atOnce, envelope: 0 })
   const key = unwrapEnvelope(later.envelope, secret)
   for (let again = 0; again < 2; again++)
-    expect(Buffer.compare(await openLater(later.envelope, key, ownMemory), input.plaintext)).toBe(0)
+    expect(Buffer.compare((await openLater(later.envelope, key, ownMemory)).plaintext, input.plaintext)).toBe(0)
   for (const at of [0, 30, later.envelope.byteLength - 1]) {
     const changed = later.envelope.slice()
     changed[at]! ^= 1
@@ -58,6 +58,29 @@ test.each([0, 262_144, 262_145, 1_048_579])("%i bytes are sealed later to what t
   }
   await expect(openLater(later.envelope.subarray(1), key, ownMemory)).rejects.toEqual(rejected)
   await expect(openLater(seal(input.plaintext).envelope, key, ownMemory)).rejects.toEqual(rejected)
+})
+
+test("views of an opened envelope are known to stay within a bound, or are to be looked at", async () => {
+  const floats = new Float32Array(131_072).fill(-0.5) // eight segments of 16,384
+  floats[65_536] = NaN // the first of the fifth
+  floats[16_383] = -7 // the last of the first
+  const plaintext = new Uint8Array(floats.buffer)
+  const { envelope } = seal(plaintext)
+  const opened = await openLater(envelope, unwrapEnvelope(envelope, secret), ownMemory)
+  const view = (from: number, end: number): Float32Array =>
+    new Float32Array(opened.plaintext.buffer, opened.plaintext.byteOffset + 4 * from, end - from)
+  const mayExceed = (from: number, end: number, max = 0.5): boolean => opened.mayExceed(view(from, end), max)
+  expect([mayExceed(16_384, 65_536), mayExceed(81_920, 131_072), mayExceed(20_000, 20_000)]).toEqual([
+    false,
+    false,
+    false,
+  ])
+  expect([mayExceed(16_384, 65_537), mayExceed(65_535, 65_537), mayExceed(81_919, 81_920)]).toEqual([true, true, true])
+  expect([mayExceed(0, 1), mayExceed(0, 16_384, 7), mayExceed(20_000, 20_001, 0.4)]).toEqual([true, false, true])
+  expect(opened.mayExceed(new Float32Array(3), 1)).toBe(true) // no view of it
+  const small = seal(plaintext.subarray(0, 100)).envelope // opened at once: nobody looked
+  const atOnce = await openLater(small, unwrapEnvelope(small, secret), ownMemory)
+  expect(atOnce.mayExceed(new Float32Array(atOnce.plaintext.buffer, 0, 25), 1)).toBe(true)
 })
 
 /** The code an envelope with one bit changed is refused with; expect() itself would cost more than the opening. */

@@ -80,14 +80,32 @@ export function unwrapEnvelope(envelope: Uint8Array, { recipientSecretKey, expec
   return { headerBytes, header, sealing: { key: payload, aad: hash(headerBytes) } }
 }
 
+/** What was in an envelope. */
+export interface OpenedEnvelope {
+  readonly plaintext: Uint8Array
+  /** False where no value of this view of the plaintext is NaN, or further than `max` from 0; true: look at it. */
+  mayExceed(values: Float32Array, max: number): boolean
+}
+
 /**
  * The plaintext by the envelope's key, in `memory`; what is more than a chunk on a thread of Node's pool, where the
  * addon is there. Throws ENVELOPE_REJECTED.
  */
-export async function openLater(envelope: Uint8Array, key: EnvelopeKey, memory: Memory): Promise<Uint8Array> {
-  if (envelope.byteLength <= LIMITS.chunkBytes) return openAtOnce(envelope, key, memory)
+export async function openLater(envelope: Uint8Array, key: EnvelopeKey, memory: Memory): Promise<OpenedEnvelope> {
+  if (envelope.byteLength <= LIMITS.chunkBytes)
+    return { plaintext: openAtOnce(envelope, key, memory), mayExceed: () => true }
   const { segments, plaintext } = begin(envelope, key, memory)
-  return opened(key, plaintext, await openSegmentsLater(key.sealing, segments, plaintext))
+  const { authentic, peaks } = await openSegmentsLater(key.sealing, segments, plaintext)
+  opened(key, plaintext, authentic)
+  return { plaintext, mayExceed: (values, max) => !peaks || exceeds(peaks, plaintext, values, max) }
+}
+
+/** Whether a segment that some of these values lie in does. */
+function exceeds(peaks: Float32Array, plaintext: Uint8Array, values: Float32Array, max: number): boolean {
+  const from = values.byteOffset - plaintext.byteOffset
+  if (values.buffer !== plaintext.buffer || from < 0 || from % 4 !== 0) return true
+  const end = Math.ceil((from + values.byteLength) / LIMITS.segmentBytes)
+  return !peaks.subarray(Math.floor(from / LIMITS.segmentBytes), end).every((peak) => peak <= max)
 }
 
 function openAtOnce(envelope: Uint8Array, key: EnvelopeKey, memory: Memory): Uint8Array {

@@ -49,11 +49,21 @@ export function openSegments(sealing: SegmentKey, sealed: Uint8Array, out: Uint8
     : openBySegment(sealing, sealed, out)
 }
 
-/** The same on a thread of Node's pool, where the addon is there; `sealed` and `out` are left alone so long. */
-export async function openSegmentsLater(sealing: SegmentKey, sealed: Uint8Array, out: Uint8Array): Promise<boolean> {
-  return sealsNatively()
-    ? openNativelyLater({ ...sealing, segmentBytes: LIMITS.segmentBytes }, sealed, out)
-    : openBySegment(sealing, sealed, out)
+/**
+ * The same on a thread of Node's pool, where the addon is there; `sealed` and `out` are left alone so long. `peaks`: of
+ * every segment the largest magnitude of its words as f32 (NaN above all), where somebody looked.
+ */
+export async function openSegmentsLater(
+  sealing: SegmentKey,
+  sealed: Uint8Array,
+  out: Uint8Array,
+): Promise<{ authentic: boolean; peaks?: Float32Array }> {
+  if (!sealsNatively()) return { authentic: openBySegment(sealing, sealed, out) }
+  const peaks = new Float32Array(layoutOf(0, out.byteLength).segments)
+  return {
+    authentic: await openNativelyLater({ ...sealing, segmentBytes: LIMITS.segmentBytes }, sealed, { out, peaks }),
+    peaks,
+  }
 }
 
 /** The same without the addon. */

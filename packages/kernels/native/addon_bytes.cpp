@@ -145,8 +145,12 @@ Segments read_segments(Arguments& args) {
   return {key.data, aad.data, aad.count, segment};
 }
 
+size_t segment_count(const Segments& s, size_t plaintext) {
+  return std::max<size_t>(1, (plaintext + s.segment - 1) / s.segment);
+}
+
 size_t sealed_bytes(const Segments& s, size_t plaintext) {
-  return plaintext + kSegmentTag * std::max<size_t>(1, (plaintext + s.segment - 1) / s.segment);
+  return plaintext + kSegmentTag * segment_count(s, plaintext);
 }
 
 }  // namespace
@@ -186,17 +190,18 @@ napi_value open(napi_env env, napi_callback_info info) {
   const Segments segments = read_segments(args);
   const Bytes sealed = bytes(args), out = bytes(args);
   const bool fits = args.ok() && sealed.count == sealed_bytes(segments, out.count);
-  return truth(env, fits && open_segments(segments, sealed.data, out.data, out.count));
+  return truth(env, fits && open_segments(segments, sealed.data, out.data, out.count, nullptr));
 }
 
-// The same, later: ok where all of it authenticates
+// The same, later, and then the peaks of the segments: ok where all of it authenticates
 napi_value open_later(napi_env env, napi_callback_info info) {
   Arguments args(env, info);
   const Segments segments = read_segments(args);
   const Bytes sealed = bytes(args), out = bytes(args);
   if (args.ok() && sealed.count != sealed_bytes(segments, out.count)) args.fail(Status::length_mismatch);
+  float* const peaks = args.floats(args.ok() ? static_cast<double>(segment_count(segments, out.count)) : 0);
   return args.later([=] {
-    return open_segments(segments, sealed.data, out.data, out.count) ? Status::ok : Status::bad_value;
+    return open_segments(segments, sealed.data, out.data, out.count, peaks) ? Status::ok : Status::bad_value;
   });
 }
 

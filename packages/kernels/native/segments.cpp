@@ -93,6 +93,19 @@ bool each_segment(const Segments& s, size_t bytes, const Begin& begin, const One
   return good;
 }
 
+// Magnitudes of f32 are ordered as their bits are, NaN above infinity.
+float peak_of(const uint8_t* bytes, size_t count) {
+  int32_t largest = 0;
+  for (size_t i = 0; i + 4 <= count; i += 4) {
+    int32_t word;
+    memcpy(&word, bytes + i, sizeof word);
+    largest = std::max(largest, word & 0x7fffffff);
+  }
+  float peak;
+  memcpy(&peak, &largest, sizeof peak);
+  return peak;
+}
+
 // A plaintext in pieces, read by segment.
 class Pieces {
  public:
@@ -148,7 +161,7 @@ bool seal_segments(const Segments& s, const std::vector<Piece>& plaintext, uint8
   });
 }
 
-bool open_segments(const Segments& s, const uint8_t* sealed, uint8_t* out, size_t bytes) {
+bool open_segments(const Segments& s, const uint8_t* sealed, uint8_t* out, size_t bytes, float* peaks) {
   const Evp& e = evp();
   const auto begin = [&](void* ctx) { return e.decrypt_init(ctx, e.chacha20_poly1305(), nullptr, s.key, nullptr); };
   const bool opened =
@@ -156,11 +169,14 @@ bool open_segments(const Segments& s, const uint8_t* sealed, uint8_t* out, size_
         void* const ctx = c.ctx;
         const uint8_t* const from = sealed + at + i * kSegmentTag;
         int done = 0;
-        return e.decrypt_init(ctx, nullptr, nullptr, nullptr, nonce) &&
-               e.ctx_ctrl(ctx, kSetTag, static_cast<int>(kSegmentTag), const_cast<uint8_t*>(from + length)) &&
-               e.decrypt_update(ctx, nullptr, &done, s.aad, static_cast<int>(s.aad_bytes)) &&
-               (length == 0 || e.decrypt_update(ctx, out + at, &done, from, length)) &&
-               e.decrypt_final(ctx, out + at + length, &done);
+        const bool good =
+            e.decrypt_init(ctx, nullptr, nullptr, nullptr, nonce) &&
+            e.ctx_ctrl(ctx, kSetTag, static_cast<int>(kSegmentTag), const_cast<uint8_t*>(from + length)) &&
+            e.decrypt_update(ctx, nullptr, &done, s.aad, static_cast<int>(s.aad_bytes)) &&
+            (length == 0 || e.decrypt_update(ctx, out + at, &done, from, length)) &&
+            e.decrypt_final(ctx, out + at + length, &done);
+        if (good && peaks) peaks[i] = peak_of(out + at, static_cast<size_t>(length));
+        return good;
       });
   if (!opened) memset(out, 0, bytes);
   return opened;

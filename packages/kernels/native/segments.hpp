@@ -25,7 +25,8 @@ struct Piece {
 bool segments_available();
 // out: plaintext and a tag for each segment. False where OpenSSL fails, or the system has no memory.
 bool seal_segments(const Segments& segments, const std::vector<Piece>& plaintext, uint8_t* out);
-// False where a segment does not authenticate; then `out` (bytes) is all zeros.
-bool open_segments(const Segments& segments, const uint8_t* sealed, uint8_t* out, size_t bytes);
+// False where a segment does not authenticate; then `out` (bytes) is all zeros. `peaks`, where it is not null, gets of
+// every segment the largest magnitude of its words as f32, NaN above all: they are in the cache then.
+bool open_segments(const Segments& segments, const uint8_t* sealed, uint8_t* out, size_t bytes, float* peaks);
 
 }  // namespace lamina

@@ -10,7 +10,7 @@ export async function inspect({ update, secret }: InspectJob): Promise<Inspectio
   try {
     const opened = await openUpdate(update, secret)
     const { content } = opened
-    checkUpdate(content, messages.Plan.decode(update.plan))
+    checkUpdate(content, messages.Plan.decode(update.plan), opened.mayExceed)
     keep(update, opened)
     const metrics = Object.fromEntries(content.metrics.map(({ name, value }) => [name, value]))
     return { verdict: "accepted", weight: content.weight, metrics, scores: content.scores }

@@ -14,7 +14,7 @@ import {
   toHex,
   unwrapEnvelope,
 } from "@lamina/crypto"
-import type { EnvelopeKey } from "@lamina/crypto"
+import type { EnvelopeKey, OpenedEnvelope } from "@lamina/crypto"
 import { decodeUpdate, messages } from "@lamina/protocol"
 import type { UpdateContent } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
@@ -36,6 +36,7 @@ const buffers = new Buffers(OPEN_BYTES_MAX)
 export interface Opened {
   readonly content: UpdateContent
   readonly memory: Uint8Array
+  readonly mayExceed: OpenedEnvelope["mayExceed"]
   readonly key: EnvelopeKey
 }
 
@@ -128,8 +129,8 @@ async function open(envelope: Uint8Array, update: SealedUpdate, secret: RoundSec
   if (!equalBytes(headerOf(envelope), update.header))
     throw new LaminaError("ENVELOPE_REJECTED", "expected the header that was signed, got another inside the envelope")
   const key = takeKey(update) ?? unwrap(envelope, update, secret)
-  const memory = await openLater(envelope, key, buffers.take)
-  return { content: decodeUpdate(memory), memory, key }
+  const { plaintext: memory, mayExceed } = await openLater(envelope, key, buffers.take)
+  return { content: decodeUpdate(memory), memory, mayExceed, key }
 }
 
 function unwrap(envelope: Uint8Array, update: SealedUpdate, secret: RoundSecret): EnvelopeKey {

@@ -101,13 +101,16 @@ export async function sealSegmentsLater(
   return hashes
 }
 
-/** The same on a thread of Node's pool. */
+/**
+ * The same on a thread of Node's pool. `peaks` gets of every segment (one of empty bytes) the largest magnitude of its
+ * words read as f32, NaN where one is that.
+ */
 export async function openSegmentsLater(
   { key, aad, segmentBytes }: SegmentKey,
   sealed: Uint8Array,
-  out: Uint8Array,
+  { out, peaks }: { out: Uint8Array; peaks: Float32Array },
 ): Promise<boolean> {
-  return (await addon().openSegmentsLater(key, aad, segmentBytes, sealed, out)) === 0
+  return (await addon().openSegmentsLater(key, aad, segmentBytes, sealed, out, peaks)) === 0
 }
 
 function hashesOf(bytes: Uint8Array, pieceBytes: number): Uint8Array {

@@ -154,8 +154,8 @@ export interface Addon {
   ): Promise<number>
   /** key (32), aad, bytes of a segment, sealed, out (plaintext); false too where lengths do not fit. */
   openSegments(key: Uint8Array, aad: Uint8Array, segment: number, sealed: Uint8Array, out: Uint8Array): boolean
-  /** As openSegments; anything but 0 where that says false. */
-  openSegmentsLater(...args: Parameters<Addon["openSegments"]>): Promise<number>
+  /** As openSegments, then the peak of each segment; anything but 0 where that says false. */
+  openSegmentsLater(...args: [...Parameters<Addon["openSegments"]>, peaks: Float32Array]): Promise<number>
   /** For calls from this JavaScript thread; 1 runs inline. */
   setThreads(count: number): number
   threads(): number
