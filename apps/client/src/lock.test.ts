@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { spawn } from "node:child_process"
@@ -34,6 +34,17 @@ test("locks of one process are each held until their own release, and say who ho
   expect(await readFile(paths[0]!, "utf8")).toMatch(new RegExp(`^${process.pid} `))
   await Promise.all([second, again].map((lock) => lock?.release()))
   expect(await Promise.all(paths.map((path) => readdir(dirname(path))))).toEqual([[], [], []])
+})
+
+test("a lock that another process put where ours was is not taken for one of ours", async () => {
+  const [first, second] = ["a", "b"].map((name) => join(folder, name, "lock")) as [string, string]
+  const lock = await tryLock(first)
+  await rm(dirname(first), { recursive: true })
+  await mkdir(dirname(first))
+  await writeFile(first, "1 another")
+  const next = await tryLock(second)
+  expect(await readFile(second, "utf8")).toMatch(new RegExp(`^${process.pid} `))
+  await Promise.all([lock, next].map((each) => each?.release()))
 })
 
 test("a lock of a process that is gone is taken over, one of a living process is not", async () => {

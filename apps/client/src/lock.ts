@@ -90,10 +90,12 @@ function linkedToOurs(path: string): boolean {
   if (ours === undefined) return false
   try {
     linkSync(ours, path)
-    return true
   } catch {
     return false // taken, or on another disk, or a file may have no more names
   }
+  if (readFileSync(path, "utf8") === self) return true
+  rmSync(path) // somebody removed our lock, and another process has one there
+  return false
 }
 
 /** `link` fails when the name is taken: the file appears with its content or not at all. */

@@ -45,14 +45,14 @@ test("values are looked at by every strategy, unless they are said to be finite"
   for (const strategy of strategies) {
     const round = {
       settings: SETTINGS,
-      global: adapterOf(module),
+      global: adapterOf(wrong), // `ffa` wants the A of the one before
       state: undefined,
       clients: [{ clientId: "a", weight: 1 }],
     }
     const sent = { clientId: "a", weight: 1, adapter: adapterOf(wrong) }
     const refused = expect.objectContaining({ code: "UPDATE_NOT_FINITE" }) as Error
     expect(() => strategy.accumulate(round).add(sent)).toThrow(refused)
-    expect(() => strategy.accumulate(round).add({ ...sent, finite: true })).not.toThrow(refused)
+    expect(() => strategy.accumulate(round).add({ ...sent, finite: true })).not.toThrow()
   }
 })
 

@@ -103,9 +103,10 @@ export async function openLater(envelope: Uint8Array, key: EnvelopeKey, memory: 
 /** Whether a segment that some of these values lie in does. */
 function exceeds(peaks: Float32Array, plaintext: Uint8Array, values: Float32Array, max: number): boolean {
   const from = values.byteOffset - plaintext.byteOffset
-  if (values.buffer !== plaintext.buffer || from < 0 || from % 4 !== 0) return true
-  const end = Math.ceil((from + values.byteLength) / LIMITS.segmentBytes)
-  return !peaks.subarray(Math.floor(from / LIMITS.segmentBytes), end).every((peak) => peak <= max)
+  const end = from + values.byteLength
+  const isView = values.buffer === plaintext.buffer && from >= 0 && from % 4 === 0 && end <= plaintext.byteLength
+  const segments = peaks.subarray(Math.floor(from / LIMITS.segmentBytes), Math.ceil(end / LIMITS.segmentBytes))
+  return !isView || !segments.every((peak) => peak <= max)
 }
 
 function openAtOnce(envelope: Uint8Array, key: EnvelopeKey, memory: Memory): Uint8Array {

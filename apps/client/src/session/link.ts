@@ -52,7 +52,8 @@ const PROTOCOL_ERROR = 1002
 export async function connectLink(options: LinkOptions, signal: AbortSignal): Promise<Link> {
   signal.throwIfAborted()
   const { url, requestTimeoutMs } = options
-  const address = new URL(`${url.pathname.replace(/\/+$/, "")}/v1/socket`, url)
+  const address = new URL(url)
+  address.pathname = `${url.pathname.replace(/\/+$/, "")}/v1/socket`
   address.protocol = url.protocol === "https:" ? "wss:" : "ws:"
   const settings: Settings = {
     maxPayload: LIMITS.frameBytesMax + LIMITS.aboveFrameBytes,
@@ -124,6 +125,7 @@ function linkOver(socket: WebSocket, options: LinkOptions): Link {
   const silence = setTimeout(() => socket.terminate(), silenceMs)
   socket.on("ping", () => silence.refresh())
   socket.on("message", (data, isBinary) => {
+    if (socket.readyState !== WebSocket.OPEN) return
     try {
       const answer = decodeSocketAnswer(binary(data, isBinary))
       if (answer?.kind === "hint") onHint()
@@ -134,7 +136,7 @@ function linkOver(socket: WebSocket, options: LinkOptions): Link {
     }
   })
   socket.once("close", (code, reason) => {
-    const why = reason.toString() || `closed with ${code}`
+    const why = reason.toString().replaceAll(/\p{Cc}/gu, "") || `closed with ${code}`
     finish(why, new TransportError(`the connection is lost: ${why}`))
   })
   return {

@@ -13,7 +13,7 @@ import type {
   UploadTicket,
 } from "@lamina/protocol"
 
-/** Request and answer of every event a client may emit (docs/protocol.md, "Socket"). */
+/** Frames of every request and its reply (docs/protocol.md, "Transport"). */
 export interface Requests {
   "session.open": { request: OpenSession; answer: Session }
   "round.next": { request: NextTask; answer: NextTaskReply }

@@ -25,6 +25,15 @@ test("a bug is logged in full and said in one word", async () => {
   expect(lines.join()).toContain("secret of the house")
 })
 
+test("a long message is cut to what a Failure may hold, also between the bytes of a character", async () => {
+  for (const start of ["", "a", "ab", "abc"]) {
+    const long = `${start}${"\u{1f600}".repeat(400)}\ud800`
+    const { failure } = await answerOf(() => Promise.reject(new LaminaError("NOT_FOUND", long)))
+    expect(failure?.message.startsWith(`${start}\u{1f600}`)).toBe(true)
+    expect(new TextEncoder().encode(failure?.message).byteLength).toBeGreaterThan(990)
+  }
+})
+
 test("a frame has at most the limit of bytes", () => {
   expect(withinFrame(new Uint8Array(LIMITS.frameBytesMax))).toHaveLength(LIMITS.frameBytesMax)
   expect(() => withinFrame(new Uint8Array(LIMITS.frameBytesMax + 1))).toThrow(

@@ -9,8 +9,8 @@ const REQUEST_LIMIT_MS = 30_000
 const RETRY_LATER_MS = 5_000
 
 /**
- * Every request is acknowledged once, with a result or a code; Nest acknowledges nothing when a handler throws. A
- * failure without a code is a bug: in full in the log, one word on the wire.
+ * Every request is answered once, with a result or a code. A failure without a code is a bug: in full in the log, one
+ * word on the wire.
  */
 export async function reply(work: () => Promise<Uint8Array>, logger: Logger): Promise<Uint8Array> {
   try {
@@ -31,7 +31,15 @@ export function failureOf(error: unknown): { code: number; message: string; retr
   const code = hasErrorCode(error) ? error.code : "INTERNAL"
   const message = hasErrorCode(error) ? error.message : "the coordinator failed; its log says why"
   const { wire, retry } = ERRORS[code]
-  return { code: wire, message: message.slice(0, 1_000), retryAfterMs: retry === "later" ? RETRY_LATER_MS : 0 }
+  return { code: wire, message: cut(message), retryAfterMs: retry === "later" ? RETRY_LATER_MS : 0 }
+}
+
+/** Bytes of a Failure's message (docs/protocol.md). */
+const MESSAGE_BYTES_MAX = 1_000
+
+/** A character that is cut becomes U+FFFD, three bytes. */
+function cut(message: string): string {
+  return new TextDecoder().decode(new TextEncoder().encode(message).subarray(0, MESSAGE_BYTES_MAX - 3))
 }
 
 /** `frame`, or FRAME_TOO_LARGE before anything is decoded. */

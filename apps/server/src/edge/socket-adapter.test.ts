@@ -1,5 +1,6 @@
 import { once } from "node:events"
 import { createServer } from "node:http"
+import { connect } from "node:net"
 import type { AddressInfo } from "node:net"
 import { setTimeout } from "node:timers/promises"
 
@@ -99,6 +100,57 @@ test("a client that asks and does not read is let go before it fills the memory"
   expect(client.bufferedAmount).toBeLessThan(16 * 2 ** 20)
   socket.terminate()
 }, 20_000)
+
+test("pings that nobody reads the answers of count as well", async () => {
+  const { url, met } = await adapterOn()
+  const socket = await opened(`${url}/v1/socket`)
+  const [client] = met
+  socket.pause()
+  const gone = once(client!, "close")
+  const payload = new Uint8Array(125)
+  for (let i = 0; client!.readyState === WebSocket.OPEN && i < 500; i++) {
+    for (let k = 0; k < 1_000; k++) socket.ping(payload)
+    await setTimeout(1)
+  }
+  expect((await gone)[0]).toBe(1006)
+  socket.terminate()
+}, 30_000)
+
+test("a request that fails in a way that no handler should ends its socket, not the coordinator", async () => {
+  const { closed } = await asking(() => Promise.reject(new Error("a bug")), 1)
+  expect(await closed).toBe(1006)
+  const { closed: other } = await asking(() => Promise.resolve(undefined as unknown as Uint8Array), 1)
+  expect(await other).toBe(1006)
+})
+
+test("what comes behind the message that ended a socket is not looked at", async () => {
+  let asked = 0
+  const { socket, closed } = await asking(async () => {
+    asked += 1
+    return new Uint8Array(0)
+  }, 0)
+  socket.send("text")
+  socket.send(encodeSocketRequest("round.next", 1, new Uint8Array(0)))
+  expect(await closed).toBe(1003)
+  expect(asked).toBe(0)
+})
+
+test("a client that hung up and never reads does not hold up the end", async () => {
+  const { url, met, close } = await adapterOn()
+  const raw = connect(Number(new URL(url).port), "127.0.0.1")
+  const key = "dGhlIHNhbXBsZSBub25jZQ=="
+  const upgrade = `Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}`
+  raw.write(`GET /v1/socket HTTP/1.1\r\nHost: x\r\n${upgrade}\r\n\r\n`)
+  await once(raw, "data")
+  raw.pause()
+  const [client] = met
+  client!.send(new Uint8Array(2 ** 24)) // more than sockets hold
+  raw.end()
+  while (client!.readyState === WebSocket.OPEN) await setTimeout(5)
+  await close()
+  expect(client!.readyState).toBe(WebSocket.CLOSED)
+  raw.destroy()
+}, 10_000)
 
 test("who closes tells everybody so, and does not wait for those that do not listen", async () => {
   const { url, close } = await adapterOn()

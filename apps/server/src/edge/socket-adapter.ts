@@ -32,7 +32,7 @@ export class ControlSocket extends WebSocket {
   /** Good for one attempt to open a session. */
   nonce: Uint8Array | undefined
   clientId: string | undefined
-  /** Heard of since the last ping. */
+  /** Answered the last ping. */
   alive = true
   /** Bytes of requests that wait for their replies. */
   waitingBytes = 0
@@ -87,6 +87,7 @@ export class SocketAdapter extends AbstractWsAdapter {
     server.on("connection", (client) => {
       client.on("error", () => undefined) // bytes that are no WebSocket's, or too many: `ws` ends the connection
       client.on("pong", () => (client.alive = true))
+      client.on("ping", () => endUnread(client)) // each is answered by itself
       connected(client)
     })
   }
@@ -98,6 +99,7 @@ export class SocketAdapter extends AbstractWsAdapter {
   override bindMessageHandlers(client: ControlSocket, handlers: readonly WsMessageHandler<string>[]): void {
     const byName = new Map(handlers.map(({ message, callback }) => [message, callback]))
     client.on("message", (data: RawData, isBinary: boolean) => {
+      if (client.readyState !== WebSocket.OPEN) return // of a client that is being let go
       if (!isBinary || !(data instanceof Uint8Array)) return client.close(CLOSE.notBinary, "expected binary messages")
       let request: SocketRequest
       try {
@@ -109,10 +111,12 @@ export class SocketAdapter extends AbstractWsAdapter {
       if (client.waitingBytes + bytes > WAITING_BYTES_MAX) return client.expel("expected fewer requests at once")
       const { name = "", id, frame } = request
       client.waitingBytes += bytes
-      void ((byName.get(name)?.(frame) ?? UNKNOWN) as Promise<Uint8Array>).then((reply) => {
+      const answer = (byName.get(name)?.(frame) ?? UNKNOWN) as Promise<Uint8Array>
+      const answered = answer.then((reply) => {
         client.waitingBytes -= bytes
         send(client, id, reply)
       })
+      answered.catch(() => client.terminate()) // no handler fails, nor leaves its request without a reply
     })
   }
 
@@ -120,7 +124,10 @@ export class SocketAdapter extends AbstractWsAdapter {
     clearInterval(this.#heartbeat)
     const closed = super.close(server) // nobody comes any more
     for (const client of server.clients) client.close(CLOSE.goingAway, "the coordinator stops")
+    // `ws` waits for those that hung up themselves and leave unread what they were sent
+    const late = setTimeout(() => server.clients.forEach((client) => client.terminate()), CLOSE_MS)
     await closed
+    clearTimeout(late)
   }
 }
 
@@ -134,6 +141,10 @@ function ping(client: ControlSocket): void {
 function send(client: ControlSocket, id: number, reply: Uint8Array): void {
   if (client.readyState !== WebSocket.OPEN) return
   client.send(encodeSocketReply(id, reply))
+  endUnread(client)
+}
+
+function endUnread(client: ControlSocket): void {
   if (client.bufferedAmount > UNREAD_BYTES_MAX) client.terminate()
 }
 
