@@ -59,7 +59,9 @@ type Sealed = SealedParts & { readonly envelope: Uint8Array }
 export function sealToBytes(input: SealInput, secrets: SealSecrets = freshSecrets()): Sealed {
   const begun = begin(input, secrets)
   const { sealing, envelope, segmentsAt } = begun
-  sealSegments(sealing, concat(...partsOf(input)), envelope.subarray(segmentsAt))
+  const { plaintext } = input
+  const whole = plaintext instanceof Uint8Array ? plaintext : concat(...plaintext)
+  sealSegments(sealing, whole, envelope.subarray(segmentsAt))
   return signed(input, begun, leavesOf(envelope))
 }
 
