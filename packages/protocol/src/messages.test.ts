@@ -88,6 +88,9 @@ test("a frame at the limit is looked at, one byte over is refused by its size al
   expect(() => messages.Wait.decode(padding(LIMITS.frameBytesMax + 1))).toThrow(
     refused(/^Wait: expected at most 393216 bytes/),
   )
+  expect(() => messages.Wait.decode(padding(LIMITS.frameBytesMax + 1))).toThrow(
+    expect.objectContaining({ code: "FRAME_TOO_LARGE" }) as Error,
+  )
 })
 
 test("decoded bytes do not alias the frame, and encoded ones share memory with nothing", () => {

@@ -1,9 +1,9 @@
-import { LIMITS, messages } from "@lamina/protocol"
+import { messages } from "@lamina/protocol"
 import { ERRORS, LaminaError } from "@lamina/protocol/errors"
 import pino from "pino"
 
 import { statusOf } from "./error-filter.js"
-import { reply, withinFrame } from "./reply.js"
+import { reply } from "./reply.js"
 
 const lines: string[] = []
 const logger = pino({ level: "error" }, { write: (line: string) => lines.push(line) })
@@ -32,13 +32,6 @@ test("a long message is cut to what a Failure may hold, also between the bytes o
     expect(failure?.message.startsWith(`${start}\u{1f600}`)).toBe(true)
     expect(new TextEncoder().encode(failure?.message).byteLength).toBeGreaterThan(990)
   }
-})
-
-test("a frame has at most the limit of bytes", () => {
-  expect(withinFrame(new Uint8Array(LIMITS.frameBytesMax))).toHaveLength(LIMITS.frameBytesMax)
-  expect(() => withinFrame(new Uint8Array(LIMITS.frameBytesMax + 1))).toThrow(
-    expect.objectContaining({ code: "FRAME_TOO_LARGE" }) as Error,
-  )
 })
 
 test("failures have the status of their kind over HTTP", () => {

@@ -1,5 +1,5 @@
 import { ERRORS, LaminaError, hasErrorCode } from "@lamina/protocol/errors"
-import { LIMITS, messages } from "@lamina/protocol"
+import { messages } from "@lamina/protocol"
 import type { Logger } from "pino"
 
 /** A request that has no answer by then is told so; the work goes on, and asking again joins it. */
@@ -40,16 +40,6 @@ const MESSAGE_BYTES_MAX = 1_000
 /** A character that is cut becomes U+FFFD, three bytes. */
 function cut(message: string): string {
   return new TextDecoder().decode(new TextEncoder().encode(message).subarray(0, MESSAGE_BYTES_MAX - 3))
-}
-
-/** `frame`, or FRAME_TOO_LARGE before anything is decoded. */
-export function withinFrame(frame: Uint8Array): Uint8Array {
-  if (frame.byteLength > LIMITS.frameBytesMax)
-    throw new LaminaError(
-      "FRAME_TOO_LARGE",
-      `expected at most ${LIMITS.frameBytesMax} bytes in a frame, got ${frame.byteLength}`,
-    )
-  return frame
 }
 
 async function withLimit(work: Promise<Uint8Array>): Promise<Uint8Array> {

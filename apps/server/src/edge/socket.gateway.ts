@@ -9,7 +9,7 @@ import { messages } from "@lamina/protocol"
 import type { Config } from "../config.js"
 import type { Coordinator } from "../coordinator/coordinator.js"
 import type { Metrics } from "../metrics.js"
-import { reply, withinFrame } from "./reply.js"
+import { reply } from "./reply.js"
 import type { ControlServer, ControlSocket } from "./socket-adapter.js"
 import { CONFIG, COORDINATOR, LOGGER, METRICS } from "./tokens.js"
 
@@ -48,7 +48,7 @@ export class SocketGateway implements OnGatewayInit, OnGatewayConnection, OnGate
   @SubscribeMessage("session.open")
   open(@ConnectedSocket() socket: ControlSocket, @MessageBody() frame: Uint8Array): Promise<Uint8Array> {
     return this.answer("session.open", async () => {
-      const request = messages.OpenSession.decode(withinFrame(frame))
+      const request = messages.OpenSession.decode(frame)
       const { nonce } = socket
       if (!nonce) throw new LaminaError("SESSION_REJECTED", "expected one attempt to open a session on this socket")
       socket.nonce = undefined
@@ -62,7 +62,7 @@ export class SocketGateway implements OnGatewayInit, OnGatewayConnection, OnGate
   @SubscribeMessage("round.next")
   next(@ConnectedSocket() socket: ControlSocket, @MessageBody() frame: Uint8Array): Promise<Uint8Array> {
     return this.answer("round.next", async () => {
-      const request = messages.NextTask.decode(withinFrame(frame))
+      const request = messages.NextTask.decode(frame)
       return messages.NextTaskReply.encode(await this.coordinator.nextTask(clientOf(socket), request))
     })
   }
@@ -70,7 +70,7 @@ export class SocketGateway implements OnGatewayInit, OnGatewayConnection, OnGate
   @SubscribeMessage("round.progress")
   progress(@ConnectedSocket() socket: ControlSocket, @MessageBody() frame: Uint8Array): Promise<Uint8Array> {
     return this.answer("round.progress", async () => {
-      this.coordinator.progress(clientOf(socket), messages.Progress.decode(withinFrame(frame)))
+      this.coordinator.progress(clientOf(socket), messages.Progress.decode(frame))
       return messages.Ack.encode({})
     })
   }
@@ -78,7 +78,7 @@ export class SocketGateway implements OnGatewayInit, OnGatewayConnection, OnGate
   @SubscribeMessage("upload.open")
   openUpload(@ConnectedSocket() socket: ControlSocket, @MessageBody() frame: Uint8Array): Promise<Uint8Array> {
     return this.answer("upload.open", async () => {
-      const request = messages.UploadOpen.decode(withinFrame(frame))
+      const request = messages.UploadOpen.decode(frame)
       return messages.UploadTicket.encode(await this.coordinator.openUpload(clientOf(socket), request))
     })
   }
@@ -86,7 +86,7 @@ export class SocketGateway implements OnGatewayInit, OnGatewayConnection, OnGate
   @SubscribeMessage("upload.commit")
   commit(@ConnectedSocket() socket: ControlSocket, @MessageBody() frame: Uint8Array): Promise<Uint8Array> {
     return this.answer("upload.commit", async () => {
-      const request = messages.UploadCommit.decode(withinFrame(frame))
+      const request = messages.UploadCommit.decode(frame)
       return messages.Receipt.encode(await this.coordinator.commitUpload(clientOf(socket), request))
     })
   }
