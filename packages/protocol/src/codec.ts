@@ -1,4 +1,5 @@
 import { lamina } from "../gen/lamina.js"
+import { AlikeLists } from "./alike.js"
 import { LaminaError } from "./errors.js"
 import { LIMITS } from "./limits.js"
 import { scanWire } from "./wire-scan.js"
@@ -37,20 +38,28 @@ type Values<F> = {
 }
 type Of<F> = F extends Field<infer T> ? T : never
 
+interface MessageRules<F> {
+  /** What is wrong where fields must fit together. */
+  readonly check?: (value: Values<F>) => string | undefined
+  /** A long list that comes alike in many messages: decoded ones share it, frozen. */
+  readonly alike?: string & keyof F
+}
+
 /**
  * A codec for message `name` of proto/lamina.proto. `fields` are in the order of their field numbers, 1, 2, 3 and so on
- * (a test compares with the .proto file). `check` says what is wrong where fields must fit together.
+ * (a test compares with the .proto file).
  */
 export function message<F extends Record<string, Field<unknown>>>(
   name: string,
   fields: F,
-  check: (value: Values<F>) => string | undefined = () => undefined,
+  { check = () => undefined, alike }: MessageRules<F> = {},
 ): MessageCodec<Values<F>> {
   const type = lamina.v1[name]
   if (!type) throw new Error(`no message ${name} in gen/lamina.js`)
   const entries = Object.entries(fields)
   const shape = shapeOf(Object.values(fields))
-  const read = (value: unknown): Values<F> => {
+  const lists = alike === undefined ? undefined : new AlikeLists(name, 1 + Object.keys(fields).indexOf(alike))
+  const read = (value: unknown, list?: readonly unknown[]): Values<F> => {
     if (typeof value !== "object" || value === null) throw misfit("a message", value)
     const record = value as Record<string, unknown>
     const read: Record<string, unknown> = {}
@@ -58,7 +67,7 @@ export function message<F extends Record<string, Field<unknown>>>(
     try {
       for (const [key, field] of entries) {
         at = key
-        const item = field.read(record[key])
+        const item = list && key === alike ? list : field.read(record[key])
         if (item !== undefined) read[key] = item
       }
     } catch (error) {
@@ -68,9 +77,9 @@ export function message<F extends Record<string, Field<unknown>>>(
     if (wrong !== undefined) throw new Misfit(wrong)
     return read as Values<F>
   }
-  const checked = (value: unknown): Values<F> => {
+  const checked = (value: unknown, list?: readonly unknown[]): Values<F> => {
     try {
-      return read(value)
+      return read(value, list)
     } catch (error) {
       throw error instanceof Misfit ? error.in(name) : error
     }
@@ -84,8 +93,12 @@ export function message<F extends Record<string, Field<unknown>>>(
     decode: (bytes, { bytesMax = LIMITS.frameBytesMax } = {}) => {
       if (bytes.byteLength > bytesMax)
         throw new LaminaError("FRAME_TOO_LARGE", `${name}: expected at most ${bytesMax} bytes, got ${bytes.byteLength}`)
-      scanWire(bytes, shape, name)
-      return checked(decoded(type, bytes, name))
+      const known = lists?.find(bytes)
+      const unread = known ? known.rest : bytes
+      scanWire(unread, shape, name)
+      const value = checked(decoded(type, unread, name), known?.list)
+      if (!known && alike !== undefined) lists?.keep(bytes, value[alike as keyof Values<F>] as readonly unknown[])
+      return value
     },
   }
 }

@@ -83,7 +83,7 @@ const TaskOffer = message("TaskOffer", {
 const NextTaskReply = message(
   "NextTaskReply",
   { task: optional(TaskOffer), wait: optional(Wait), ended: optional(RunEnded) },
-  exactlyOne,
+  { check: exactlyOne },
 )
 const RoundHeader = message("RoundHeader", {
   version: uint32(),
@@ -139,9 +139,12 @@ const Plan = message(
     reportScores: flag(),
     mergeGlobal: flag(),
   },
-  ({ modules }) => {
-    if (new Set(modules.map((module) => module.name)).size < modules.length) return "a module comes twice"
-    return modules.some(({ rank, startRank }) => startRank > rank) ? "a startRank is above its rank" : undefined
+  {
+    alike: "modules",
+    check: ({ modules }) => {
+      if (new Set(modules.map((module) => module.name)).size < modules.length) return "a module comes twice"
+      return modules.some(({ rank, startRank }) => startRank > rank) ? "a startRank is above its rank" : undefined
+    },
   },
 )
 const Progress = message("Progress", {
@@ -159,7 +162,7 @@ const BaseFile = message("BaseFile", { path: relativePath({ max: LIMITS.nameByte
 const BaseManifest = message(
   "BaseManifest",
   { name: text({ max: LIMITS.nameBytesMax }), files: list(BaseFile, { min: 1, max: 1_000 }) },
-  ({ files }) => rising(files.map((file) => file.path)),
+  { check: ({ files }) => rising(files.map((file) => file.path)) },
 )
 
 const UploadOpen = message("UploadOpen", {
@@ -192,7 +195,7 @@ const Failure = message("Failure", { code: uint32(), message: note, retryAfterMs
 const Reply = message(
   "Reply",
   { ok: optional(bytes({ max: LIMITS.frameBytesMax })), failure: optional(Failure) },
-  exactlyOne,
+  { check: exactlyOne },
 )
 
 const EnvelopeHeader = message("EnvelopeHeader", {
@@ -224,12 +227,16 @@ const ManifestModule = message("ManifestModule", {
 })
 const Metric = message("Metric", { name: label({ max: 100 }), value: double() })
 const ModuleScore = message("ModuleScore", { name, values: list(double({ min: 0 }), { max: LIMITS.rankMax }) })
-const UpdateManifest = message("UpdateManifest", {
-  weight: integer({ max: LIMITS.weightMax }),
-  modules: list(ManifestModule, { min: 1, max: LIMITS.modulesMax }),
-  metrics: list(Metric, { max: 100 }),
-  scores: list(ModuleScore, { max: LIMITS.modulesMax }),
-})
+const UpdateManifest = message(
+  "UpdateManifest",
+  {
+    weight: integer({ max: LIMITS.weightMax }),
+    modules: list(ManifestModule, { min: 1, max: LIMITS.modulesMax }),
+    metrics: list(Metric, { max: 100 }),
+    scores: list(ModuleScore, { max: LIMITS.modulesMax }),
+  },
+  { alike: "modules" },
+)
 
 // prettier-ignore
 export const messages = {

@@ -27,6 +27,32 @@ export function scanWire(bytes: Uint8Array, shape: WireShape, name = "protobuf")
   new Scanner(bytes, name).message(0, bytes.length, { shape, depth: 0 })
 }
 
+const SHALLOW: WireShape = { fields: [] }
+
+/**
+ * Where all entries of the list with this field number lie, their tags and lengths with them, when nothing stands
+ * between them; undefined where something does, and where there are none. Throws as scanWire does, but looks into no
+ * sub-message.
+ */
+export function placeOfList(bytes: Uint8Array, list: number, name: string): { start: number; end: number } | undefined {
+  let [start, end, isTorn] = [-1, -1, false]
+  const visit = (number: number, from: number, to: number): void => {
+    if (number !== list) return
+    if (start < 0) start = from
+    else if (from !== end) isTorn = true
+    end = to
+  }
+  new Scanner(bytes, name).message(0, bytes.length, { shape: SHALLOW, depth: 0, visit })
+  return start < 0 || isTorn ? undefined : { start, end }
+}
+
+interface Walk {
+  readonly shape: WireShape
+  readonly depth: number
+  /** Told of every field of this message, from its tag to its end. */
+  readonly visit?: (number: number, from: number, to: number) => void
+}
+
 class Scanner {
   #at = 0
   #fields = 0
@@ -36,18 +62,20 @@ class Scanner {
     private readonly name: string,
   ) {}
 
-  message(start: number, end: number, { shape, depth }: { shape: WireShape; depth: number }): void {
+  message(start: number, end: number, { shape, depth, visit }: Walk): void {
     if (depth > LIMITS.depthMax) throw this.#malformed(`messages nested deeper than ${LIMITS.depthMax}`)
     const seen = new Uint32Array(shape.fields.length)
     this.#at = start
     while (this.#at < end) {
       if (++this.#fields > LIMITS.fieldsMax)
         throw this.#tooLarge(`expected at most ${LIMITS.fieldsMax} fields in a message, got more`)
+      const from = this.#at
       const tag = this.#varint(end)
       if (tag > 0xffff_ffff) throw this.#malformed("a field number of more than 29 bits")
       const number = Math.floor(tag / 8)
       this.#count(number, seen, shape)
       this.#field({ number, wireType: tag % 8, end, shape, depth })
+      visit?.(number, from, this.#at)
     }
     if (this.#at !== end) throw this.#malformed("a field runs past the end of its message")
   }
