@@ -135,8 +135,10 @@ async function prepare(
     ...{ weight: weightOf(task, trained), adapter: trained.adapter, metrics: metricsOf(trained) },
     scores: task.plan.reportScores ? (trained.scores ?? []) : [],
   }
-  checkUpdate(content, task.plan) // a trainer's mistake is found here, not by the coordinator
-  const update = (): Uint8Array[] => encodeUpdateInParts(content)
+  const update = (): Uint8Array[] => {
+    checkUpdate(content, task.plan) // a trainer's mistake is found here, not by the coordinator
+    return encodeUpdateInParts(content)
+  }
   const spooled = await withRoom(parts, signal, "seal", () =>
     parts.spool.seal(name, { identity: parts.identity, task, federationId: parties.federationId, update }),
   )

@@ -8,7 +8,7 @@ import {
   openSync,
   renameSync,
   statSync,
-  write,
+  writev,
 } from "node:fs"
 import { readFile, rm } from "node:fs/promises"
 import { dirname } from "node:path"
@@ -24,7 +24,7 @@ import type { SealInput, SealedParts } from "./seal.js"
 import { syncFolder } from "./sync-folder.js"
 
 const SIGNATURE_BYTES = 64
-const written = promisify(write)
+const written = promisify(writev)
 const synced = promisify(fdatasync)
 
 /** An envelope on disk: the file is the envelope followed by its signature (64 bytes, not sent as a chunk). */
@@ -69,17 +69,21 @@ async function writeSynced(path: string, pieces: readonly Uint8Array[]): Promise
   try {
     const bytes = pieces.reduce((sum, { byteLength }) => sum + byteLength, 0)
     if (fstatSync(file).size > bytes) ftruncateSync(file, bytes)
-    let at = 0
-    for (const piece of pieces)
-      for (let done = 0; done < piece.byteLength;) {
-        const { bytesWritten } = await written(file, piece, done, piece.byteLength - done, at)
-        done += bytesWritten // a write may be short
-        at += bytesWritten
-      }
+    for (let at = 0; at < bytes;) at += (await written(file, rest(pieces, at), at)).bytesWritten // may be short
     await synced(file)
   } finally {
     closeSync(file)
   }
+}
+
+/** What of the pieces lies behind their first `done` bytes. */
+function rest(pieces: readonly Uint8Array[], done: number): Uint8Array[] {
+  let before = 0
+  return pieces.flatMap((piece) => {
+    const from = Math.max(0, done - before)
+    before += piece.byteLength
+    return from < piece.byteLength ? [piece.subarray(from)] : []
+  })
 }
 
 /**

@@ -1,5 +1,7 @@
+import { closeSync, fsync, openSync } from "node:fs"
 import { open, rename } from "node:fs/promises"
 import { dirname } from "node:path"
+import { promisify } from "node:util"
 
 /**
  * Writes a whole file so that after a crash it is there with these bytes or not at all: unfinished name, fsync,
@@ -18,12 +20,14 @@ export async function writeDurably(path: string, bytes: Uint8Array, mode = 0o644
   await syncFolder(dirname(path))
 }
 
-/** Makes the names in a folder durable. */
+const synced = promisify(fsync)
+
+/** Makes the names in a folder durable. Only the sync waits for the disk, so only it is worth a thread. */
 export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, "r")
+  const folder = openSync(path, "r")
   try {
-    await folder.sync()
+    await synced(folder)
   } finally {
-    await folder.close()
+    closeSync(folder)
   }
 }
