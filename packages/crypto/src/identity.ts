@@ -1,7 +1,6 @@
-import { randomBytes } from "node:crypto"
-
 import { signDetached, signingPair, verifyDetached } from "./curve.js"
 import { concat, hash, utf8 } from "./hash.js"
+import { randomBytes } from "./random.js"
 
 /** An Ed25519 key pair and the id it gives: H("id" ‖ public key), first 16 bytes. */
 export interface Identity {

@@ -1,5 +1,3 @@
-import { randomBytes } from "node:crypto"
-
 import { LIMITS, messages, ownMemory } from "@lamina/protocol"
 import type { EnvelopeHeader, Memory } from "@lamina/protocol"
 
@@ -17,6 +15,7 @@ import { concat, hash } from "./hash.js"
 import { sign } from "./identity.js"
 import type { Identity } from "./identity.js"
 import { leafHash, leavesOf, rootOf } from "./merkle.js"
+import { randomBytes } from "./random.js"
 import { CEK_BYTES, wrapKey } from "./recipient.js"
 import { sealSegments, sealSegmentsLater } from "./segments.js"
 import { KEM_SEED_BYTES } from "./x-wing.js"

@@ -1,7 +1,8 @@
-import { createHash, randomBytes } from "node:crypto"
+import { createHash } from "node:crypto"
 
 import { publicPoint, sharedPoint } from "./curve.js"
 import { concat, equalBytes } from "./hash.js"
+import { randomBytes } from "./random.js"
 import { sodium } from "./sodium.js"
 
 export const RECIPIENT_KEY_BYTES = 1_216

@@ -1,6 +1,4 @@
-import { randomBytes } from "node:crypto"
-
-import { hash, rootOf, toHex, utf8 } from "@lamina/crypto"
+import { hash, randomBytes, rootOf, toHex, utf8 } from "@lamina/crypto"
 import type {
   NextTask,
   NextTaskReply,
@@ -92,7 +90,7 @@ export class Coordinator {
     const described = await describeBase(base.folder)
     const text = JSON.stringify(recipe)
     const row: RunRow = {
-      id: `${recipe.name.slice(0, 50)}-${randomBytes(4).toString("hex")}`,
+      id: `${recipe.name.slice(0, 50)}-${toHex(randomBytes(4))}`,
       name: recipe.name,
       recipe: text,
       recipe_hash: toHex(hash(utf8(text))),

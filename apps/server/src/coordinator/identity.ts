@@ -1,8 +1,7 @@
-import { randomBytes } from "node:crypto"
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 
-import { hash, loadOrCreateIdentity, utf8 } from "@lamina/crypto"
+import { hash, loadOrCreateIdentity, randomBytes, toHex, utf8 } from "@lamina/crypto"
 import type { Identity } from "@lamina/crypto"
 import { LaminaError } from "@lamina/protocol/errors"
 
@@ -29,7 +28,7 @@ async function loadOrCreateToken(path: string): Promise<string> {
     throw new LaminaError("FILE_UNREADABLE", `expected to read ${path}, got ${cause.code ?? cause.message}`, { cause })
   })
   if (text === undefined) {
-    const token = randomBytes(32).toString("hex")
+    const token = toHex(randomBytes(32))
     await writeDurably(path, new TextEncoder().encode(`${token}\n`), 0o600)
     return token
   }

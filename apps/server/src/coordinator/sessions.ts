@@ -1,6 +1,4 @@
-import { randomBytes } from "node:crypto"
-
-import { clientIdOf, equalBytes, hash, toHex, utf8, verify } from "@lamina/crypto"
+import { clientIdOf, equalBytes, hash, randomBytes, toHex, utf8, verify } from "@lamina/crypto"
 import { LaminaError } from "@lamina/protocol/errors"
 import { LIMITS } from "@lamina/protocol"
 import type { Capability, Challenge, OpenSession, Session } from "@lamina/protocol"
@@ -44,7 +42,7 @@ export class Sessions {
   challenge(): Challenge {
     const { identity, software } = this.context
     return {
-      nonce: Uint8Array.from(randomBytes(32)),
+      nonce: randomBytes(32),
       federationId: identity.federationId,
       coordinatorKey: identity.signer.publicKey,
       software,
@@ -81,7 +79,7 @@ export class Sessions {
       first_seen_ms: nowMs,
       last_seen_ms: nowMs,
     })
-    const token = randomBytes(32).toString("hex")
+    const token = toHex(randomBytes(32))
     this.#tokenOf.set(socketId, token)
     this.#tokens.set(token, { clientId: id, expiresMs: Infinity })
     const sockets = this.connected.get(id)?.sockets ?? new Set()
