@@ -61,7 +61,14 @@ export function memoryBytes(constrained: number | undefined, total: number): num
   return constrained !== undefined && constrained > 0 && constrained < total ? constrained : total
 }
 
-/** Bytes that are free now: of the machine, or of the container where it has less. */
+/** For many clients of one process that come at once. */
+const FREE_KEPT_MS = 1_000
+let free = { bytes: 0, untilMs: 0 }
+
+/** Bytes that are free, of the machine, or of the container where it has less, a second ago at most. */
 function freeMemoryBytes(): number {
-  return Math.floor(memoryBytes(process.availableMemory(), freemem()))
+  const nowMs = performance.now()
+  if (nowMs >= free.untilMs)
+    free = { bytes: Math.floor(memoryBytes(process.availableMemory(), freemem())), untilMs: nowMs + FREE_KEPT_MS }
+  return free.bytes
 }

@@ -78,7 +78,7 @@ export class Journal {
   async append(entry: JournalEntry): Promise<void> {
     const line = new TextEncoder().encode(`${JSON.stringify(entry)}\n`)
     try {
-      const file = (this.#file ??= openInFolder(this.#path, constants.O_RDWR | constants.O_CREAT))
+      const file = (this.#file ??= await openInFolder(this.#path, constants.O_RDWR | constants.O_CREAT))
       if (this.#bytes + line.byteLength > this.#roomBytes) this.#makeRoom(file, line.byteLength)
       writeAll(file, line, this.#bytes)
       await synced(file)

@@ -76,9 +76,11 @@ export class SocketAdapter extends AbstractWsAdapter {
       ...{ maxFragments: 64, maxBufferedChunks: 1_024 },
     }
     const server = new WebSocketServer(options)
-    ;(this.httpServer as Server).on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) =>
-      server.handleUpgrade(request, socket, head, (client) => server.emit("connection", client, request)),
-    )
+    ;(this.httpServer as Server).on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      socket.cork() // the challenge goes along with the answer to the upgrade
+      server.handleUpgrade(request, socket, head, (client) => server.emit("connection", client, request))
+      socket.uncork()
+    })
     this.#heartbeat = setInterval(() => server.clients.forEach(ping), this.heartbeatMs).unref()
     return server
   }
