@@ -2,10 +2,15 @@
 // channel to its parent.
 import { startCoordinator } from "@lamina/server"
 
-const [dataDir] = process.argv.slice(2)
-const coordinator = await startCoordinator({ dataDir, port: 0, logLevel: "error" })
+let coordinator
 
 const answers = {
+  start: async (dataDir) => {
+    coordinator = await startCoordinator({ dataDir, port: 0, logLevel: "error" })
+    for (const name of ["roundOpened", "roundPublished"])
+      coordinator.on(name, () => process.send({ event: name, processorMs: processorMs() }))
+    return coordinator.url
+  },
   createRun: (request) => coordinator.createRun(request),
   run: (id) => coordinator.run(id),
   adapter: async (hash) => Buffer.from(await coordinator.adapter(hash)).toString("base64"),
@@ -18,10 +23,8 @@ function processorMs() {
   return (user + system) / 1000
 }
 
-for (const name of ["roundOpened", "roundPublished"])
-  coordinator.on(name, () => process.send({ event: name, processorMs: processorMs() }))
 process.on("message", async ({ id, ask, given }) => {
   process.send({ id, answer: await answers[ask](given) })
   if (ask === "close") process.disconnect()
 })
-process.send({ url: coordinator.url })
+process.send({ loadedProcessorMs: processorMs() })

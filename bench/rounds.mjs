@@ -8,8 +8,9 @@
 // Strategy `flora`. 1 KiB: one module of 16 x 16, rank 8; 4 MiB: 128 modules of 4 x 4, rank 1024: little arithmetic per
 // byte, so that the round is measured and not the algebra. The global adapter keeps the rank of the whole module, 16
 // and 4, and so stays small and exact.
-// Figures: time from the start to the opening of the first round and to its end, ms per client and round after the
-// first (median), processor time and peak memory of everything together. Both ways take their turn without --clients.
+// Figures: time from the coordinator's start, its code loaded, to the opening of the first round and to its end, ms per
+// client and round after the first (median), processor time and peak memory of everything together; --apart: how long
+// node takes to load the code, too. Both ways take their turn without --clients.
 // --peers: Flower's simulation beside it, same sizes (bench/peers/flower_rounds.py; PEERS_FLOWER_PYTHON names a Python
 // with flwr[simulation]).
 import { execFileSync, fork } from "node:child_process"
@@ -32,6 +33,7 @@ const { values: options } = parseArgs({
     apart: { type: "boolean", default: false },
     peers: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
+    folder: { type: "string" },
   },
 })
 const root = fileURLToPath(new URL("..", import.meta.url))
@@ -134,23 +136,25 @@ function errorOf(globalAdapter, first, { clients, rounds }) {
   return Math.sqrt(distance / size)
 }
 
-/** The coordinator in this process. */
-async function startHere(dataDir) {
-  const coordinator = await startCoordinator({ dataDir, port: 0, logLevel: "error" })
-  return { ...coordinator, used: () => ({ processorMs: 0, peakKiB: 0 }) }
+/** A coordinator's code is loaded in this process. */
+async function loadHere() {
+  return async (dataDir) => {
+    const coordinator = await startCoordinator({ dataDir, port: 0, logLevel: "error" })
+    return { ...coordinator, used: () => ({ processorMs: 0, peakKiB: 0 }) }
+  }
 }
 
-/** The same in a process of its own; `used` says what that took. */
-async function startApart(dataDir) {
-  const child = fork(fileURLToPath(new URL("rounds-coordinator.mjs", import.meta.url)), [dataDir])
+/** The same in a process of its own; `used` says what that took since. */
+async function loadApart() {
+  const child = fork(fileURLToPath(new URL("rounds-coordinator.mjs", import.meta.url)))
   const events = new EventEmitter()
   const waiting = new Map()
   let asked = 0
   let used = { processorMs: 0, peakKiB: 0 }
-  const [{ url }] = await once(child, "message")
+  const [{ loadedProcessorMs }] = await once(child, "message")
   child.on("message", ({ event, processorMs, id, answer }) => {
     if (event === undefined) return waiting.get(id)?.(answer)
-    used = { ...used, processorMs }
+    used = { ...used, processorMs: processorMs - loadedProcessorMs }
     events.emit(event)
   })
   let closing = false
@@ -166,8 +170,8 @@ async function startApart(dataDir) {
     waiting.delete(id)
     return answer
   }
-  return {
-    ...{ url, on: (name, listener) => events.on(name, listener), used: () => used },
+  return async (dataDir) => ({
+    ...{ url: await ask("start", dataDir), on: (name, listener) => events.on(name, listener), used: () => used },
     createRun: (request) => ask("createRun", request),
     run: (id) => ask("run", id),
     adapter: async (hash) => new Uint8Array(Buffer.from(await ask("adapter", hash), "base64")),
@@ -176,7 +180,7 @@ async function startApart(dataDir) {
       closing = true
       await ask("close")
     },
-  }
+  })
 }
 
 async function startRun(coordinator, folder, { clients, rounds, size }) {
@@ -195,10 +199,12 @@ async function startRun(coordinator, folder, { clients, rounds, size }) {
 /** One run in this process: marks in ms since its start, processor time in ms. */
 async function measure({ clients, rounds, size }, folder) {
   const adapters = adaptersOf(size, 2)
+  const beganMs = performance.now()
+  const startCoordinatorIn = await (options.apart ? loadApart : loadHere)()
   const startedMs = performance.now()
-  const marks = { opened: [], cpuOpened: [], published: [], cpu: [] }
+  const marks = { loadMs: startedMs - beganMs, opened: [], cpuOpened: [], published: [], cpu: [] }
   const startedCpuMs = cpuMs()
-  const coordinator = await (options.apart ? startApart : startHere)(join(folder, "coordinator"))
+  const coordinator = await startCoordinatorIn(join(folder, "coordinator"))
   const allCpuMs = () => cpuMs() + coordinator.used().processorMs
   coordinator.on("roundOpened", () => {
     marks.opened.push(performance.now() - startedMs)
@@ -244,14 +250,15 @@ function check({ results, run, error }, { clients, rounds }) {
 async function one(clients, bytes, rounds) {
   const size = SIZES[bytes]
   if (!size) throw new Error(`--bytes: expected one of ${Object.keys(SIZES).join(", ")}, got ${bytes}`)
-  const folder = await mkdtemp(join(tmpdir(), "lamina-rounds-"))
+  const folder = await mkdtemp(join(options.folder ?? tmpdir(), "lamina-rounds-"))
   try {
     const measured = await measure({ clients, rounds, size }, folder)
     check(measured, { clients, rounds })
-    const { opened, cpuOpened, published, cpu } = measured.marks
+    const { loadMs, opened, cpuOpened, published, cpu } = measured.marks
     const each = bytes >= 1 << 20 ? `${bytes >> 20}MiB` : `${bytes >> 10}KiB`
     const name = `rounds${options.apart ? "-apart" : ""}/${clients}x${each}`
     const steps = (values) => values.slice(1).map((value, i) => (value - values[i]) / clients)
+    if (options.apart) report(`${name}/loading-the-coordinator`, loadMs / 1000, "s")
     report(`${name}/start-to-first-round`, opened[0] / 1000, "s")
     report(`${name}/start-to-first-round-processor`, cpuOpened[0] / 1000, "s")
     report(`${name}/start-to-first-round-done`, published[0] / 1000, "s")
@@ -260,25 +267,31 @@ async function one(clients, bytes, rounds) {
     report(`${name}/peak-memory`, measured.peakMiB, "MiB")
     report(`${name}/global-adapter-error`, measured.error, "1")
   } finally {
-    // after a failure the other clients are still at work in there
-    await rm(folder, { recursive: true, force: true, maxRetries: 5 }).catch((error) =>
-      process.stderr.write(`${error}\n`),
-    )
+    if (options.folder === undefined) await remove(folder)
   }
+}
+
+/** After a failure the other clients are still at work in there. */
+async function remove(folder) {
+  const options = { recursive: true, force: true, maxRetries: 5 }
+  await rm(folder, options).catch((error) => process.stderr.write(`${error}\n`))
 }
 
 if (options.clients !== undefined) {
   await one(Number(options.clients), Number(options.bytes ?? 1024), Number(options.rounds ?? 5))
   process.exit()
 }
+// removed at the end: an ext4 without a journal looks at every inode of the last minutes' removals for each new file
+const folder = await mkdtemp(join(tmpdir(), "lamina-rounds-"))
 const table = TABLE.filter(([, bytes]) => options.bytes === undefined || bytes === Number(options.bytes))
 for (const [clients, bytes, rounds] of table) {
   const sizes = ["--clients", String(clients), "--bytes", String(bytes), "--rounds", String(rounds)]
   for (const where of options.apart ? [["--apart"]] : [[], ["--apart"]]) {
-    const all = [...sizes, ...where, ...(options.json ? ["--json"] : [])]
+    const all = [...sizes, ...where, "--folder", folder, ...(options.json ? ["--json"] : [])]
     execFileSync(process.execPath, [fileURLToPath(import.meta.url), ...all], { stdio: "inherit" })
   }
 }
+await remove(folder)
 if (options.peers) {
   const { compareRounds } = await import("./peers/flower.mjs")
   compareRounds(table, report)
