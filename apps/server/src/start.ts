@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
 
-import { toHex } from "@lamina/crypto"
+import { letPoolGiveWay, toHex } from "@lamina/crypto"
 import { LaminaError } from "@lamina/protocol/errors"
 import pino from "pino"
 import type { Logger } from "pino"
@@ -75,7 +75,8 @@ export interface RunningCoordinator {
 /**
  * Starts the coordinator on a data folder (made when missing) and goes on with its unfinished runs. Throws USAGE for
  * wrong options, RUN_STATE where another coordinator holds the folder, FILE_UNWRITABLE where it cannot be made or
- * written to. A disk that fails ends the process with status 70: nothing is acknowledged that is not durable.
+ * written to. A disk that fails ends the process with status 70: nothing is acknowledged that is not durable. From then
+ * on the threads of Node's pool give way to the event loop (letPoolGiveWay of @lamina/kernels).
  */
 export async function startCoordinator(
   options: CoordinatorOptions,
@@ -103,6 +104,7 @@ export async function startCoordinator(
 
 async function start(config: Config, runtime: CoordinatorRuntime, unlock: () => void): Promise<RunningCoordinator> {
   const logger = pino({ name: "lamina", level: config.logLevel }, pino.destination(2))
+  letPoolGiveWay()
   const parts = await openParts(config, runtime, logger)
   const { coordinator, store, spool, identity, worker, events, closing } = parts
   await coordinator.resume()

@@ -232,6 +232,7 @@ NAPI_MODULE_INIT() {
               {"sealSegmentsLater", seal_later},
               {"openSegments", open},
               {"openSegmentsLater", open_later},
+              {"poolGivesWay", pool_gives_way},
               {"setThreads", set_threads_of_caller},
               {"threads", threads_of_caller},
               {"processors", processor_count},

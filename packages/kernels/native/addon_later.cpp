@@ -1,11 +1,31 @@
 #include "addon_later.hpp"
 
+#include <atomic>
 #include <memory>
+
+#if defined(__linux__)
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include "status.hpp"
 
 namespace lamina {
 namespace {
+
+std::atomic<bool> gives_way{false};
+
+// Of the thread that calls, once. musl has the system call, and no function that works on a thread.
+void give_way() {
+#if defined(__linux__)
+  thread_local bool done = false;
+  if (done || !gives_way) return;
+  const int no_priority = 0;
+  syscall(SYS_sched_setscheduler, 0, SCHED_BATCH, &no_priority);
+  done = true;
+#endif
+}
 
 struct Later {
   napi_env env;
@@ -28,6 +48,7 @@ struct Later {
 };
 
 void run(napi_env, void* data) {
+  give_way();
   Later& later = *static_cast<Later*>(data);
   later.answer = later.run();
 }
@@ -61,6 +82,15 @@ napi_value later(napi_env env, const napi_value* kept, size_t count, std::functi
   else
     asked->settle();
   return promise;
+}
+
+napi_value pool_gives_way(napi_env env, napi_callback_info) {
+  napi_value result = nullptr;
+#if defined(__linux__)
+  gives_way = true;
+#endif
+  napi_get_boolean(env, gives_way, &result);
+  return result;
 }
 
 }  // namespace lamina

@@ -1,4 +1,5 @@
 import { createCipheriv } from "node:crypto"
+import { readdirSync, readFileSync } from "node:fs"
 
 import { addon } from "../native/addon.js"
 import {
@@ -6,6 +7,7 @@ import {
   blake2b,
   blake2bLeaves,
   blake2bLeavesLater,
+  letPoolGiveWay,
   openSegments,
   sealSegments,
   sealSegmentsLater,
@@ -205,4 +207,17 @@ test("arguments of the wrong kind or length are refused", async () => {
   const [state, hash] = [new Uint8Array(208).fill(255), new Uint8Array(32)] // a state nobody made
   expect(addon().blake2bFinish(state, hash)).not.toBe(0)
   expect(addon().blake2bUpdate(state.subarray(1), hash)).not.toBe(0)
+})
+
+/** Scheduling policy of a thread of this process (proc(5)): 0 as each begins, 3 for SCHED_BATCH. */
+function policyOf(thread: string | number): string | undefined {
+  return readFileSync(`/proc/self/task/${thread}/stat`, "utf8").split(") ").at(-1)?.split(" ")[38]
+}
+
+const onLinux = process.platform === "linux" ? test : test.skip
+onLinux("threads of the pool give way once they are told to, and the event loop does not", async () => {
+  expect(letPoolGiveWay()).toBe(true)
+  await Promise.all(Array.from({ length: 200 }, () => blake2bLeavesLater(text(100_000), 1_000)))
+  expect(readdirSync("/proc/self/task").filter((thread) => policyOf(thread) === "3").length).toBeGreaterThan(0)
+  expect(policyOf(process.pid)).toBe("0")
 })

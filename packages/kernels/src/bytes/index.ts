@@ -113,6 +113,15 @@ export async function openSegmentsLater(
   return (await addon().openSegmentsLater(key, aad, segmentBytes, sealed, out, peaks)) === 0
 }
 
+/**
+ * From here on the threads of Node's pool that do such work later give way to the event loop, which everybody waits
+ * for: one that is woken takes its turn instead of interrupting a thread that runs (SCHED_BATCH of Linux; its share of
+ * the processors stays as it is). False where the system has no such thing, or the addon is not there.
+ */
+export function letPoolGiveWay(): boolean {
+  return nativeAvailable() && addon().poolGivesWay()
+}
+
 function hashesOf(bytes: Uint8Array, pieceBytes: number): Uint8Array {
   return new Uint8Array(HASH_BYTES * Math.max(1, Math.ceil(bytes.byteLength / pieceBytes)))
 }

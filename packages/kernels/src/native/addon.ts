@@ -156,6 +156,8 @@ export interface Addon {
   openSegments(key: Uint8Array, aad: Uint8Array, segment: number, sealed: Uint8Array, out: Uint8Array): boolean
   /** As openSegments, then the peak of each segment; anything but 0 where that says false. */
   openSegmentsLater(...args: [...Parameters<Addon["openSegments"]>, peaks: Float32Array]): Promise<number>
+  /** Whether this system has that. */
+  poolGivesWay(): boolean
   /** For calls from this JavaScript thread; 1 runs inline. */
   setThreads(count: number): number
   threads(): number
