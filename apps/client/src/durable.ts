@@ -14,6 +14,7 @@ import { readFile, rm } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { promisify } from "node:util"
 
+import { syncFolder } from "@lamina/crypto"
 import { LaminaError } from "@lamina/protocol"
 
 /**
@@ -51,12 +52,7 @@ export function writeFailure(error: unknown, path: string): unknown {
 }
 
 export async function exists(path: string): Promise<boolean> {
-  try {
-    return statSync(path, { throwIfNoEntry: false }) !== undefined
-  } catch (error) {
-    if (systemCode(error) === "ENOENT") return false
-    throw error
-  }
+  return statSync(path, { throwIfNoEntry: false }) !== undefined
 }
 
 /** Larger files are read by a thread of the pool. */
@@ -65,7 +61,7 @@ const AT_ONCE_BYTES_MAX = 64 * 1024
 /** undefined when there is no such file, which is asked first: a failure to open it costs four times as much. */
 export async function readIfThere(path: string): Promise<Uint8Array | undefined> {
   try {
-    if (!statSync(path, { throwIfNoEntry: false })) return undefined
+    if (!(await exists(path))) return undefined
     const file = openSync(path, "r")
     try {
       if (fstatSync(file).size <= AT_ONCE_BYTES_MAX) return new Uint8Array(readFileSync(file))
@@ -78,17 +74,6 @@ export async function readIfThere(path: string): Promise<Uint8Array | undefined>
     throw new LaminaError("FILE_UNREADABLE", `cannot read ${path} (${systemCode(error) ?? "unknown"})`, {
       cause: error,
     })
-  }
-}
-
-/** A rename is durable when its folder is. Windows has no such call and needs none. */
-export async function syncFolder(path: string): Promise<void> {
-  if (process.platform === "win32") return
-  const folder = openSync(path, "r")
-  try {
-    await synced(folder)
-  } finally {
-    closeSync(folder)
   }
 }
 

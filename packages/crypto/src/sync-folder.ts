@@ -3,8 +3,12 @@ import { promisify } from "node:util"
 
 const synced = promisify(fsync)
 
-/** Makes a new name inside `folder` durable. Only the sync waits for the disk, so only it is worth a thread. */
+/**
+ * Makes the names inside `folder` durable: a rename is when its folder is. Only the sync waits for the disk, so only it
+ * is worth a thread. Windows has no such call and needs none.
+ */
 export async function syncFolder(folder: string): Promise<void> {
+  if (process.platform === "win32") return
   const handle = openSync(folder, "r")
   try {
     await synced(handle)

@@ -2,9 +2,10 @@ import { closeSync, constants, fdatasync, ftruncateSync, writeSync } from "node:
 import { dirname } from "node:path"
 import { promisify } from "node:util"
 
+import { syncFolder } from "@lamina/crypto"
 import type { ErrorCode } from "@lamina/protocol"
 
-import { openInFolder, readIfThere, syncFolder, systemCode, writeFailure } from "../durable.js"
+import { openInFolder, readIfThere, systemCode, writeFailure } from "../durable.js"
 import type { ReceiptStatus } from "../events.js"
 
 const synced = promisify(fdatasync)

@@ -3,10 +3,10 @@ import { dirname } from "node:path"
 import { promisify } from "node:util"
 
 import type { SealedEnvelope, SealedParts } from "@lamina/crypto"
-import { concat, equalBytes, hash, parseSealed, utf8 } from "@lamina/crypto"
+import { concat, equalBytes, hash, parseSealed, syncFolder, utf8 } from "@lamina/crypto"
 import { LaminaError } from "@lamina/protocol"
 
-import { makeFolder, readIfThere, syncFolder, writeFailure } from "../durable.js"
+import { makeFolder, readIfThere, writeFailure } from "../durable.js"
 import type { RoundName } from "../events.js"
 
 const synced = promisify(fdatasync)

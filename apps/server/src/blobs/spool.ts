@@ -3,9 +3,10 @@ import { open, readdir, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { promisify } from "node:util"
 
+import { syncFolder } from "@lamina/crypto"
+
 import { isDiskFull, onDisk } from "../store/disk-errors.js"
 import type { OnDiskFailure } from "../store/disk-errors.js"
-import { syncFolder } from "./durable-file.js"
 import { Gathered } from "./gathered.js"
 import { Spares } from "./spares.js"
 import type { SparesOptions } from "./spares.js"

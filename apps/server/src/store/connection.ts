@@ -2,10 +2,10 @@ import { closeSync, fdatasync, openSync } from "node:fs"
 import { dirname } from "node:path"
 import { promisify } from "node:util"
 
+import { syncFolder } from "@lamina/crypto"
 import Database from "better-sqlite3"
 import { Kysely, Migrator, SqliteDialect } from "kysely"
 
-import { syncFolder } from "../blobs/durable-file.js"
 import { Gathered } from "../blobs/gathered.js"
 import { migrations } from "./migrations.js"
 import type { Schema } from "./schema.js"
