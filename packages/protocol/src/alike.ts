@@ -5,6 +5,14 @@ interface Known<T> {
   readonly list: readonly T[]
 }
 
+interface Unread<T> {
+  /** The message, without its list where that is known. */
+  readonly unread: Uint8Array
+  /** Bytes of the list, where all of it is in one place. */
+  readonly run?: Uint8Array
+  readonly list?: readonly T[]
+}
+
 /** Of the unequal ranks of a cohort, some. */
 const LISTS_MAX = 8
 /** Of one list: four thousand modules. */
@@ -24,28 +32,26 @@ export class AlikeLists<T> {
     private readonly number: number,
   ) {}
 
-  /** The list, and the message without it; undefined where its bytes are new. Throws for bytes that are no message. */
-  find(bytes: Uint8Array): { readonly list: readonly T[]; readonly rest: Uint8Array } | undefined {
-    if (this.#known.length === 0) return undefined
+  /** What there is to read of a message. Throws for bytes that are no message. */
+  look(bytes: Uint8Array): Unread<T> {
     const place = placeOfList(bytes, this.number, this.name)
-    if (!place) return undefined
+    if (!place) return { unread: bytes }
     const run = bytes.subarray(place.start, place.end)
     const at = this.#known.findIndex((known) => isSame(known.bytes, run))
     const [found] = at < 0 ? [] : this.#known.splice(at, 1)
-    if (!found) return undefined
+    if (!found) return { unread: bytes, run }
     this.#known.unshift(found)
-    const rest = new Uint8Array(bytes.length - run.length)
-    rest.set(bytes.subarray(0, place.start))
-    rest.set(bytes.subarray(place.end), place.start)
-    return { list: found.list, rest }
+    const unread = new Uint8Array(bytes.length - run.length)
+    unread.set(bytes.subarray(0, place.start))
+    unread.set(bytes.subarray(place.end), place.start)
+    return { unread, run, list: found.list }
   }
 
-  /** The list that was read of a whole message, for those to come: frozen, as it will be part of several. */
-  keep(bytes: Uint8Array, list: readonly T[]): void {
-    const place = placeOfList(bytes, this.number, this.name)
-    if (!place || place.end - place.start > BYTES_MAX) return
+  /** The list that was read of these bytes, for messages to come: frozen, as it will be part of several. */
+  keep(run: Uint8Array, list: readonly T[]): void {
+    if (run.length > BYTES_MAX) return
     freeze(list)
-    this.#known.unshift({ bytes: bytes.slice(place.start, place.end), list })
+    this.#known.unshift({ bytes: run.slice(), list })
     this.#known.length = Math.min(this.#known.length, LISTS_MAX)
   }
 }

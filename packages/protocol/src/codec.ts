@@ -93,11 +93,10 @@ export function message<F extends Record<string, Field<unknown>>>(
     decode: (bytes, { bytesMax = LIMITS.frameBytesMax } = {}) => {
       if (bytes.byteLength > bytesMax)
         throw new LaminaError("FRAME_TOO_LARGE", `${name}: expected at most ${bytesMax} bytes, got ${bytes.byteLength}`)
-      const known = lists?.find(bytes)
-      const unread = known ? known.rest : bytes
+      const { unread, run, list } = lists?.look(bytes) ?? { unread: bytes }
       scanWire(unread, shape, name)
-      const value = checked(decoded(type, unread, name), known?.list)
-      if (!known && alike !== undefined) lists?.keep(bytes, value[alike as keyof Values<F>] as readonly unknown[])
+      const value = checked(decoded(type, unread, name), list)
+      if (run && !list) lists?.keep(run, value[alike as keyof Values<F>] as readonly unknown[])
       return value
     },
   }
