@@ -44,6 +44,14 @@ test("whatever was read before: a message reads as it was written", () => {
   )
 })
 
+test("memory that is used again for another message, a Buffer, does not pass for the one before", () => {
+  const [first, second] = [encode(manifest([module("reused.a")])), encode(manifest([module("reused.b")]))]
+  const memory = Buffer.from(first)
+  expect(decode(memory).modules).toEqual([module("reused.a")])
+  memory.set(second)
+  expect(decode(memory).modules).toEqual([module("reused.b")])
+})
+
 test("a list of which entries come later is read whole", () => {
   const [one, another] = [module("torn.a"), module("torn.b")]
   const known = encode(manifest([one]))

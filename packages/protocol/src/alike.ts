@@ -51,7 +51,7 @@ export class AlikeLists<T> {
   keep(run: Uint8Array, list: readonly T[]): void {
     if (run.length > BYTES_MAX) return
     freeze(list)
-    this.#known.unshift({ bytes: run.slice(), list })
+    this.#known.unshift({ bytes: new Uint8Array(run), list }) // slice() of a Buffer would be a view
     this.#known.length = Math.min(this.#known.length, LISTS_MAX)
   }
 }
