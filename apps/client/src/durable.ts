@@ -1,29 +1,11 @@
-import {
-  closeSync,
-  fstatSync,
-  fsync,
-  mkdir,
-  open,
-  openSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  writeFileSync,
-} from "node:fs"
+import { closeSync, fstatSync, mkdir, open, openSync, readFileSync, renameSync, statSync, writeSync } from "node:fs"
 import { readFile, rm } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { promisify } from "node:util"
 
-import { syncFolder } from "@lamina/crypto"
+import { syncFolder, writeDurably } from "@lamina/crypto"
 import { LaminaError } from "@lamina/protocol"
 
-/**
- * Files that are there whole or not at all, also after a power cut. What touches names that are there takes
- * microseconds and is done at once; a thread of the pool costs more. A thread does what waits for the disk, and makes
- * files and folders: a file system may take a tenth of a millisecond to find a place for one.
- */
-
-const synced = promisify(fsync)
 const opened = promisify(open)
 const made = promisify(mkdir)
 
@@ -96,25 +78,18 @@ export async function openInFolder(path: string, flags: string | number): Promis
   }
 }
 
-/**
- * Replaces `path` by `bytes`: beside it, fsync, rename, fsync of the folder. Throws STORAGE_FULL, FILE_UNWRITABLE and
- * leaves nothing.
- */
+/** `writeDurably`. Throws STORAGE_FULL, FILE_UNWRITABLE and leaves nothing. */
 export async function writeDurable(path: string, bytes: Uint8Array): Promise<void> {
-  const part = `${path}.${process.pid}.part`
   try {
-    const file = await openInFolder(part, "w")
-    try {
-      writeFileSync(file, bytes)
-      await synced(file)
-    } finally {
-      closeSync(file)
-    }
-    await publish(part, path)
+    await writeDurably(path, bytes)
   } catch (error) {
-    await rm(part, { force: true })
     throw writeFailure(error, path)
   }
+}
+
+/** All bytes, at `at` of an open file. */
+export function writeAll(file: number, bytes: Uint8Array, at: number): void {
+  for (let done = 0; done < bytes.byteLength;) done += writeSync(file, bytes, done, bytes.byteLength - done, at + done)
 }
 
 /** The durable rename of a file that is complete and synced. */

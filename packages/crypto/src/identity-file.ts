@@ -1,35 +1,15 @@
-import { randomUUID } from "node:crypto"
-import {
-  closeSync,
-  fstatSync,
-  fsync,
-  linkSync,
-  mkdir,
-  open,
-  openSync,
-  readFileSync,
-  statSync,
-  unlinkSync,
-  writeFileSync,
-} from "node:fs"
-import { dirname } from "node:path"
-import { promisify } from "node:util"
+import { closeSync, fstatSync, openSync, readFileSync, statSync } from "node:fs"
 
 import { LaminaError } from "@lamina/protocol/errors"
 
-import { fromHex, toHex } from "./hash.js"
+import { writeDurablyOnce } from "./durable-file.js"
+import { fromHex, toHex, utf8 } from "./hash.js"
 import { SEED_BYTES, generateIdentity, identityFromSeed } from "./identity.js"
 import type { Identity } from "./identity.js"
-import { syncFolder } from "./sync-folder.js"
-
-const synced = promisify(fsync)
-const opened = promisify(open)
-const makeFolder = promisify(mkdir)
 
 /** First line of the file; the second is the seed as 64 hexadecimal digits. */
 const FILE_HEADER = "lamina identity 1"
 const FILE_BYTES_MAX = 200
-const OWNER_ONLY = 0o600
 const OTHERS = 0o077
 
 /**
@@ -82,34 +62,12 @@ function unreadable(path: string, expected: string, hint: string): LaminaError {
 
 async function create(path: string): Promise<Identity> {
   const made = generateIdentity()
-  const part = `${path}.${randomUUID()}.part`
   try {
-    await makeFolder(dirname(path), { recursive: true })
-    const file = await opened(part, "wx", OWNER_ONLY)
-    try {
-      writeFileSync(file, `${FILE_HEADER}\n${toHex(made.secretKey)}\n`)
-      await synced(file)
-    } finally {
-      closeSync(file)
-    }
-    if (!linkNew(part, path)) return winner(path)
-    await syncFolder(dirname(path))
-    return made
+    return (await writeDurablyOnce(path, utf8(`${FILE_HEADER}\n${toHex(made.secretKey)}\n`))) ? made : winner(path)
   } catch (cause) {
     if (cause instanceof LaminaError) throw cause
     const { code, message } = cause as NodeJS.ErrnoException
     throw new LaminaError("FILE_UNWRITABLE", `identity ${path}: ${code ?? message}`, { cause })
-  } finally {
-    removePart(part)
-  }
-}
-
-/** The outcome before it is the one to tell. */
-function removePart(part: string): void {
-  try {
-    unlinkSync(part)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === undefined) throw error
   }
 }
 
@@ -118,15 +76,4 @@ function winner(path: string): Identity {
   if (!identity)
     throw new LaminaError("FILE_UNWRITABLE", `identity ${path}: another process made it and removed it again`)
   return identity
-}
-
-/** Gives the finished file its name; false when another process was first (a rename would replace its identity). */
-function linkNew(part: string, path: string): boolean {
-  try {
-    linkSync(part, path)
-    return true
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false
-    throw error
-  }
 }

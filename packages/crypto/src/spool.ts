@@ -16,12 +16,12 @@ import { promisify } from "node:util"
 
 import { LaminaError } from "@lamina/protocol/errors"
 
+import { syncFolder } from "./durable-file.js"
 import { layoutOf, parseHeader } from "./envelope-layout.js"
 import { leavesOf, rootOf } from "./merkle.js"
 import { headerOf } from "./open.js"
 import { sealLater } from "./seal.js"
 import type { SealInput, SealedParts } from "./seal.js"
-import { syncFolder } from "./sync-folder.js"
 
 const SIGNATURE_BYTES = 64
 const written = promisify(writev)

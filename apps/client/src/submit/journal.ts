@@ -1,11 +1,11 @@
-import { closeSync, constants, fdatasync, ftruncateSync, writeSync } from "node:fs"
+import { closeSync, constants, fdatasync, ftruncateSync } from "node:fs"
 import { dirname } from "node:path"
 import { promisify } from "node:util"
 
 import { syncFolder } from "@lamina/crypto"
 import type { ErrorCode } from "@lamina/protocol"
 
-import { openInFolder, readIfThere, systemCode, writeFailure } from "../durable.js"
+import { openInFolder, readIfThere, systemCode, writeAll, writeFailure } from "../durable.js"
 import type { ReceiptStatus } from "../events.js"
 
 const synced = promisify(fdatasync)
@@ -133,8 +133,4 @@ function whole(line: string): JournalEntry | undefined {
   } catch {
     return undefined // the beginning of an object is no JSON
   }
-}
-
-function writeAll(file: number, bytes: Uint8Array, at: number): void {
-  for (let done = 0; done < bytes.byteLength;) done += writeSync(file, bytes, done, bytes.byteLength - done, at + done)
 }

@@ -1,4 +1,4 @@
-import { closeSync, constants, fdatasync, openSync, rmSync, writeSync } from "node:fs"
+import { closeSync, constants, fdatasync, openSync, rmSync } from "node:fs"
 import { dirname } from "node:path"
 import { promisify } from "node:util"
 
@@ -6,7 +6,7 @@ import type { SealedEnvelope, SealedParts } from "@lamina/crypto"
 import { concat, equalBytes, hash, parseSealed, syncFolder, utf8 } from "@lamina/crypto"
 import { LaminaError } from "@lamina/protocol"
 
-import { makeFolder, readIfThere, writeFailure } from "../durable.js"
+import { makeFolder, readIfThere, writeAll, writeFailure } from "../durable.js"
 import type { RoundName } from "../events.js"
 
 const synced = promisify(fdatasync)
@@ -70,10 +70,8 @@ export class Slot {
       const isNew = this.#file === undefined
       if (isNew) await makeFolder(dirname(this.path))
       const file = (this.#file ??= openSync(this.path, constants.O_RDWR | constants.O_CREAT, 0o600))
-      writeAll(
-        file,
-        concat(sector, content, new Uint8Array(isNew ? SLOT_BYTES - SECTOR_BYTES - content.byteLength : 0)),
-      )
+      const room = new Uint8Array(isNew ? SLOT_BYTES - SECTOR_BYTES - content.byteLength : 0)
+      writeAll(file, concat(sector, content, room), 0)
       await synced(file)
       if (isNew) await syncFolder(dirname(this.path))
     } catch (error) {
@@ -112,8 +110,4 @@ function nameIn(bytes: Uint8Array): Held | undefined {
   const name = bytes.subarray(HASH_BYTES + 2, HASH_BYTES + 2 + length)
   if (length === 0 || length > SECTOR_BYTES || !equalBytes(hash(name), bytes.subarray(0, HASH_BYTES))) return undefined
   return JSON.parse(new TextDecoder().decode(name)) as Held
-}
-
-function writeAll(file: number, bytes: Uint8Array): void {
-  for (let done = 0; done < bytes.byteLength;) done += writeSync(file, bytes, done, bytes.byteLength - done, done)
 }

@@ -1,13 +1,12 @@
 import { readFile, stat } from "node:fs/promises"
 import { join } from "node:path"
 
-import { hash } from "@lamina/crypto"
+import { hash, writeDurably } from "@lamina/crypto"
 import { LaminaError } from "@lamina/protocol/errors"
 
 import { onDisk } from "../store/disk-errors.js"
 import type { OnDiskFailure } from "../store/disk-errors.js"
 import type { Blobs } from "./blobs.js"
-import { writeDurably } from "./durable-file.js"
 
 /** Verified blobs kept in memory: every client of a round fetches the same global adapter. */
 const CACHED_BLOBS = 2
@@ -29,7 +28,7 @@ export function openDiskBlobs(folder: string, onFailure: OnDiskFailure): Blobs {
         const name = hashHex(bytes)
         const path = join(folder, name)
         const there = await stat(path).catch(() => undefined)
-        if (there?.size !== bytes.length) await writeDurably(path, bytes)
+        if (there?.size !== bytes.length) await writeDurably(path, bytes, 0o644)
         return name
       }, onFailure),
     read: (name) =>

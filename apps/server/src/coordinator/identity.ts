@@ -1,11 +1,9 @@
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 
-import { hash, loadOrCreateIdentity, randomBytes, toHex, utf8 } from "@lamina/crypto"
+import { hash, loadOrCreateIdentity, randomBytes, toHex, utf8, writeDurably } from "@lamina/crypto"
 import type { Identity } from "@lamina/crypto"
 import { LaminaError } from "@lamina/protocol/errors"
-
-import { writeDurably } from "../blobs/durable-file.js"
 
 /** Who the coordinator is: it signs headers, plans and receipts, and enrols nobody. */
 export interface CoordinatorIdentity {
@@ -29,7 +27,7 @@ async function loadOrCreateToken(path: string): Promise<string> {
   })
   if (text === undefined) {
     const token = toHex(randomBytes(32))
-    await writeDurably(path, new TextEncoder().encode(`${token}\n`), 0o600)
+    await writeDurably(path, utf8(`${token}\n`))
     return token
   }
   const token = text.trim()

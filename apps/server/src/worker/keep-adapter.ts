@@ -1,10 +1,9 @@
 import { join } from "node:path"
 
-import { hash, toHex } from "@lamina/crypto"
+import { hash, toHex, writeDurably } from "@lamina/crypto"
 import { encodeAdapter } from "@lamina/protocol"
 import type { Adapter } from "@lamina/protocol"
 
-import { writeDurably } from "../blobs/durable-file.js"
 import { onDisk } from "../store/disk-errors.js"
 
 /** Writes an adapter into a folder of blobs, named by its content hash (hex), durably. Throws STORAGE_FULL. */
@@ -13,7 +12,7 @@ export async function keepAdapter(folder: string, adapter: Adapter): Promise<str
   const name = toHex(hash(bytes))
   // a disk that fails fails the aggregation, which is tried again
   await onDisk(
-    () => writeDurably(join(folder, name), bytes),
+    () => writeDurably(join(folder, name), bytes, 0o644),
     () => undefined,
   )
   return name
