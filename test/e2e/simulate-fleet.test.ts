@@ -3,7 +3,7 @@ import { readFileSync, readdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 
 import { writeFoodRows } from "./food-rows.js"
-import { killedAgainAndAgain } from "./kill-again.js"
+import { stoppedAgainAndAgain } from "./stop-again.js"
 import { lamina, root, temporaryFolder } from "./lamina-process.js"
 
 /**
@@ -60,13 +60,16 @@ interface Turn {
   readonly outcome: string
 }
 
-test.each(["flora", "zeropad"])(
-  "%s: the same seed gives the same bytes twice, and killed again and again",
-  async (strategy) => {
+test.each([
+  ["flora", "SIGKILL"],
+  ["zeropad", "SIGINT"],
+] as const)(
+  "%s: the same seed gives the same bytes twice, and stopped by %s again and again",
+  async (strategy, signal) => {
     const recipe = recipeFile(strategy)
     const [calm, rough] = [temporaryFolder("calm"), temporaryFolder("rough")]
     await finished(recipe, calm)
-    expect(await killedAgainAndAgain(recipe, rough, 17)).toBeGreaterThan(2)
+    expect(await stoppedAgainAndAgain(recipe, rough, { every: 17, signal })).toBeGreaterThan(2)
     expect(outcome(rough)).toEqual(outcome(calm))
 
     const rounds = readFileSync(join(calm, "results.jsonl"), "utf8").trim().split("\n").slice(1)
@@ -78,16 +81,19 @@ test.each(["flora", "zeropad"])(
   300_000,
 )
 
-test("a buffered run counts late updates in later rounds, the same when it is killed again and again", async () => {
+test("a buffered run counts late updates in later rounds, the same when it is stopped again and again", async () => {
   const recipe = recipeFile("flora")
   const buffered = readFileSync(recipe, "utf8")
     .replace("cohort: { clients: 4, overSelection: 1.5,", "cohort: { clients: 6, buffer: { size: 3 },")
     .replace("hardDeadlineMs: 40000", "hardDeadlineMs: 400000")
   writeFileSync(recipe, buffered)
-  const [calm, rough] = [temporaryFolder("calm"), temporaryFolder("rough")]
+  const calm = temporaryFolder("calm")
   await finished(recipe, calm)
-  expect(await killedAgainAndAgain(recipe, rough, 17)).toBeGreaterThan(2)
-  expect(outcome(rough)).toEqual(outcome(calm))
+  for (const signal of ["SIGKILL", "SIGINT"] as const) {
+    const rough = temporaryFolder("rough")
+    expect(await stoppedAgainAndAgain(recipe, rough, { every: 17, signal })).toBeGreaterThan(2)
+    expect(outcome(rough)).toEqual(outcome(calm))
+  }
   const rounds = readFileSync(join(calm, "results.jsonl"), "utf8").trim().split("\n").slice(1)
   const stale = rounds
     .flatMap((line) => (JSON.parse(line) as { clients: (Turn & { staleness?: number })[] }).clients)

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 
 import { writeFoodRows } from "./food-rows.js"
-import { historyLines, killedAgainAndAgain } from "./kill-again.js"
+import { historyLines, stoppedAgainAndAgain } from "./stop-again.js"
 import { LaminaProcess, lamina, root, temporaryFolder } from "./lamina-process.js"
 
 /** Three clients, small and fast; `changes` are further lines of the recipe. */
@@ -41,7 +41,7 @@ test("devices that are rarely there: killed again and again, the results are tho
   const recipe = recipeFile({ changes: "cohort: { quorum: 1 }", device: ", availability: 0.4" })
   const [calm, rough] = [temporaryFolder("calm"), temporaryFolder("rough")]
   expect((await lamina("simulate", recipe, "--out", calm)).status).toBe(0)
-  expect(await killedAgainAndAgain(recipe, rough, 17)).toBeGreaterThan(1)
+  expect(await stoppedAgainAndAgain(recipe, rough, { every: 17, signal: "SIGKILL" })).toBeGreaterThan(1)
   expect(readFileSync(join(rough, "results.jsonl"), "utf8")).toBe(readFileSync(join(calm, "results.jsonl"), "utf8"))
 }, 180_000)
 

@@ -320,7 +320,9 @@ export class Conductor {
     return scheduleOf({ ...task, client: client.name, startMs }, client.device, { seed, cost })
   }
 
+  /** Nothing once the simulation is to stop: what it interrupts is no end, the next process takes it up again. */
   #record(client: string, round: number, outcome: ClientOutcome, countedRound = round): void {
+    if (this.setting.signal.aborted) return
     const atMs = this.setting.clock.now()
     const staleness = this.setting.rounds.buffered && outcome === "accepted" ? { staleness: countedRound - round } : {}
     this.#recorded.add(`${client} ${round}`)

@@ -3,20 +3,24 @@ import { join } from "node:path"
 
 import { LaminaProcess } from "./lamina-process.js"
 
-/** Kills the simulation whenever its history has grown by so many lines, and starts it again, until it ends. */
-export async function killedAgainAndAgain(recipe: string, out: string, every: number): Promise<number> {
+/** Ends the simulation whenever its history has grown by so many lines, and starts it again, until it is through. */
+export async function stoppedAgainAndAgain(
+  recipe: string,
+  out: string,
+  { every, signal }: { every: number; signal: NodeJS.Signals },
+): Promise<number> {
   for (let kills = 0; ; kills++) {
     const before = historyLines(out)
     const running = new LaminaProcess(["simulate", recipe, "--out", out])
     const timer = setInterval(() => {
       if (historyLines(out) < before + every) return
       clearInterval(timer)
-      running.kill("SIGKILL")
+      running.kill(signal)
     }, 5)
     const { status } = await running.finished
     clearInterval(timer)
     if (status === 0) return kills
-    if (kills > 20) throw new Error("a simulation that is killed does not come forward")
+    if (kills > 20) throw new Error(`a simulation that gets ${signal} does not come forward`)
   }
 }
 
