@@ -34,6 +34,18 @@ test("a client for which no plan fits is not of the cohort, and the round goes o
   expect((await published).report).toMatchObject({ updates: 1 })
 })
 
+test("where clients merge, plans hold the base in floats, and who cannot is not of the cohort", async () => {
+  const merging = { strategy: "flora", globalAdapter: { merge: true } } as const
+  const capabilities = [{ precision: "q4" as const }, {}, { precision: "f32" as const }]
+  const { run, clients, cohort } = await planned({ ...merging, cohort: { clients: 3 } }, capabilities)
+  expect(cohort.toSorted()).toEqual(["south", "west"])
+  const plans = await Promise.all(clients.slice(1).map(async (client) => (await client.task(run)).plan))
+  expect(plans).toMatchObject([
+    { precision: "bf16", mergeGlobal: true },
+    { precision: "f32", mergeGlobal: true },
+  ])
+})
+
 test("one plan for all is that of the least that is known, and everybody holds the base as it does", async () => {
   const capabilities = [{ precision: "q4" as const }, { precision: "q8" as const, memoryBytes: 0 }]
   const { run, clients } = await planned({ strategyOptions: { perClient: false } }, capabilities)

@@ -1,6 +1,6 @@
 import { equalBytes, hash, toHex, verify } from "@lamina/crypto"
 import type { ErrorCode, Plan, Receipt, RoundHeader, TaskOffer } from "@lamina/protocol"
-import { errorCodeOfWire, factorCount, LaminaError, messages } from "@lamina/protocol"
+import { errorCodeOfWire, factorCount, LaminaError, messages, plannedPrecisions } from "@lamina/protocol"
 
 import type { ReceiptStatus } from "./events.js"
 import { PROTOCOL_VERSION } from "./session/handshake.js"
@@ -78,14 +78,12 @@ function checkHeader(header: RoundHeader, offer: TaskOffer, parties: Parties): R
   return header
 }
 
-const FLOATS: ReadonlySet<Plan["precision"]> = new Set(["f32", "bf16"])
-
 /**
  * Throws PLAN_UNSUPPORTED for a plan that is in order and that this client does not follow: a merge into a quantized
  * base, where the update would be rounded away, and an update above `uploadBytesMax` (0: any).
  */
 export function checkSupported(plan: Plan, { uploadBytesMax }: { uploadBytesMax: number }): void {
-  if (plan.mergeGlobal && !FLOATS.has(plan.precision))
+  if (!plannedPrecisions({ merge: plan.mergeGlobal }).includes(plan.precision))
     throw new LaminaError(
       "PLAN_UNSUPPORTED",
       `plan: expected f32 or bf16 to merge the global adapter into, got ${plan.precision}`,

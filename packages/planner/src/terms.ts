@@ -1,17 +1,8 @@
-import type { HeldPrecision } from "@lamina/protocol"
+import { PLANNED_RANKS, plannedPrecisions } from "@lamina/protocol"
 import type { Recipe } from "@lamina/protocol/recipe"
 
 import type { PlanningTerms } from "./api.js"
 import { BYTES_PER_FROZEN_PARAMETER } from "./memory-model.js"
-
-/** Ranks FedPipe chooses from, as far as the recipe's `lora.rank` allows. */
-const RANKS = [4, 8, 16, 32, 64]
-
-/**
- * q8 is what clients hold unless told otherwise: its losses are those of training without it (bench, precision-drift).
- * What is smaller comes next; the wider ones are for clients that name one.
- */
-const PRECISIONS: readonly HeldPrecision[] = ["q8", "q4", "nf4", "bf16", "f32"]
 
 /**
  * What a recipe fixes for every plan of a round: ranks up to `lora.rank`, itself among them, rows and steps of
@@ -26,7 +17,7 @@ export function termsOf(
   return {
     ...{ steps, batch, accumulate, context, downloadBytes: adapterBytes, deadlineMs: cohort.softDeadlineMs },
     frozenParameters: globalAdapter.merge ? 0 : adapterBytes / BYTES_PER_FROZEN_PARAMETER,
-    precisions: PRECISIONS,
-    ranks: [...RANKS.filter((rank) => rank < lora.rank), lora.rank],
+    precisions: plannedPrecisions(globalAdapter),
+    ranks: [...PLANNED_RANKS.filter((rank) => rank < lora.rank), lora.rank],
   }
 }

@@ -79,6 +79,34 @@ test.each([
     /^cohort.buffer: .*flora, florist, fedpipe/,
   ],
   [
+    "kept updates that nobody could be taken out of",
+    { strategy: "fedit", globalAdapter: { keepUpdates: true } },
+    /^globalAdapter.keepUpdates: .*flora, florist, fedpipe/,
+  ],
+  [
+    "an option of another strategy",
+    { strategy: "flora", strategyOptions: { pruneTo: 0.5 } },
+    /^strategyOptions.pruneTo: .*"flora": only "hetlora"/,
+  ],
+  [
+    "a warm-up that outlasts the round",
+    { training: { steps: 2, warmupSteps: 3 } },
+    /^training.warmupSteps: expected at most training.steps \(2\)/,
+  ],
+  [
+    "a rank below all that are planned",
+    { strategy: "fedpipe", simulation: { population: { count: 2, data: "d", ranks: [8, 2] } } },
+    /^simulation: expected ranks of at least 4, .*got 2/,
+  ],
+  [
+    "a merge into a quantized base",
+    {
+      globalAdapter: { merge: true },
+      simulation: { population: { count: 2, data: "d", devices: ["any"] }, devices: { any: { precision: "q4" } } },
+    },
+    /^globalAdapter.merge: expected clients that hold the base as bf16 or f32, got one as q4/,
+  ],
+  [
     "unequal ranks of a population",
     { strategy: "fedex", simulation: { population: { count: 4, data: "d.csv", ranks: [8, 4] } } },
     /^strategy: .*equal ranks, got 8, 4/,
@@ -97,6 +125,16 @@ test.each([
   expect(() => parseRecipe({ name: "r", base: ".", ...changes })).toThrow(
     expect.objectContaining({ code: "RECIPE_INVALID", message: expect.stringMatching(message) }),
   )
+})
+
+test("what is asked of a strategy is taken where it can be followed", () => {
+  const simulation = { population: { count: 2, data: "d", ranks: [3] } }
+  for (const recipe of [
+    { strategy: "florist", strategyOptions: { tau: 0.3 }, globalAdapter: { keepUpdates: true } },
+    { strategy: "fedpipe", lora: { rank: 3 }, strategyOptions: { perClient: false }, simulation },
+    { strategy: "hetlora", strategyOptions: { pruneTo: 0.5, tau: 0.1 }, training: { steps: 3, warmupSteps: 3 } },
+  ])
+    expect(parseRecipe({ ...minimal, ...recipe })).toMatchObject(recipe)
 })
 
 const partitioned = (partition: object) => ({ population: { count: 2, data: "d", partition } })

@@ -6,7 +6,7 @@ import { describeIssue } from "./recipe-issues.js"
 import type { SchemaNode } from "./recipe-issues.js"
 import { simulation } from "./recipe-simulation.js"
 import { STRATEGY_NAMES } from "./strategy-names.js"
-import { strategyIssues } from "./strategy-rules.js"
+import { STRATEGY_OPTIONS, strategyIssues } from "./strategy-rules.js"
 
 const rank = z.int().min(1).max(LIMITS.rankMax)
 
@@ -72,18 +72,12 @@ const globalAdapter = z.strictObject({
   keepUpdates: z.boolean().default(false),
 })
 
-/** What only some strategies read. */
 const strategyOptions = z.strictObject({
-  /** `florist`: relative error of the round's own aggregate that may be cut away (tail energy under tau²). */
-  tau: z.number().min(0).lt(1).default(0.1),
-  /** `hetlora`: ranks beyond this share are pruned from a client where they carry little; 1: no pruning. */
-  pruneTo: z.number().gt(0).lte(1).default(1),
-  /** `fedpipe`: how mixed ranks of one module are combined. */
-  combine: z.enum(["stack", "pad"]).default("stack"),
-  /** `fedpipe`: steps of the first round, which only measures the importance of every module at rank 1. */
-  probeSteps: z.int().min(1).max(10_000).default(4),
-  /** `fedpipe`: false gives every client the plan of the weakest one, the baseline planning is compared with. */
-  perClient: z.boolean().default(true),
+  tau: z.number().min(0).lt(1).default(STRATEGY_OPTIONS.tau.fallback),
+  pruneTo: z.number().gt(0).lte(1).default(STRATEGY_OPTIONS.pruneTo.fallback),
+  combine: z.enum(["stack", "pad"]).default(STRATEGY_OPTIONS.combine.fallback),
+  probeSteps: z.int().min(1).max(10_000).default(STRATEGY_OPTIONS.probeSteps.fallback),
+  perClient: z.boolean().default(STRATEGY_OPTIONS.perClient.fallback),
 })
 
 /** FedOpt (Reddi et al. 2021, arXiv:2003.00295) on the averaged factors; for averaging strategies. */
@@ -121,6 +115,12 @@ export const Recipe = z
         code: "custom",
         path: ["cohort", "hardDeadlineMs"],
         message: "expected at least softDeadlineMs",
+      })
+    if (recipe.training.warmupSteps > recipe.training.steps)
+      context.addIssue({
+        code: "custom",
+        path: ["training", "warmupSteps"],
+        message: `expected at most training.steps (${recipe.training.steps}): the schedule is that of one round`,
       })
     for (const { path, message } of strategyIssues(recipe)) context.addIssue({ code: "custom", path, message })
   })

@@ -1,3 +1,4 @@
+import { plannedPrecisions } from "./held-precision.js"
 import type { SimulationRecipe } from "./recipe-simulation.js"
 import type { StrategyName } from "./strategy-names.js"
 
@@ -25,10 +26,33 @@ export const STRATEGY_RULES: Readonly<Record<StrategyName, StrategyRule>> = {
   fedpipe: { unequalRanks: true, averages: false, compresses: true, stacks: true },
 }
 
+/** Ranks that `fedpipe` chooses from, beside `lora.rank` and up to it. */
+export const PLANNED_RANKS = [4, 8, 16, 32, 64] as const
+
+/** What only one strategy reads, with the value that says nothing. */
+export const STRATEGY_OPTIONS = {
+  /** Relative error of the round's own aggregate that may be cut away (tail energy under tau²). */
+  tau: { of: "florist", fallback: 0.1 },
+  /** Ranks beyond this share are pruned from a client where they carry little; 1: no pruning. */
+  pruneTo: { of: "hetlora", fallback: 1 },
+  /** How mixed ranks of one module are combined. */
+  combine: { of: "fedpipe", fallback: "stack" },
+  /** Steps of the first round, which only measures the importance of every module at rank 1. */
+  probeSteps: { of: "fedpipe", fallback: 4 },
+  /** false gives every client the plan of the weakest one, the baseline planning is compared with. */
+  perClient: { of: "fedpipe", fallback: true },
+} as const
+
 interface Asked {
   readonly strategy: StrategyName
+  readonly strategyOptions: Readonly<Record<keyof typeof STRATEGY_OPTIONS, unknown>>
   readonly serverOptimizer: { readonly name: string }
-  readonly globalAdapter: { readonly tau: number; readonly maxRank?: number | undefined; readonly merge: boolean }
+  readonly globalAdapter: {
+    readonly tau: number
+    readonly maxRank?: number | undefined
+    readonly merge: boolean
+    readonly keepUpdates: boolean
+  }
   readonly cohort: { readonly buffer?: object | undefined }
   readonly lora: { readonly rank: number }
   readonly simulation?: SimulationRecipe | undefined
@@ -63,11 +87,44 @@ export function strategyIssues(recipe: Asked): { path: string[]; message: string
       path: ["globalAdapter", "merge"],
       message: `expected false for strategy "${strategy}": clients go on training the global adapter's factors`,
     })
+  if (globalAdapter.keepUpdates && !rule.stacks)
+    issues.push({
+      path: ["globalAdapter", "keepUpdates"],
+      message: `expected false for "${strategy}": \`lamina forget\` takes clients out of ${others("stacks")} only`,
+    })
+  for (const [name, { of, fallback }] of Object.entries(STRATEGY_OPTIONS))
+    if (of !== strategy && recipe.strategyOptions[name as keyof typeof STRATEGY_OPTIONS] !== fallback)
+      issues.push({
+        path: ["strategyOptions", name],
+        message: `expected to be left out for strategy "${strategy}": only "${of}" reads it`,
+      })
+  return [...issues, ...simulationIssues(recipe)]
+}
+
+/** What simulated clients are and the strategy cannot use. */
+function simulationIssues(recipe: Asked): { path: string[]; message: string }[] {
+  const { strategy, globalAdapter, lora, simulation: { clients = [], devices = {} } = {} } = recipe
+  const issues: { path: string[]; message: string }[] = []
   const ranks = new Set(simulatedRanks(recipe))
-  if (!rule.unequalRanks && ranks.size > 1)
+  if (!STRATEGY_RULES[strategy].unequalRanks && ranks.size > 1)
     issues.push({
       path: ["strategy"],
       message: `"${strategy}" averages A and B and needs equal ranks, got ${[...ranks].join(", ")}; choose "flora"`,
+    })
+  const least = Math.min(PLANNED_RANKS[0], lora.rank)
+  const tooLow = [...ranks].find((rank) => rank < least)
+  if (strategy === "fedpipe" && tooLow !== undefined)
+    issues.push({
+      path: ["simulation"],
+      message: `expected ranks of at least ${least}, the lowest that "fedpipe" plans with, got ${tooLow}`,
+    })
+  const allowed: readonly string[] = plannedPrecisions(globalAdapter)
+  const named = [...clients, ...Object.values(devices)].flatMap(({ precision = [] }) => precision)
+  const quantized = named.find((precision) => !allowed.includes(precision))
+  if (quantized !== undefined)
+    issues.push({
+      path: ["globalAdapter", "merge"],
+      message: `expected clients that hold the base as ${allowed.join(" or ")}, got one as ${quantized}`,
     })
   return issues
 }

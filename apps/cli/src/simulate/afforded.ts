@@ -1,3 +1,4 @@
+import { plannedPrecisions } from "@lamina/protocol"
 import type { HeldPrecision } from "@lamina/protocol"
 import type { Recipe, SimulatedDevice } from "@lamina/protocol/recipe"
 
@@ -13,15 +14,15 @@ export interface Afforded {
 
 /**
  * What a client of this recipe affords: what it says itself goes first, then its device. Where neither names a
- * precision, strategy `fedpipe` plans it, as `lamina plan` shows; under the others it is q8.
+ * precision, strategy `fedpipe` plans it, as `lamina plan` shows; under the others it is the one that is preferred.
  */
 export function affordedBy(
-  { strategy, lora }: Recipe,
+  { strategy, lora, globalAdapter }: Recipe,
   device: SimulatedDevice,
   own: { readonly rank?: number | undefined; readonly precision?: HeldPrecision | undefined },
 ): Afforded {
   const named = own.precision ?? device.precision
-  const precision = named ?? "q8"
+  const precision = named ?? plannedPrecisions(globalAdapter)[0]
   const told = strategy === "fedpipe" ? named : precision
   const rank = Math.min(own.rank ?? device.rank ?? lora.rank, lora.rank)
   return { rank, precision, ...(told === undefined ? {} : { namedPrecision: told }) }

@@ -1,5 +1,5 @@
 import type { ClientTerms } from "@lamina/aggregation"
-import { STRATEGY_RULES } from "@lamina/protocol"
+import { plannedPrecisions, STRATEGY_RULES } from "@lamina/protocol"
 import type { Plan } from "@lamina/protocol"
 import { LaminaError } from "@lamina/protocol/errors"
 import type { Recipe } from "@lamina/protocol/recipe"
@@ -34,7 +34,8 @@ interface Planning {
  * it, and each client's view of the global adapter, which is cut for it and stored where it is not the whole. A client
  * for which no plan or no view fits has none. Throws PLAN_INFEASIBLE, STRATEGY_UNSUITABLE where that is everybody.
  */
-export async function planRound(context: CoordinatorContext, planning: Planning): Promise<Map<string, ClientTask>> {
+export async function planRound(context: CoordinatorContext, asked: Planning): Promise<Map<string, ClientTask>> {
+  const planning = { ...asked, cohort: holdingWell(context, asked) }
   const { recipe } = planning
   const report = await lastReport(context.store, planning.run.id)
   const chosen = recipe.strategy === "fedpipe" ? await chosenPlans(context, planning) : undefined
@@ -55,6 +56,24 @@ export async function planRound(context: CoordinatorContext, planning: Planning)
       const { estimateMs = 0, trainMs = 0 } = chosen?.get(id) ?? {}
       return [id, { plan, estimateMs: Math.round(estimateMs), trainMs: Math.round(trainMs) }]
     }),
+  )
+}
+
+/** Without those that hold the base in a way that this run's plans may not. Throws STRATEGY_UNSUITABLE for all. */
+function holdingWell({ logger }: CoordinatorContext, { run, recipe, cohort }: Planning): readonly PlannedClient[] {
+  const allowed = plannedPrecisions(recipe.globalAdapter)
+  const refused = new Map<string, string>()
+  for (const { id, name, capability } of cohort) {
+    const { precision } = capability
+    if (precision === "" || allowed.includes(precision)) continue
+    const reason = `expected a client that holds the base as ${allowed.join(" or ")}, got ${precision}`
+    refused.set(id, reason)
+    logger.warn({ run: run.id, client: name }, `no plan fits: ${reason}`)
+  }
+  if (refused.size === 0) return cohort
+  return someOf(
+    cohort.filter(({ id }) => !refused.has(id)),
+    refused,
   )
 }
 

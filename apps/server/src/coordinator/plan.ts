@@ -2,6 +2,7 @@ import { STRATEGIES } from "@lamina/aggregation"
 import type { ClientLimits, ClientTerms } from "@lamina/aggregation"
 import { hash, utf8 } from "@lamina/crypto"
 import type { ClientPlan } from "@lamina/planner"
+import { plannedPrecisions } from "@lamina/protocol"
 import type { Capability, Plan } from "@lamina/protocol"
 import type { Recipe } from "@lamina/protocol/recipe"
 
@@ -73,7 +74,7 @@ function planOf(client: PlannedClient, terms: ClientTerms, work: PlanningWork): 
     }),
     scaling: lora.scaling,
     dropout: lora.dropout,
-    precision: chosen?.precision ?? (client.capability.precision || "q8"),
+    precision: chosen?.precision ?? (client.capability.precision || plannedPrecisions(globalAdapter)[0]),
     steps: chosen?.steps ?? training.steps,
     batch: chosen?.batch ?? training.batch,
     context: training.context,
