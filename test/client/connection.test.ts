@@ -7,6 +7,7 @@ import { join } from "node:path"
 import { LaminaClient, runAgent } from "@lamina/client"
 import type { ClientEvents, LaminaClientOptions } from "@lamina/client"
 import { identityFromSeed } from "@lamina/crypto"
+import { ERRORS, LaminaError } from "@lamina/protocol"
 import type { TaskOffer } from "@lamina/protocol"
 
 import { deterministicTrainer } from "./deterministic-trainer.mjs"
@@ -295,8 +296,7 @@ test("an update past the hard deadline is missed, not sent", async () => {
 })
 
 test("a training that diverges is reported, and the client goes on with the next round", async () => {
-  const { LaminaError } = await import("@lamina/protocol")
-  const { url } = await serve({ rounds: 2 })
+  const { url, declines } = await serve({ rounds: 2 })
   const honest = deterministicTrainer()
   const trainer = {
     ...honest,
@@ -309,6 +309,17 @@ test("a training that diverges is reported, and the client goes on with the next
     { round: 1, outcome: "failed", code: "TRAINING_DIVERGED", reason: "loss NaN at step 3" },
     { round: 2, outcome: "accepted" },
   ])
+  const { wire } = ERRORS.TRAINING_DIVERGED
+  expect(declines).toEqual([{ runId: "run-1", round: 1, code: wire, reason: "loss NaN at step 3" }])
+})
+
+test("a coordinator that knows no decline is left with it", async () => {
+  const refuse = (event: string) => (event === "round.decline" ? ("FRAME_MALFORMED" as const) : undefined)
+  const { url, requests } = await serve({ hooks: { refuse } })
+  const fail = () => Promise.reject(new LaminaError("TRAINING_DIVERGED", "é".repeat(2_000)))
+  const [round] = (await clientOf(url, { trainer: { ...deterministicTrainer(), train: fail } }).participate()).rounds
+  expect(round).toMatchObject({ outcome: "failed", code: "TRAINING_DIVERGED" })
+  expect(requests).toContain("round.decline")
 })
 
 test("a trainer that returns what the plan did not ask for is told before anything is sent", async () => {

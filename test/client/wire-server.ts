@@ -17,12 +17,21 @@ import {
   utf8,
 } from "@lamina/crypto"
 import { LIMITS, errorCodeOfWire, ERRORS, messages } from "@lamina/protocol"
-import type { ErrorCode, OpenSession, Plan, ReceiptBody, RoundHeader, TaskOffer, UploadOpen } from "@lamina/protocol"
+import type {
+  Decline,
+  ErrorCode,
+  OpenSession,
+  Plan,
+  ReceiptBody,
+  RoundHeader,
+  TaskOffer,
+  UploadOpen,
+} from "@lamina/protocol"
 import { WebSocketServer } from "ws"
 import type { WebSocket } from "ws"
 
 /** First bytes of the messages on the control socket. */
-const REQUESTS = ["", "session.open", "round.next", "round.progress", "upload.open", "upload.commit"]
+const REQUESTS = ["", "session.open", "round.next", "round.progress", "upload.open", "upload.commit", "round.decline"]
 const [REPLY, HINT, CHALLENGE] = [0x80, 0x81, 0x82]
 
 /**
@@ -81,6 +90,7 @@ export class WireServer {
   readonly uploads = new Map<string, Upload>()
   /** Sessions that were asked for, in order. */
   readonly sessions: OpenSession[] = []
+  readonly declines: Decline[] = []
   readonly ranges: (string | undefined)[] = []
   readonly recipient = generateRecipientKey()
   readonly manifest: Uint8Array
@@ -173,6 +183,10 @@ export class WireServer {
     })
     answer("round.next", (payload) => this.#next(messages.NextTask.decode(payload), state.clientId))
     answer("round.progress", () => messages.Progress && messages.Ack.encode({}))
+    answer("round.decline", (payload) => {
+      this.declines.push(messages.Decline.decode(payload))
+      return messages.Ack.encode({})
+    })
     answer("upload.open", (payload) => this.#open(messages.UploadOpen.decode(payload), state.clientId))
     answer("upload.commit", (payload) => this.#commit(messages.UploadCommit.decode(payload).uploadId))
   }

@@ -8,6 +8,7 @@ import type {
   Capability,
   Challenge,
   Plan,
+  Decline,
   Progress,
   ReceiptBody,
   RoundHeader,
@@ -18,6 +19,7 @@ import { WebSocket } from "ws"
 /** First bytes of the messages on the control socket (docs/protocol.md, "Transport"). */
 const KINDS: Readonly<Record<string, number>> = {
   ...{ "session.open": 1, "round.next": 2, "round.progress": 3, "upload.open": 4, "upload.commit": 5 },
+  "round.decline": 6,
   ...{ reply: 0x80, hint: 0x81, challenge: 0x82 },
 }
 
@@ -139,6 +141,10 @@ export class ProtocolClient {
       }
       await hinted
     }
+  }
+
+  async decline(decline: Decline): Promise<void> {
+    await this.request("round.decline", messages.Decline.encode(decline))
   }
 
   async report(progress: Progress): Promise<void> {

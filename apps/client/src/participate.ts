@@ -1,10 +1,11 @@
 import { toHex } from "@lamina/crypto"
-import { hasErrorCode } from "@lamina/protocol"
+import { ERRORS, hasErrorCode } from "@lamina/protocol"
 import type { NextTaskReply, RunEnded } from "@lamina/protocol"
 
 import type { RoundOutcome } from "./events.js"
 import type { Parts } from "./round.js"
 import { takeRound } from "./round.js"
+import { Refusal } from "./session/requests.js"
 import { resend } from "./submit/submit.js"
 
 /** What a client took part in. `left`: its `signal` aborted first. */
@@ -27,13 +28,16 @@ const POLL_MS = 15_000
 const POLL_SPREAD = 0.2
 /** A coordinator that says "at once" is asked at once a few times a second at most. */
 const WAIT_MS_MIN = 100
+/** Characters of a reason; a frame takes 1,000 bytes. */
+const REASON_LENGTH_MAX = 250
 
 /**
  * Train every round the coordinator offers until the run ends; `signal` in `parts` ends it by rejection. Updates that
  * an earlier process left in the spool go first, as they are.
  */
 export async function takePart(parts: Parts, rounds: RoundOutcome[], wantedRunId = ""): Promise<ParticipationResult> {
-  const done = (outcome: RoundOutcome): void => {
+  const done = async (outcome: RoundOutcome): Promise<void> => {
+    if (outcome.outcome === "failed") await decline(parts, outcome)
     rounds.push(outcome)
     parts.emit("round", outcome)
   }
@@ -42,7 +46,7 @@ export async function takePart(parts: Parts, rounds: RoundOutcome[], wantedRunId
     if (parts.journal.find(name.runId, name.round)) await parts.spool.remove(name)
     else {
       const outcome = await resend(parts, name)
-      if (outcome) done(outcome)
+      if (outcome) await done(outcome)
     }
   }
   const lastTried = new Map<string, number>()
@@ -61,7 +65,7 @@ export async function takePart(parts: Parts, rounds: RoundOutcome[], wantedRunId
     }
     const outcome = reply.task && (await takeRound(parts, reply.task))
     if (outcome) {
-      done(outcome)
+      await done(outcome)
       lastTried.set(outcome.runId, outcome.round)
     }
     const next = question(reply.task?.runId ?? asked.runId)
@@ -80,6 +84,20 @@ interface Question {
 
 function endOf({ runId, state, globalAdapterHash }: RunEnded): Omit<ParticipationResult, "rounds"> {
   return { reason: "run-ended", runId, state, globalAdapterHash: toHex(globalAdapterHash) }
+}
+
+/** Nobody need wait for what will not come. A coordinator that does not know the request goes on waiting. */
+async function decline(
+  { session }: Parts,
+  { runId, round, code = "INTERNAL", reason = "" }: RoundOutcome,
+): Promise<void> {
+  if (code === "ROUND_CLOSED") return
+  const said = { runId, round, code: ERRORS[code].wire, reason: reason.slice(0, REASON_LENGTH_MAX) }
+  try {
+    await session.request("round.decline", said)
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error
+  }
 }
 
 type Waiting = NonNullable<NextTaskReply["wait"]>

@@ -13,6 +13,7 @@ export type {
   BaseManifest,
   Capability,
   Challenge,
+  Decline,
   EnvelopeHeader,
   Failure,
   ManifestModule,

@@ -129,6 +129,7 @@ const arbitraries: Arbitraries = {
     ...{ initSeed: uint(), freezeA: fc.boolean(), globalAdapterHash: maybeHash },
     ...{ reportScores: fc.boolean(), mergeGlobal: fc.boolean() },
   }),
+  Decline: fc.record({ runId, round: uint(undefined, 1), code: uint(), reason: text(1_000) }),
   Progress: fc.record({
     ...{
       runId,

@@ -156,6 +156,7 @@ const Progress = message("Progress", {
   loss: double(),
   tokensPerSecond: double({ min: 0 }),
 })
+const Decline = message("Decline", { runId, round, code: uint32(), reason: note })
 const Ack = message("Ack", {})
 
 const BaseFile = message("BaseFile", { path: relativePath({ max: LIMITS.nameBytesMax }), bytes: integer(), hash })
@@ -241,7 +242,7 @@ const UpdateManifest = message(
 // prettier-ignore
 export const messages = {
   Challenge, Capability, OpenSession, Session,
-  NextTask, NextTaskReply, Wait, RunEnded, TaskOffer, RoundHeader, ModulePlan, Plan, Progress, Ack,
+  NextTask, NextTaskReply, Wait, RunEnded, TaskOffer, RoundHeader, ModulePlan, Plan, Progress, Decline, Ack,
   BaseFile, BaseManifest, UploadOpen, UploadTicket, UploadCommit, Receipt, ReceiptBody, Failure, Reply,
   EnvelopeHeader, ManifestTensor, ManifestModule, Metric, ModuleScore, UpdateManifest,
 }
@@ -260,6 +261,7 @@ export type RoundHeader = Message<typeof RoundHeader>
 export type ModulePlan = Message<typeof ModulePlan>
 export type Plan = Message<typeof Plan>
 export type Progress = Message<typeof Progress>
+export type Decline = Message<typeof Decline>
 export type BaseFile = Message<typeof BaseFile>
 export type BaseManifest = Message<typeof BaseManifest>
 export type UploadOpen = Message<typeof UploadOpen>

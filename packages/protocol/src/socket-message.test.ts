@@ -10,7 +10,14 @@ import {
 } from "./socket-message.js"
 import type { RequestName } from "./socket-message.js"
 
-const NAMES: readonly RequestName[] = ["session.open", "round.next", "round.progress", "upload.open", "upload.commit"]
+const NAMES: readonly RequestName[] = [
+  "session.open",
+  "round.next",
+  "round.progress",
+  "upload.open",
+  "upload.commit",
+  "round.decline",
+]
 const id = fc.integer({ min: 0, max: 2 ** 32 - 1 })
 const frame = fc.uint8Array({ maxLength: 50 })
 
@@ -28,7 +35,7 @@ test("a request and its reply come back as they went, whatever their number", ()
 test("the bytes are those of docs/protocol.md", () => {
   const number = 0x0403_0201
   const messages = NAMES.map((name) => encodeSocketRequest(name, number, Uint8Array.of(7)))
-  expect(messages.map((message) => [...message])).toEqual([1, 2, 3, 4, 5].map((kind) => [kind, 1, 2, 3, 4, 7]))
+  expect(messages.map((message) => [...message])).toEqual([1, 2, 3, 4, 5, 6].map((kind) => [kind, 1, 2, 3, 4, 7]))
   expect([...encodeSocketReply(number, Uint8Array.of(7))]).toEqual([0x80, 1, 2, 3, 4, 7])
   expect([...SOCKET_HINT]).toEqual([0x81])
   expect([...encodeSocketChallenge(Uint8Array.of(7))]).toEqual([0x82, 7])

@@ -12,6 +12,7 @@ const REQUESTS = {
   "round.progress": 3,
   "upload.open": 4,
   "upload.commit": 5,
+  "round.decline": 6,
 } as const
 export type RequestName = keyof typeof REQUESTS
 

@@ -1,5 +1,6 @@
 import { errorCodeOfWire, LaminaError, LIMITS, messages } from "@lamina/protocol"
 import type {
+  Decline,
   ErrorCode,
   NextTask,
   NextTaskReply,
@@ -18,6 +19,7 @@ export interface Requests {
   "session.open": { request: OpenSession; answer: Session }
   "round.next": { request: NextTask; answer: NextTaskReply }
   "round.progress": { request: Progress; answer: Record<string, never> }
+  "round.decline": { request: Decline; answer: Record<string, never> }
   "upload.open": { request: UploadOpen; answer: UploadTicket }
   "upload.commit": { request: UploadCommit; answer: Receipt }
 }
@@ -33,6 +35,7 @@ const CODECS: Codecs = {
   "session.open": { encode: (m) => messages.OpenSession.encode(m), decode: (b) => messages.Session.decode(b) },
   "round.next": { encode: (m) => messages.NextTask.encode(m), decode: (b) => messages.NextTaskReply.decode(b) },
   "round.progress": { encode: (m) => messages.Progress.encode(m), decode: (b) => messages.Ack.decode(b) },
+  "round.decline": { encode: (m) => messages.Decline.encode(m), decode: (b) => messages.Ack.decode(b) },
   "upload.open": { encode: (m) => messages.UploadOpen.encode(m), decode: (b) => messages.UploadTicket.decode(b) },
   "upload.commit": { encode: (m) => messages.UploadCommit.encode(m), decode: (b) => messages.Receipt.decode(b) },
 }

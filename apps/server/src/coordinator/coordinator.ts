@@ -1,5 +1,6 @@
 import { hash, randomBytes, rootOf, toHex, utf8 } from "@lamina/crypto"
 import type {
+  Decline,
   NextTask,
   NextTaskReply,
   Progress,
@@ -9,7 +10,7 @@ import type {
   UploadOpen,
   UploadTicket,
 } from "@lamina/protocol"
-import { LaminaError } from "@lamina/protocol/errors"
+import { errorCodeOfWire, LaminaError } from "@lamina/protocol/errors"
 
 import type { Metrics } from "../metrics.js"
 import type { RoundTerms } from "../round/round.js"
@@ -170,6 +171,16 @@ export class Coordinator {
     const latest = { ...progress, clientId, client: member.name }
     this.#progress.put(latest)
     this.events.tell("progress", latest)
+  }
+
+  /** Nobody waits for this client any more; a round that does not wait for it, or is none, is left as it is. */
+  async decline(clientId: string, { runId, round, code: wire, reason }: Decline): Promise<void> {
+    const driver = this.#drivers.get(runId)
+    const client = this.sessions.connected.get(clientId)?.name
+    if (!driver || client === undefined) return
+    const code = errorCodeOfWire(wire)
+    this.#context.logger.warn({ run: runId, round, client, code }, `a client brings no update: ${reason}`)
+    await driver.decline(clientId, round, code)
   }
 
   /**

@@ -1,3 +1,4 @@
+import type { ErrorCode } from "@lamina/protocol/errors"
 import { Recipe } from "@lamina/protocol/recipe"
 
 import { afterRound } from "../round/campaign.js"
@@ -187,6 +188,14 @@ export class RunDriver {
         this.#count(status)
       })
       return { status: statusIn(effects), sequence }
+    })
+  }
+
+  /** A client of its cohort brings no update to `round`. Of an earlier round of a buffered run: it is free again. */
+  decline(clientId: ClientId, round: number, code: ErrorCode): Promise<void> {
+    return this.#serially(async () => {
+      this.#busy.answered(clientId, round)
+      if (round === this.#number) await this.#apply({ kind: "declined", clientId, code })
     })
   }
 

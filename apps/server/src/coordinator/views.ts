@@ -2,12 +2,13 @@ import { toHex } from "@lamina/crypto"
 import { messages } from "@lamina/protocol"
 import { LaminaError, errorCodeOfWire } from "@lamina/protocol/errors"
 
-import type { RoundTerms } from "../round/round.js"
+import type { Answer, RoundTerms } from "../round/round.js"
 import type { AdapterRow, RoundRow, UpdateRow } from "../store/schema.js"
 import type { AggregationReport } from "../worker/jobs.js"
 import type { CoordinatorContext } from "./context.js"
 import type { ClientProgress } from "./events.js"
 import type { ProgressBoard } from "./progress-board.js"
+import { restoreRound } from "./round-log.js"
 import type { RoundSummary, RunSummary } from "./run-book.js"
 
 export interface FederationView {
@@ -39,7 +40,8 @@ interface CohortView {
   readonly client: string
   readonly rank: number
   readonly precision: string
-  readonly status: "waiting" | "accepted" | "rejected"
+  /** `failed`: it said that it brings none, and `code` why. */
+  readonly status: "waiting" | "accepted" | "rejected" | "failed"
   readonly code?: string
   readonly weight?: number
   /** Buffered runs: the round an accepted update counts in. */
@@ -145,6 +147,7 @@ export class Views {
     const { store } = this.context
     const updates = new Map((await store.updates(row.run_id, row.round)).map((update) => [update.client_id, update]))
     const members = await store.plans(row.run_id, row.round)
+    const { answers } = { answers: undefined, ...(await restoreRound(store, row)) }
     return members.map(({ client_id, client_name, plan }) => {
       const { modules, precision } = messages.Plan.decode(plan)
       const latest = this.setting.progress.of(row.run_id, row.round, client_id)
@@ -153,7 +156,7 @@ export class Views {
         client: client_name,
         rank: Math.max(...modules.map(({ rank }) => rank)),
         precision,
-        ...outcomeOf(updates.get(client_id)),
+        ...outcomeOf(updates.get(client_id), answers?.get(client_id)),
         ...(latest === undefined ? {} : { progress: latest }),
       }
     })
@@ -162,7 +165,9 @@ export class Views {
 
 function outcomeOf(
   update: UpdateRow | undefined,
+  answer: Answer | undefined,
 ): Pick<CohortView, "status" | "code" | "weight" | "countedRound" | "metrics"> {
+  if (!update && answer?.envelopeRoot === "") return { status: "failed", code: answer.verdict }
   if (!update) return { status: "waiting" }
   if (update.status === "REJECTED") return { status: "rejected", code: errorCodeOfWire(update.code) }
   const { weight, counted_round, metrics } = update

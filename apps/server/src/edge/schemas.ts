@@ -36,7 +36,7 @@ const Member = z.object({
   client: z.string(),
   rank: count,
   precision: z.string(),
-  status: z.enum(["waiting", "accepted", "rejected"]),
+  status: z.enum(["waiting", "accepted", "rejected", "failed"]),
   code: z.string().optional(),
   weight: z.number().optional(),
   countedRound: count.optional().describe("buffered runs: the round an accepted update counts in"),

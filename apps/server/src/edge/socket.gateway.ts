@@ -75,6 +75,14 @@ export class SocketGateway implements OnGatewayInit, OnGatewayConnection, OnGate
     })
   }
 
+  @SubscribeMessage("round.decline")
+  decline(@ConnectedSocket() socket: ControlSocket, @MessageBody() frame: Uint8Array): Promise<Uint8Array> {
+    return this.answer("round.decline", async () => {
+      await this.coordinator.decline(clientOf(socket), messages.Decline.decode(frame))
+      return messages.Ack.encode({})
+    })
+  }
+
   @SubscribeMessage("upload.open")
   openUpload(@ConnectedSocket() socket: ControlSocket, @MessageBody() frame: Uint8Array): Promise<Uint8Array> {
     return this.answer("upload.open", async () => {

@@ -28,7 +28,10 @@ export interface RoundTerms {
   readonly hardDeadlineMs: number
 }
 
-/** The first envelope of a client and what came of it; a second envelope never replaces it. */
+/**
+ * The first envelope of a client and what came of it; a second envelope never replaces it. Without a root: the client
+ * said that it brings none.
+ */
 export interface Answer {
   readonly envelopeRoot: HashHex
   readonly verdict: Verdict
@@ -91,6 +94,8 @@ export type RoundEvent =
       readonly envelopeRoot: HashHex
       readonly verdict: Verdict
     }
+  /** A member says that it brings none, and why. */
+  | { readonly kind: "declined"; readonly clientId: ClientId; readonly code: ErrorCode }
   /** Buffered rounds: an update of an earlier round. */
   | ({ readonly kind: "carry" } & CarriedUpdate)
   | { readonly kind: "tick" }

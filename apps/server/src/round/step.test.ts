@@ -20,6 +20,7 @@ const commit = (
   envelopeRoot = `root of ${clientId}`,
   verdict: "accepted" | "UPDATE_RANK" = "accepted",
 ) => ({ kind: "commit", clientId, envelopeRoot, verdict }) as const
+const declined = (clientId: string) => ({ kind: "declined", clientId, code: "TRAINING_DIVERGED" }) as const
 const statuses = (effects: readonly RoundEffect[]) =>
   effects.flatMap((effect) => (effect.kind === "answer" ? [effect.status] : []))
 
@@ -45,6 +46,10 @@ const anyEvent: fc.Arbitrary<RoundEvent> = fc.oneof(
       .map(([client, root, good]) => commit(`id${client}`, `r${client}-${root}`, good ? "accepted" : "UPDATE_RANK")),
   },
   { weight: 2, arbitrary: fc.constant<RoundEvent>({ kind: "tick" }) },
+  {
+    weight: 2,
+    arbitrary: fc.nat(7).map((client): RoundEvent => declined(`id${client}`)),
+  },
   fc.constant<RoundEvent>({ kind: "aggregation-started" }),
   fc.constant<RoundEvent>({ kind: "aggregation-failed" }),
   fc.constant<RoundEvent>({ kind: "aggregated", adapterHash: "aa" }),
@@ -91,6 +96,25 @@ test("an over-selected cohort closes with the updates that were wanted, and the 
   )
   expect(statuses(effects)).toEqual(["ACCEPTED", "ACCEPTED", "ACCEPTED", "LATE"])
   expect(round).toMatchObject({ phase: "sealed", accepted: ["id3", "id1", "id0"], late: ["id2"] })
+})
+
+test("who declines is not waited for once a quorum is in, and short of one ends nothing before the deadline", () => {
+  const { round, effects } = feed(
+    collecting(3, 2),
+    [commit("id0"), declined("id1"), declined("id1"), declined("stranger"), commit("id2"), commit("id1")].map(
+      (event) => ({ event, atMs: 10 }),
+    ),
+  )
+  expect(statuses(effects)).toEqual(["ACCEPTED", "ACCEPTED", "CLOSED"])
+  expect(round).toMatchObject({ phase: "sealed", accepted: ["id2", "id0"], late: [] })
+
+  const short = feed(
+    collecting(3, 2),
+    [commit("id0"), declined("id1"), declined("id2")].map((event) => ({ event, atMs: 10 })),
+  ).round
+  expect([SOFT, HARD - 1, HARD].map((atMs) => step(short, { kind: "tick" }, atMs).round.phase)).toEqual([
+    ...["collecting", "collecting", "abandoned"],
+  ])
 })
 
 const carried = (id: string, round: number, verdict: "accepted" | "UPDATE_RANK" = "accepted") =>

@@ -87,14 +87,22 @@ function stepCollecting(round: Collecting, event: RoundEvent, nowMs: number): St
     return { round: after.round, effects: [...after.effects, ...due.effects] }
   }
   if (event.kind === "carry") return carry(round, event, nowMs)
+  if (event.kind === "declined") return declined(round, event, nowMs)
   if (event.kind !== "commit") return same(round)
   if (!isMember(round.terms, event.clientId)) return answer(round, event.clientId, "NOT_SELECTED")
   const known = round.answers.get(event.clientId)
-  if (known) return answer(round, event.clientId, known.envelopeRoot === event.envelopeRoot ? "DUPLICATE" : "CONFLICT")
+  if (known) return answer(round, event.clientId, statusAgain(known, event))
   const { clientId, envelopeRoot, verdict } = event
   const answers = round.answers.with(clientId, { envelopeRoot, verdict })
   const taken: Collecting = { ...round, answers }
   return saidThenClosed(taken, answer(taken, event.clientId, statusOf(event.verdict)), nowMs)
+}
+
+function declined(round: Collecting, { clientId, code }: RoundEvent & { kind: "declined" }, nowMs: number): StepResult {
+  if (!isMember(round.terms, clientId) || round.answers.has(clientId)) return same(round)
+  const answers = round.answers.with(clientId, { envelopeRoot: "", verdict: code })
+  const taken: Collecting = { ...round, answers }
+  return saidThenClosed(taken, same(taken), nowMs)
 }
 
 /** Buffered rounds: once for each client and round it was trained for. */
@@ -139,6 +147,9 @@ function closeIfDue(round: Collecting, nowMs: number): StepResult | undefined {
   const enough = count >= terms.quorum
   const allIn = nobodyLeft || count >= wanted
   if (!allIn && nowMs < terms.hardDeadlineMs && !(enough && nowMs >= terms.softDeadlineMs)) return undefined
+  // what keeps a client from its part may pass: rounds without a quorum do not follow each other at once for it
+  if (!enough && nowMs < terms.hardDeadlineMs && terms.cohort.some(({ id }) => answers.get(id)?.envelopeRoot === ""))
+    return undefined
   if (!enough) return abandoned(round, "quorum-missed")
   const order = accepted.sort(byNameThenId).map((member) => member.id)
   const counts =
@@ -195,9 +206,15 @@ function withoutAttempt(round: Sealed | Aggregating, adapterHash: string): Round
  */
 function lateStatus(round: Exclude<Round, Selecting>, event: RoundEvent & { kind: "commit" }): AnswerStatus {
   const known = round.answers?.get(event.clientId)
-  if (known) return known.envelopeRoot === event.envelopeRoot ? "DUPLICATE" : "CONFLICT"
+  if (known) return statusAgain(known, event)
   if (round.terms && !isMember(round.terms, event.clientId)) return "NOT_SELECTED"
   return round.phase === "abandoned" ? "CLOSED" : "LATE"
+}
+
+/** What a client is told that has answered before. */
+function statusAgain({ envelopeRoot }: Answer, again: { readonly envelopeRoot: string }): AnswerStatus {
+  if (envelopeRoot === "") return "CLOSED"
+  return envelopeRoot === again.envelopeRoot ? "DUPLICATE" : "CONFLICT"
 }
 
 function abandoned(round: Round, reason: "quorum-missed" | "aggregation-failed" | "cancelled"): StepResult {
