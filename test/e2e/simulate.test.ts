@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 
 import { lamina, lastJson, root, temporaryFolder } from "./lamina-process.js"
@@ -13,6 +13,24 @@ interface Result {
 }
 
 const recipe = join(root, "examples/two-clients.yaml")
+
+test("a run that fails says how its clients ended, and the history has why", async () => {
+  const out = temporaryFolder("failed")
+  const own = join(out, "recipe.yaml")
+  // nothing can be merged into a base in q8
+  const text = readFileSync(recipe, "utf8").replaceAll("data/", `${join(root, "examples/data")}/`)
+  const based = text.replace(/^base: .*$/m, `base: ${join(root, "models/tiny")}\nglobalAdapter: { merge: true }`)
+  writeFileSync(own, based)
+  const { status, stderr } = await lamina("simulate", own, "--out", out)
+  const why = /clients of round 2: 2 failed: PLAN_UNSUPPORTED: plan: expected f32 or bf16 .*\[RUN_STATE\]/
+  expect([status, stderr]).toEqual([1, expect.stringMatching(why)])
+  expect(stderr).toMatch(/^round 1 abandoned: quorum-missed$/m)
+  expect(stderr).toContain(`lamina: hint: ${join(out, "history.jsonl")} has how`)
+  const ends = readFileSync(join(out, "history.jsonl"), "utf8").match(/^.*"kind":"client".*$/gm) ?? []
+  const ended = ends.map((line) => JSON.parse(line) as unknown)
+  const failed = { outcome: "failed", code: "PLAN_UNSUPPORTED", reason: expect.stringMatching(/^plan: expected f32/) }
+  expect(ended).toEqual(Array(4).fill(expect.objectContaining(failed)))
+}, 60_000)
 
 async function simulate(): Promise<Result> {
   const finished = await lamina("simulate", recipe, "--out", temporaryFolder("simulate"), "--json")

@@ -13,3 +13,14 @@ test.each([
   expect(String(terminal.read())).toBe("connected\n")
   shown.close()
 })
+
+test.each([
+  ["a pipe", false],
+  ["a terminal", true],
+])("on %s a round that is abandoned says so, with the reason", (_, isTTY) => {
+  const stream = Object.assign(new PassThrough(), { isTTY }) as unknown as NodeJS.WriteStream
+  const shown = federationView(stream)
+  shown.roundAbandoned({ round: 2, reason: "quorum-missed" })
+  expect(String(stream.read())).toBe("round 2 abandoned: quorum-missed\n")
+  shown.close()
+})

@@ -9,6 +9,7 @@ export interface FederationView {
   training(client: string, progress: { step: number; steps: number; loss: number }): void
   receipt(client: string, status: string): void
   roundPublished(round: { round: number; summary: string }): void
+  roundAbandoned(round: { round: number; reason: string }): void
   note(text: string): void
   close(): void
 }
@@ -36,6 +37,10 @@ class Lines implements FederationView {
 
   roundPublished({ round, summary }: { round: number; summary: string }): void {
     this.stream.write(`round ${round} published${summary === "" ? "" : `: ${summary}`}\n`)
+  }
+
+  roundAbandoned({ round, reason }: { round: number; reason: string }): void {
+    this.stream.write(`round ${round} abandoned: ${reason}\n`)
   }
 
   note(text: string): void {
@@ -84,6 +89,10 @@ class Bars implements FederationView {
 
   roundPublished({ round, summary }: { round: number; summary: string }): void {
     this.note(`round ${round} published${summary === "" ? "" : `: ${summary}`}`)
+  }
+
+  roundAbandoned({ round, reason }: { round: number; reason: string }): void {
+    this.note(`round ${round} abandoned: ${reason}`)
   }
 
   note(text: string): void {

@@ -19,6 +19,7 @@ import { ensureRun } from "../ensure-run.js"
 import type { FederationView } from "../output/progress.js"
 import { baseShapeOf } from "../plan/base-shape.js"
 import { Conductor } from "./conductor.js"
+import { failedRun } from "./failed-run.js"
 import type { Scores } from "./held-out.js"
 import { History } from "./journal.js"
 import { planCost } from "./plan-cost.js"
@@ -146,10 +147,11 @@ class Simulation {
   }
 
   async finish(): Promise<SimulationResult> {
-    const { coordinator, run, signal, rounds, view, recipe } = this.setting
+    const { coordinator, run, signal, rounds, view, recipe, history, out } = this.setting
     const all = AbortSignal.any([signal, this.setting.stop.signal])
     setMaxListeners(0, all) // every client listens a few times over: Node's limit of 10 is no leak here
     coordinator.on("roundOpened", ({ round, clients }) => view.roundOpened({ round, rounds: recipe.rounds, clients }))
+    coordinator.on("roundAbandoned", ({ round, reason }) => view.roundAbandoned({ round, reason }))
     this.#scores.watch()
     await rounds.resume()
     await this.#takePart(all)
@@ -158,9 +160,7 @@ class Simulation {
     this.setting.stop.signal.throwIfAborted()
     const state = coordinator.run(run)
     if (state.state !== "done" || state.globalAdapterHash === undefined)
-      throw new LaminaError("RUN_STATE", `run ${run} ended as "${state.state}" after ${state.rounds.length} rounds`, {
-        ...(state.reason === undefined ? {} : { hint: state.reason }),
-      })
+      throw failedRun(state, { ends: history.ends(), history: join(out, "history.jsonl") })
     return this.#result(state.globalAdapterHash)
   }
 
@@ -221,7 +221,7 @@ class Simulation {
       }
     })
     agent.on("receipt", ({ status }) => view.receipt(client.name, status))
-    agent.on("round", ({ round, outcome }) => conductor.outcome(client.name, round, outcome))
+    agent.on("round", (outcome) => conductor.outcome(client.name, outcome))
     await agent.participate({ signal: all })
   }
 
