@@ -270,7 +270,7 @@ function expectQuorum(
   { clients: size, quorum: share, buffer }: Recipe["cohort"] & { clients: number },
   there: number,
 ): void {
-  const needed = buffer ? Math.min(size, buffer.size) : quorumOf({ size, share })
+  const needed = buffer ? buffer.size : quorumOf({ size, share })
   if (needed > there)
     throw new LaminaError(
       "RECIPE_INVALID",
