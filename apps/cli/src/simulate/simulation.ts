@@ -16,6 +16,7 @@ import { writePeftAdapter } from "@lamina/tuner"
 import type { TunerPool } from "@lamina/tuner"
 
 import { ensureRun } from "../ensure-run.js"
+import { counted } from "../output/counted.js"
 import type { FederationView } from "../output/progress.js"
 import { baseShapeOf } from "../plan/base-shape.js"
 import { Conductor } from "./conductor.js"
@@ -71,6 +72,9 @@ export interface SimulationResult {
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
   const { out, view } = options
   const { clients, population } = await virtualClients(options.recipe, join(out, "data"))
+  const asked = options.recipe.simulation?.population?.count ?? 0
+  if (clients.length < asked)
+    view.note(`population: ${counted(clients.length, "client")} of ${asked}, one for each key that the data has`)
   const cohort = { ...options.recipe.cohort, clients: options.recipe.cohort.clients ?? clients.length }
   const recipe = { ...options.recipe, cohort }
   expectQuorum(cohort, clients.length)
