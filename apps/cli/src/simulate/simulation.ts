@@ -46,10 +46,19 @@ interface SimulationOptions {
   readonly workers?: number
 }
 
+interface SimulatedClient {
+  readonly name: string
+  readonly rank: number
+  readonly precision: string
+  readonly device: string
+  /** Of its training data; known once an update of it was accepted. */
+  readonly tokens?: number
+}
+
 export interface SimulationResult {
   readonly run: string
   readonly rounds: number
-  readonly clients: readonly { name: string; rank: number; precision: string; device: string; tokens: number }[]
+  readonly clients: readonly SimulatedClient[]
   /** Who holds what, where a population was divided. */
   readonly population?: readonly ClientRows[] | undefined
   /** Held-out scores by round, round 0 first; empty when no client has held-out text. */
@@ -239,7 +248,8 @@ class Simulation {
       run,
       rounds: recipe.rounds,
       clients: clients.map(({ name, rank, precision, deviceName }) => {
-        return { name, rank, precision, device: deviceName, tokens: weights[name] ?? 0 }
+        const tokens = weights[name]
+        return { name, rank, precision, device: deviceName, ...(tokens === undefined ? {} : { tokens }) }
       }),
       population: this.setting.population,
       scores: history.scores(),
