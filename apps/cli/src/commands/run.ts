@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises"
 import { LaminaError } from "@lamina/protocol/errors"
 
 import { askCoordinator, coordinatorUrl } from "../coordinator-http.js"
+import { counted } from "../output/counted.js"
 import { printJson } from "../output/json.js"
 import { loadRecipe, ofRecipe } from "../recipe-file.js"
 import { runBase } from "../run-base.js"
@@ -25,7 +26,9 @@ export async function startRun(recipePath: string, options: RunOptions): Promise
   })
   if (options.json) printJson(run)
   else
-    process.stdout.write(`run ${run.id} ${run.state}; it starts when ${recipe.cohort.clients ?? 1} clients are there\n`)
+    process.stdout.write(
+      `run ${run.id} ${run.state}; it starts with ${counted(recipe.cohort.clients ?? 1, "client")}\n`,
+    )
 }
 
 /** The admin token of a coordinator's data folder. FILE_UNREADABLE. */

@@ -1,6 +1,8 @@
 import cliProgress from "cli-progress"
 import type { SingleBar } from "cli-progress"
 
+import { counted } from "./counted.js"
+
 /** Live progress of a federation on stderr: one bar per client on a terminal, one line per event in a pipe. */
 export interface FederationView {
   /** Fresh bars for these clients. */
@@ -24,11 +26,11 @@ class Lines implements FederationView {
   start(): void {}
 
   roundOpened({ round, rounds, clients }: { round: number; rounds: number; clients: readonly string[] }): void {
-    this.stream.write(`round ${round}/${rounds}: ${clients.length} clients\n`)
+    this.stream.write(`round ${round}/${rounds}: ${counted(clients.length, "client")}\n`)
   }
 
   training(client: string, { step, steps, loss }: { step: number; steps: number; loss: number }): void {
-    if (step === steps) this.stream.write(`  ${client}: trained ${steps} steps, loss ${loss.toFixed(3)}\n`)
+    if (step === steps) this.stream.write(`  ${client}: trained ${counted(steps, "step")}, loss ${loss.toFixed(3)}\n`)
   }
 
   receipt(client: string, status: string): void {
@@ -65,7 +67,7 @@ class Bars implements FederationView {
   }
 
   roundOpened({ round, rounds, clients }: { round: number; rounds: number; clients: readonly string[] }): void {
-    this.note(`round ${round}/${rounds}: ${clients.length} clients`)
+    this.note(`round ${round}/${rounds}: ${counted(clients.length, "client")}`)
     this.start(clients)
   }
 
