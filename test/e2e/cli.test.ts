@@ -37,12 +37,12 @@ test("a reader that closes the pipe ends the command quietly", () => {
   expect(stderr).toBe("status 0\n")
 })
 
-test("a recipe with an unknown key exits 2 and names the key", async () => {
+test("a recipe with an unknown key exits 2 and names the file and the key", async () => {
   const recipe = join(temporaryFolder("recipe"), "wrong.yaml")
   writeFileSync(recipe, "name: wrong\nbase: .\nlora:\n  rnak: 8\n")
   const { status, stderr } = await lamina("simulate", recipe)
   expect(status).toBe(2)
-  expect(stderr).toMatch(/lamina: error: lora.*rnak.*\[RECIPE_INVALID\]/)
+  expect(stderr).toMatch(/^lamina: error: \S*wrong\.yaml: lora.*rnak.*\[RECIPE_INVALID\]/)
 })
 
 test("a missing tokenizer exits 1, names the file, and says it as one error line", async () => {

@@ -3,15 +3,14 @@ import { join } from "node:path"
 import { LaminaError } from "@lamina/protocol/errors"
 import type { Recipe } from "@lamina/protocol/recipe"
 import type { RunningCoordinator } from "@lamina/server"
-import { moduleShapes, readModelConfig } from "@lamina/tuner"
 
 import { readIfThere, writeText } from "./output/files.js"
-import { baseShapeOf } from "./plan/base-shape.js"
+import { runBase } from "./run-base.js"
 
 /**
  * The run of this recipe's name in a coordinator's data folder, or a new one. RUN_STATE where the folder has a run of
  * that name under another recipe: going on with it would answer a question nobody asked. FILE_UNREADABLE,
- * FILE_UNWRITABLE, STORAGE_FULL.
+ * FILE_UNWRITABLE, STORAGE_FULL, and the codes of runBase, before anything of a new run is written.
  */
 export async function ensureRun(
   coordinator: RunningCoordinator,
@@ -32,9 +31,8 @@ export async function ensureRun(
       )
     return { id: existing.id, state: existing.state, existed: true }
   }
+  const { base, modules } = await runBase(recipe)
   await writeText(kept, text)
-  const modules = moduleShapes(await readModelConfig(recipe.base), recipe.lora.targetModules)
-  const shape = await baseShapeOf(recipe.base, recipe.lora.targetModules)
-  const { id, state } = await coordinator.createRun({ recipe, base: { folder: recipe.base, shape }, modules })
+  const { id, state } = await coordinator.createRun({ recipe, base, modules })
   return { id, state, existed: false }
 }

@@ -50,7 +50,18 @@ test("a value out of bounds says what was expected and what came", async () => {
   })
 })
 
+test("what is wrong with a recipe is told with its file, once", async () => {
+  const path = file("name: a\nbase: b\nrounds: -4\nseed: x\n")
+  await expect(loadRecipe(path)).rejects.toMatchObject({
+    hint: "docs/recipes.md lists every key with its bounds",
+    message: expect.stringMatching(/^\S*\.yaml: rounds: .*\nseed: [^/]*$/),
+  })
+})
+
 test("a file that is not YAML and a file that is not there are told apart", async () => {
   await expect(loadRecipe(file("a: [1,\n"))).rejects.toMatchObject({ code: "RECIPE_INVALID" })
+  await expect(loadRecipe(file("a: [1,\n"))).rejects.toMatchObject({
+    message: expect.stringMatching(/\.yaml is not YAML: .* at line 2, column 1$/),
+  })
   await expect(loadRecipe(join(folder, "none.yaml"))).rejects.toMatchObject({ code: "FILE_UNREADABLE" })
 })

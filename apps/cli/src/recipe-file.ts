@@ -1,13 +1,12 @@
 import { readFile } from "node:fs/promises"
 import { dirname, resolve } from "node:path"
 
-import { parse } from "yaml"
-
-import { LaminaError } from "@lamina/protocol/errors"
+import { hasErrorCode, LaminaError } from "@lamina/protocol/errors"
 import { parseRecipe } from "@lamina/protocol/recipe"
 import type { Recipe, RecipeData } from "@lamina/protocol/recipe"
 
 import { recipeBase } from "./model-path.js"
+import { parseYaml } from "./yaml-text.js"
 
 /** A recipe with its paths made absolute (they are written relative to the recipe's own folder). */
 interface RecipeFile {
@@ -16,7 +15,8 @@ interface RecipeFile {
 }
 
 /**
- * Reads YAML or JSON. FILE_UNREADABLE, or RECIPE_INVALID with the line of a syntax error or the path of a wrong key.
+ * Reads YAML or JSON. FILE_UNREADABLE, or RECIPE_INVALID with the file, and the line of a syntax error or the path of a
+ * wrong key.
  */
 export async function loadRecipe(path: string): Promise<RecipeFile> {
   const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
@@ -24,17 +24,20 @@ export async function loadRecipe(path: string): Promise<RecipeFile> {
       cause,
     })
   })
-  let data: unknown
+  const data = parseYaml(text, { path, code: "RECIPE_INVALID" })
+  const recipe = await ofRecipe(path, () => withAbsolutePaths(parseRecipe(data), dirname(resolve(path))))
+  return { path: resolve(path), recipe }
+}
+
+/** Runs `work` so that a RECIPE_INVALID of it names the recipe's file: a command may be given several. */
+export async function ofRecipe<T>(path: string, work: () => T | Promise<T>): Promise<T> {
   try {
-    data = parse(text)
+    return await work()
   } catch (cause) {
-    throw new LaminaError(
-      "RECIPE_INVALID",
-      `${path} is not YAML: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { cause },
-    )
+    if (!hasErrorCode(cause) || cause.code !== "RECIPE_INVALID") throw cause
+    const { code, message, hint } = cause
+    throw new LaminaError(code, `${path}: ${message}`, { cause, ...(hint === undefined ? {} : { hint }) })
   }
-  return { path: resolve(path), recipe: await withAbsolutePaths(parseRecipe(data), dirname(resolve(path))) }
 }
 
 async function withAbsolutePaths(recipe: Recipe, folder: string): Promise<Recipe> {

@@ -116,4 +116,8 @@ export const simulation = z
         refuse(["population", "devices", i], `expected one of devices (${known}), got "${used}"`)
   })
 export type SimulationRecipe = z.infer<typeof simulation>
+/** How many clients a simulation has at most; undefined without one. */
+export function simulatedClients(of: SimulationRecipe | undefined): number | undefined {
+  return of?.clients?.length ?? of?.population?.count
+}
 export type SimulatedDevice = z.infer<typeof SimulatedDevice>

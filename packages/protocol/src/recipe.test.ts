@@ -107,6 +107,21 @@ test.each([
     /^globalAdapter.merge: expected clients that hold the base as bf16 or f32, got one as q4/,
   ],
   [
+    "a buffer that the cohort never fills",
+    { cohort: { clients: 3, buffer: { size: 5 } } },
+    /^cohort.buffer.size: expected at most 3, as many clients as train at a time, got 5$/,
+  ],
+  [
+    "a buffer of a service that says no number of clients, which is 1",
+    { cohort: { buffer: { size: 2 } } },
+    /^cohort.buffer.size: expected at most 1, .*got 2$/,
+  ],
+  [
+    "a buffer that all who are simulated never fill",
+    { cohort: { buffer: {} }, simulation: { population: { count: 6, data: "d.csv" } } },
+    /^cohort.buffer.size: expected at most 6, .*got 10$/,
+  ],
+  [
     "unequal ranks of a population",
     { strategy: "fedex", simulation: { population: { count: 4, data: "d.csv", ranks: [8, 4] } } },
     /^strategy: .*equal ranks, got 8, 4/,

@@ -4,7 +4,7 @@ import { LaminaError } from "./errors.js"
 import { LIMITS } from "./limits.js"
 import { describeIssue } from "./recipe-issues.js"
 import type { SchemaNode } from "./recipe-issues.js"
-import { simulation } from "./recipe-simulation.js"
+import { simulatedClients, simulation } from "./recipe-simulation.js"
 import { STRATEGY_NAMES } from "./strategy-names.js"
 import { STRATEGY_OPTIONS, strategyIssues } from "./strategy-rules.js"
 
@@ -125,6 +125,17 @@ export const Recipe = z
     for (const { path, message } of strategyIssues(recipe)) context.addIssue({ code: "custom", path, message })
   })
 export type Recipe = z.infer<typeof Recipe>
+
+/** A recipe that is well formed and whose rounds can close. */
+const RunnableRecipe = Recipe.superRefine(({ cohort: { buffer, clients }, simulation }, context) => {
+  const atATime = clients ?? simulatedClients(simulation) ?? 1 // each of them has one update at most in a round
+  if (buffer && buffer.size > atATime)
+    context.addIssue({
+      code: "custom",
+      path: ["cohort", "buffer", "size"],
+      message: `expected at most ${atATime}, as many clients as train at a time, got ${buffer.size}`,
+    })
+})
 export { SimulatedDevice } from "./recipe-simulation.js"
 export type { Partition, RecipeData } from "./recipe-simulation.js"
 export type RecipeInput = z.input<typeof Recipe>
@@ -133,7 +144,7 @@ export type RecipeInput = z.input<typeof Recipe>
  * Unknown data -> Recipe, or RECIPE_INVALID whose message has one line per issue: path, what was expected, what came.
  */
 export function parseRecipe(data: unknown): Recipe {
-  const result = Recipe.safeParse(data, { reportInput: true })
+  const result = RunnableRecipe.safeParse(data, { reportInput: true })
   if (result.success) return result.data
   const schema = recipeJsonSchema() as SchemaNode
   const message = result.error.issues.map((issue) => describeIssue(issue, schema)).join("\n")

@@ -20,6 +20,7 @@ import type { MergedType } from "@lamina/tuner"
 
 import { askCoordinator, callCoordinator, coordinatorUrl } from "../coordinator-http.js"
 import { modelPath } from "../model-path.js"
+import { counted } from "../output/counted.js"
 import { printJson } from "../output/json.js"
 import { readToken } from "./run.js"
 
@@ -58,7 +59,7 @@ export async function exportCommand(source: string, options: ExportOptions): Pro
   if (options.json) printJson({ ...origin, modules, format: options.format, adapter: out })
   else {
     const where = "round" in origin ? `run ${name}, round ${origin.round}` : `adapter ${name}`
-    process.stdout.write(`${where}: ${modules} modules written to ${out}\n`)
+    process.stdout.write(`${where}: ${counted(modules, "module")} written to ${out}\n`)
   }
 }
 

@@ -7,6 +7,7 @@ import { dataOfFiles } from "../data-options.js"
 import type { DataOptions } from "../data-options.js"
 import { untilInterrupted } from "../interrupt.js"
 import { modelPath } from "../model-path.js"
+import { counted } from "../output/counted.js"
 import { printJson } from "../output/json.js"
 import { federationView } from "../output/progress.js"
 import { openPool } from "../pool.js"
@@ -68,9 +69,9 @@ export async function join(url: string, options: JoinOptions): Promise<void> {
 }
 
 function summary({ reason, runId, state, rounds }: Awaited<ReturnType<LaminaClient["participate"]>>): string {
-  const counted = rounds.filter(({ outcome }) => outcome === "accepted" || outcome === "duplicate").length
-  if (reason === "left") return `left after ${counted} rounds; the same command goes on\n`
-  return `run ${runId ?? ""} ended: ${state ?? "done"}; ${counted} of this client's updates count\n`
+  const taken = rounds.filter(({ outcome }) => outcome === "accepted" || outcome === "duplicate").length
+  if (reason === "left") return `left after ${counted(taken, "round")}; the same command goes on\n`
+  return `run ${runId ?? ""} ended: ${state ?? "done"}; ${taken} of this client's updates count\n`
 }
 
 function showEvents(client: LaminaClient, name: string): ReturnType<typeof federationView> {
@@ -80,7 +81,7 @@ function showEvents(client: LaminaClient, name: string): ReturnType<typeof feder
     view.note(`connection lost (${cause}); again in ${(inMs / 1000).toFixed(1)} s`),
   )
   client.on("waiting", ({ reason }) => view.note(`waiting: ${reason} (Ctrl-C leaves)`))
-  client.on("task", ({ round, steps }) => view.note(`round ${round}: ${steps} steps`))
+  client.on("task", ({ round, steps }) => view.note(`round ${round}: ${counted(steps, "step")}`))
   client.on("task", () => view.start([name]))
   client.on("progress", ({ step, steps, loss }) => view.training(name, { step, steps, loss }))
   client.on("receipt", ({ status }) => view.receipt(name, status))

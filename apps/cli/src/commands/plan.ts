@@ -9,7 +9,7 @@ import { deviceClasses } from "../plan/device-classes.js"
 import { plansText } from "../plan/plan-view.js"
 import type { PlannedClass } from "../plan/plan-view.js"
 import { loadScores } from "../plan/scores-file.js"
-import { loadRecipe } from "../recipe-file.js"
+import { loadRecipe, ofRecipe } from "../recipe-file.js"
 
 interface PlanOptions {
   /** JSON file: module -> importance. */
@@ -20,8 +20,9 @@ interface PlanOptions {
 /** `lamina plan`: what each kind of client of a recipe's simulation would train, and what limits it. Trains nothing. */
 export async function planCommand(recipePath: string, options: PlanOptions): Promise<void> {
   const { recipe } = await loadRecipe(recipePath)
-  const classes = deviceClasses(recipe)
-  const base = await baseShapeOf(recipe.base, recipe.lora.targetModules)
+  const { classes, base } = await ofRecipe(recipePath, async () => {
+    return { classes: deviceClasses(recipe), base: await baseShapeOf(recipe.base, recipe.lora.targetModules) }
+  })
   const scores = await loadScores(options.scores, base)
   const terms = termsOf(recipe, { adapterBytes: adapterBytesOf(recipe, base) })
   const profiles = classes.map(({ profile }) => profile)

@@ -1,12 +1,12 @@
 import { readFile } from "node:fs/promises"
 
 import { LaminaError } from "@lamina/protocol/errors"
-import { moduleShapes, readModelConfig } from "@lamina/tuner"
 
 import { askCoordinator, coordinatorUrl } from "../coordinator-http.js"
+import { counted } from "../output/counted.js"
 import { printJson } from "../output/json.js"
-import { baseShapeOf } from "../plan/base-shape.js"
-import { loadRecipe } from "../recipe-file.js"
+import { loadRecipe, ofRecipe } from "../recipe-file.js"
+import { runBase } from "../run-base.js"
 
 interface RunOptions {
   readonly coordinator: string
@@ -18,16 +18,17 @@ interface RunOptions {
 export async function startRun(recipePath: string, options: RunOptions): Promise<void> {
   const coordinator = coordinatorUrl(options.coordinator)
   const { recipe } = await loadRecipe(recipePath)
-  const modules = moduleShapes(await readModelConfig(recipe.base), recipe.lora.targetModules)
-  const shape = await baseShapeOf(recipe.base, recipe.lora.targetModules)
+  const { base, modules } = await ofRecipe(recipePath, () => runBase(recipe))
   const run = await askCoordinator<{ id: string; state: string }>(coordinator, "v1/runs", {
     method: "POST",
     token: await readToken(options.tokenFile),
-    body: { recipe, base: { folder: recipe.base, shape }, modules },
+    body: { recipe, base, modules },
   })
   if (options.json) printJson(run)
   else
-    process.stdout.write(`run ${run.id} ${run.state}; it starts when ${recipe.cohort.clients ?? 1} clients are there\n`)
+    process.stdout.write(
+      `run ${run.id} ${run.state}; it starts with ${counted(recipe.cohort.clients ?? 1, "client")}\n`,
+    )
 }
 
 /** The admin token of a coordinator's data folder. FILE_UNREADABLE. */

@@ -8,7 +8,7 @@ import type { CoordinatorOptions, RunningCoordinator } from "@lamina/server"
 import { ensureRun } from "../ensure-run.js"
 import { untilInterrupted } from "../interrupt.js"
 import { printJson } from "../output/json.js"
-import { loadRecipe } from "../recipe-file.js"
+import { loadRecipe, ofRecipe } from "../recipe-file.js"
 
 interface ServeOptions {
   readonly port: number
@@ -29,7 +29,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   const recipe = options.recipe === undefined ? undefined : (await loadRecipe(options.recipe)).recipe
   const coordinator = await startCoordinator({ dataDir, host, port, logLevel, joinToken })
   try {
-    const run = recipe === undefined ? undefined : await ensureRun(coordinator, dataDir, recipe)
+    const run = recipe && (await ofRecipe(options.recipe ?? "", () => ensureRun(coordinator, dataDir, recipe)))
     if (run?.existed) process.stderr.write(`run ${run.id} was here already: ${run.state}\n`)
     announce(coordinator, { dataDir, run: run?.id, withToken: joinToken !== undefined, json: options.json })
     await untilInterrupted(async (signal) => {

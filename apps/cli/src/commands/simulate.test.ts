@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 
 import { simulateCommand } from "./simulate.js"
 
@@ -37,6 +38,21 @@ test("recipes whose names are one as a file's are refused before any of them run
   await expect(simulated(...recipes)).rejects.toMatchObject({
     code: "USAGE",
     message: "expected recipes of unlike file names, got a b, a-b",
+  })
+  expect(await readdir(folder)).not.toContain("out")
+})
+
+test("a context longer than the base's is refused before any of the others runs, with the file", async () => {
+  const base = fileURLToPath(new URL("../../../../models/tiny", import.meta.url))
+  const write = async (name: string, context: number): Promise<string> => {
+    const path = join(folder, name)
+    await writeFile(path, `name: run\nbase: ${base}\ntraining: { context: ${context} }\n${SIMULATION}\n`)
+    return path
+  }
+  const recipes = [await write("one.yaml", 128), await write("two.yaml", 131_072)]
+  await expect(simulated(...recipes)).rejects.toMatchObject({
+    code: "RECIPE_INVALID",
+    message: expect.stringMatching(/^\S*two\.yaml: training\.context: expected at most \d+, .*got 131072$/),
   })
   expect(await readdir(folder)).not.toContain("out")
 })

@@ -11,10 +11,11 @@ import { federationView } from "../output/progress.js"
 import { formatBytes, renderTable } from "../output/table.js"
 import { openPool } from "../pool.js"
 import type { BackendChoice } from "../pool.js"
-import { loadRecipe } from "../recipe-file.js"
+import { loadRecipe, ofRecipe } from "../recipe-file.js"
 import { fileName } from "../report/file-name.js"
 import type { ReportedRun } from "../report/simulation-report.js"
 import { writeSimulationReport } from "../report/write-report.js"
+import { runBase } from "../run-base.js"
 import { perplexity } from "../simulate/held-out.js"
 import { reportedRun, runTotals } from "../simulate/reported-run.js"
 import { simulate, simulationWorkers } from "../simulate/simulation.js"
@@ -47,16 +48,17 @@ export async function simulateCommand(recipePaths: readonly string[], options: S
   )
   expectSimulations(recipes)
   expectUnlikeNames(names)
+  for (const { path, recipe } of recipes) await ofRecipe(path, () => runBase(recipe))
   const out = resolve(options.out)
   await makeFolder(out)
   const workers = options.workers === undefined ? simulationWorkers() : { workers: options.workers, threads: 1 }
   const pool = await openPool({ ...workers, backend: options.backend })
   try {
     const done: Simulated[] = []
-    for (const [i, { recipe }] of recipes.entries()) {
+    for (const [i, { path, recipe }] of recipes.entries()) {
       const name = names[i]!
       const folder = recipes.length === 1 ? out : join(out, name)
-      done.push(await simulateOne({ name, recipe, folder, pool, workers: workers.workers }))
+      done.push(await ofRecipe(path, () => simulateOne({ name, recipe, folder, pool, workers: workers.workers })))
     }
     const report = await writeSimulationReport(out, {
       name: names.join(", "),

@@ -5,6 +5,7 @@ import type { HeldOutScore, TrainingJob, TrainingResult } from "@lamina/tuner"
 import type { Command } from "commander"
 
 import { untilInterrupted } from "../interrupt.js"
+import { counted } from "../output/counted.js"
 import { writeText } from "../output/files.js"
 import { printJson } from "../output/json.js"
 import { openPool } from "../pool.js"
@@ -138,7 +139,8 @@ function summarize(
 function printSummary(request: TrainRequest, summary: TrainSummary): void {
   const { steps, heldOut, adapter, report, wallSeconds, stoppedEarly } = summary
   const early = stoppedEarly ? ", held-out loss got no better" : ""
-  const lines = [`trained  ${steps} steps in ${clockTime(wallSeconds)}${early}, loss ${summary.lastLoss.toFixed(4)}`]
+  const trained = `${counted(steps, "step")} in ${clockTime(wallSeconds)}${early}`
+  const lines = [`trained  ${trained}, loss ${summary.lastLoss.toFixed(4)}`]
   if (heldOut) {
     const before = heldOut.before === undefined ? "" : `${heldOut.before.toFixed(4)} before, `
     lines.push(`held-out ${before}${heldOut.best.toFixed(4)} at step ${heldOut.bestStep}, which the adapter is from`)

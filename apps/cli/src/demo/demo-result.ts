@@ -14,7 +14,7 @@ export interface DemoOutcome {
 interface DemoResult {
   readonly run: string
   readonly rounds: number
-  readonly clients: readonly { name: string; rank: number; precision: string; tokens: number }[]
+  readonly clients: readonly { name: string; rank: number; precision: string; tokens?: number }[]
   /** Over all clients' held-out text, weighed by tokens; `local`: each client's own adapter on its own text. */
   readonly heldOut: Perplexities
   /** The plain mean over clients, each on its own held-out text. */
@@ -79,7 +79,7 @@ export function printDemo(result: DemoResult): void {
     `${(100 * (flora / base - 1)).toFixed(0)} %`,
   ]
   const rows = result.perClient.map((client, i) => {
-    const { rank = 0, precision = "", tokens = 0 } = result.clients[i] ?? {}
+    const { rank = 0, precision = "", tokens = "-" } = result.clients[i] ?? {}
     return row(client.name, [rank, precision, tokens], client)
   })
   rows.push(row("all clients", ["", "", ""], result.heldOut))

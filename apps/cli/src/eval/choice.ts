@@ -1,6 +1,7 @@
 import { choiceQuestion, readRecords } from "@lamina/tuner"
 
 import { promptWriter } from "../chat/model-template.js"
+import { counted } from "../output/counted.js"
 import { percent } from "../output/table.js"
 import type { Evaluation, Outcome } from "./evaluation.js"
 
@@ -18,7 +19,7 @@ export async function choice({ model, options, signal, onCount }: Evaluation): P
     figures: { task: "choice", questions: questions.length, accuracy, accuracyPerByte, chance, shortened },
     line:
       `accuracy ${percent(accuracy)}   per byte ${percent(accuracyPerByte)}   chance ${percent(chance)}   ` +
-      `${questions.length} questions${shortened > 0 ? `, ${shortened} shortened` : ""}`,
+      `${counted(questions.length, "question")}${shortened > 0 ? `, ${shortened} shortened` : ""}`,
     items: questions.map((question, i) => ({ ...question, logLikelihoods: logLikelihoods[i] })),
   }
 }

@@ -1,5 +1,7 @@
 import { PassThrough } from "node:stream"
 
+import { LaminaError } from "@lamina/protocol/errors"
+
 import { printError } from "./failure.js"
 
 test.each([
@@ -11,4 +13,12 @@ test.each([
   const stream = new PassThrough()
   printError(new DOMException("stopped", "AbortError"), stream, words)
   expect(String(stream.read())).toBe(expected)
+})
+
+test("a message of several lines is one error, its other lines indented and none of them empty", () => {
+  const stream = new PassThrough()
+  printError(new LaminaError("RECIPE_INVALID", "r.yaml: rounds: one\n\nseed: two\n", { hint: "look" }), stream)
+  expect(String(stream.read())).toBe(
+    "lamina: error: r.yaml: rounds: one [RECIPE_INVALID]\n  seed: two\nlamina: hint: look\n",
+  )
 })

@@ -14,8 +14,8 @@ export function exitCodeOf(error: unknown): 0 | 1 | 2 {
 }
 
 /**
- * One `lamina: error:` line per line of the message, then the hint; a bug is printed with its stack. `words` are those
- * of the command line, the command first.
+ * One `lamina: error:` line, the message's further lines indented below it, then the hint; a bug is printed with its
+ * stack. `words` are those of the command line, the command first.
  */
 export function printError(error: unknown, stream: NodeJS.WritableStream, words: readonly string[] = []): void {
   if (error instanceof CommanderError) return // commander has printed it
@@ -28,7 +28,9 @@ export function printError(error: unknown, stream: NodeJS.WritableStream, words:
     stream.write(`lamina: error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
     return
   }
-  for (const line of error.message.split("\n")) stream.write(`lamina: error: ${line} [${error.code}]\n`)
+  const [first = "", ...others] = error.message.split("\n").filter((line) => line.trim() !== "")
+  stream.write(`lamina: error: ${first} [${error.code}]\n`)
+  for (const line of others) stream.write(`  ${line}\n`)
   if (error.hint !== undefined) stream.write(`lamina: hint: ${error.hint}\n`)
 }
 

@@ -1,6 +1,8 @@
 import cliProgress from "cli-progress"
 import type { SingleBar } from "cli-progress"
 
+import { counted } from "./counted.js"
+
 /** Live progress of a federation on stderr: one bar per client on a terminal, one line per event in a pipe. */
 export interface FederationView {
   /** Fresh bars for these clients. */
@@ -9,6 +11,7 @@ export interface FederationView {
   training(client: string, progress: { step: number; steps: number; loss: number }): void
   receipt(client: string, status: string): void
   roundPublished(round: { round: number; summary: string }): void
+  roundAbandoned(round: { round: number; reason: string }): void
   note(text: string): void
   close(): void
 }
@@ -23,11 +26,11 @@ class Lines implements FederationView {
   start(): void {}
 
   roundOpened({ round, rounds, clients }: { round: number; rounds: number; clients: readonly string[] }): void {
-    this.stream.write(`round ${round}/${rounds}: ${clients.length} clients\n`)
+    this.stream.write(`round ${round}/${rounds}: ${counted(clients.length, "client")}\n`)
   }
 
   training(client: string, { step, steps, loss }: { step: number; steps: number; loss: number }): void {
-    if (step === steps) this.stream.write(`  ${client}: trained ${steps} steps, loss ${loss.toFixed(3)}\n`)
+    if (step === steps) this.stream.write(`  ${client}: trained ${counted(steps, "step")}, loss ${loss.toFixed(3)}\n`)
   }
 
   receipt(client: string, status: string): void {
@@ -36,6 +39,10 @@ class Lines implements FederationView {
 
   roundPublished({ round, summary }: { round: number; summary: string }): void {
     this.stream.write(`round ${round} published${summary === "" ? "" : `: ${summary}`}\n`)
+  }
+
+  roundAbandoned({ round, reason }: { round: number; reason: string }): void {
+    this.stream.write(`round ${round} abandoned: ${reason}\n`)
   }
 
   note(text: string): void {
@@ -60,7 +67,7 @@ class Bars implements FederationView {
   }
 
   roundOpened({ round, rounds, clients }: { round: number; rounds: number; clients: readonly string[] }): void {
-    this.note(`round ${round}/${rounds}: ${clients.length} clients`)
+    this.note(`round ${round}/${rounds}: ${counted(clients.length, "client")}`)
     this.start(clients)
   }
 
@@ -84,6 +91,10 @@ class Bars implements FederationView {
 
   roundPublished({ round, summary }: { round: number; summary: string }): void {
     this.note(`round ${round} published${summary === "" ? "" : `: ${summary}`}`)
+  }
+
+  roundAbandoned({ round, reason }: { round: number; reason: string }): void {
+    this.note(`round ${round} abandoned: ${reason}`)
   }
 
   note(text: string): void {

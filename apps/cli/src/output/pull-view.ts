@@ -2,6 +2,7 @@ import cliProgress from "cli-progress"
 import type { SingleBar } from "cli-progress"
 
 import type { PullView } from "../hub/pull.js"
+import { counted } from "./counted.js"
 import { formatBytes } from "./table.js"
 
 /** Progress of a pull on stderr: a bar per file and one for all on a terminal, a line per file in a pipe. */
@@ -18,7 +19,9 @@ class Lines implements PullView {
 
   start(files: Files): void {
     for (const { path, size } of files) this.#sizes.set(path, size)
-    this.stream.write(`${files.length} files, ${formatBytes(files.reduce((sum, { size }) => sum + size, 0))}\n`)
+    this.stream.write(
+      `${counted(files.length, "file")}, ${formatBytes(files.reduce((sum, { size }) => sum + size, 0))}\n`,
+    )
   }
 
   progress(path: string, bytes: number): void {

@@ -1,5 +1,7 @@
 import type { ClientPlan } from "@lamina/planner"
 
+import { counted } from "../output/counted.js"
+
 /** Linears of a base by block: what a plan is drawn on. */
 interface AdapterGrid {
   /** Linears of a block in the base's order, short where that is unique: q, gate; attn.c_proj. */
@@ -55,7 +57,7 @@ export function adapterText(grid: AdapterGrid): string {
       parts.set(where, [...(parts.get(where) ?? []), linear])
     }
   }
-  if (parts.size > PARTS_MAX) return `${count} linears: ${least === most ? least : `${least}-${most}`}`
+  if (parts.size > PARTS_MAX) return `${counted(count, "linear")}: ${least === most ? least : `${least}-${most}`}`
   const names = (linears: readonly string[]): string =>
     linears.length === grid.linears.length && linears.length > 1 ? "all" : linears.join(",")
   return [...parts].map(([where, linears]) => `${names(linears)} ${where}`).join("; ")

@@ -40,7 +40,8 @@ export function drawChart(option: EChartsOption, height: number): string {
   chart.setOption({ animation: false, color: PALETTE, textStyle: { fontFamily: FONT, color: INK }, ...option })
   const svg = chart.renderToSVGString()
   chart.dispose()
-  return svg
+  // all it has of style is how parts answer to the pointer, and no part does (a gradient's is `[object Object]`)
+  return svg.replace(/<style\b.*?<\/style>\n?/gs, "")
 }
 
 const FONT = "Inter, system-ui, sans-serif"

@@ -16,7 +16,7 @@ function eachClient(run: ReportedRun): string {
   const rows = run.clients.map(({ name, device, rank, precision, rows: count, tokens }) => {
     const [before, after] = [run.base?.perClient[name], last[name]]
     const losses = [before, after].map((score) => score?.loss.toFixed(3) ?? "-")
-    return [name, device, rank, precision, count ?? "-", tokens, acceptedOf(run, [name]), ...losses]
+    return [name, device, rank, precision, count ?? "-", tokens ?? "-", acceptedOf(run, [name]), ...losses]
   })
   return htmlTable(
     ["client", "device", "rank", "base", "rows", "tokens", "updates", "loss of the base", "loss at the end"],
@@ -35,12 +35,8 @@ function eachMachine(run: ReportedRun): string {
     const { device, rank, precision } = clients[0] as ReportedClient
     const names = clients.map(({ name }) => name)
     const losses = names.flatMap((name) => last[name]?.loss ?? [])
-    const tokens = Math.round(
-      quantile(
-        clients.map((client) => client.tokens),
-        0.5,
-      ),
-    )
+    const known = clients.flatMap((client) => client.tokens ?? [])
+    const tokens = known.length === 0 ? "-" : Math.round(quantile(known, 0.5))
     const loss = losses.length === 0 ? "-" : quantile(losses, 0.5).toFixed(3)
     return [device, rank, precision, clients.length, tokens, acceptedOf(run, names), loss]
   })

@@ -71,7 +71,7 @@ function clientTable({ clients, scores }: SimulationResult): string {
   const last = scores.at(-1)?.scores.perClient
   const rows = clients.map(({ name, rank, precision, tokens }) => {
     const score = last?.[name]
-    return [name, rank, precision, tokens, score ? perplexity(score).toFixed(2) : "-"]
+    return [name, rank, precision, tokens ?? "-", score ? perplexity(score).toFixed(2) : "-"]
   })
   return htmlTable(["client", "rank", "base in memory", "tokens", "held-out perplexity at the end"], rows)
 }

@@ -74,8 +74,8 @@ export interface ReportedClient {
   readonly rank: number
   /** Storage of the base in its last plan; of a client that had none, the one its held-out data is scored on. */
   readonly precision: string
-  /** Of its training data; rows where they are known. */
-  readonly tokens: number
+  /** Of its training data, where they are known: tokens once an update of it was accepted, rows of a population. */
+  readonly tokens?: number
   readonly rows?: number
 }
 

@@ -21,7 +21,7 @@ export function spectrumPicture({ name, spectrum = [] }: ReportedRun): Picture |
   const title =
     shown.length <= LINES_MAX
       ? "Singular values of the global adapter"
-      : `Singular values of the global adapter, over its ${shown.length} modules`
+      : `Singular values of the global adapter, over its ${shown.length} modules (0 beyond a module's rank)`
   const [x, y] = ["number of the singular value", "singular value of s·B·A"]
   return { name: `spectrum-${name}`, svg: lineChart({ title, x, y, series, logarithmic: true, whole: true }) }
 }
@@ -30,8 +30,11 @@ function lineOf({ name, values }: { name: string; values: readonly number[] }): 
   return { name, points: values.map((value, i) => [i + 1, value] as const) }
 }
 
-/** Over the modules that have an i-th value. */
-function quantileLines(spectra: readonly (readonly number[])[]): Series[] {
+/**
+ * Over all modules, the i-th value of one that has fewer being 0, as it is: each line falls, and ends where it comes to
+ * 0, which the logarithmic axis has not.
+ */
+export function quantileLines(spectra: readonly (readonly number[])[]): Series[] {
   const length = Math.max(...spectra.map(({ length }) => length))
   const quantiles = [
     { name: "largest", q: 1, dashed: true },
@@ -43,8 +46,8 @@ function quantileLines(spectra: readonly (readonly number[])[]): Series[] {
   return quantiles.map(({ q, ...line }) => ({
     ...line,
     points: Array.from({ length }, (_, i) => {
-      const values = spectra.flatMap((spectrum) => spectrum[i] ?? [])
+      const values = spectra.map((spectrum) => spectrum[i] ?? 0)
       return [i + 1, quantile(values, q)] as const
-    }),
+    }).filter(([, value]) => value > 0),
   }))
 }

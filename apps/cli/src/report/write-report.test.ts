@@ -12,7 +12,12 @@ beforeEach(async () => {
 })
 afterEach(() => rm(out, { recursive: true }))
 
-const read = async (path: string): Promise<string> => readFile(path, "utf8")
+/** A page, in which no value was shown that is none. */
+async function read(path: string): Promise<string> {
+  const page = await readFile(path, "utf8")
+  expect(page).not.toMatch(/\[object |undefined|NaN/)
+  return page
+}
 
 test("two runs stand side by side in one page that loads nothing, with PNGs and event files beside it", async () => {
   const path = await writeSimulationReport(out, { name: "a & <b>", runs: [runOf("flora"), runOf("fed it")] })
@@ -96,6 +101,19 @@ test("a run that has nothing yet is a report too", async () => {
   const page = await read(await writeSimulationReport(out, { name: "r", runs: [run] }))
   expect(page).toContain("0 rounds")
   expect(page).not.toMatch(/NaN|undefined|Infinity/)
+})
+
+test("many clients and modules show no value that is none, and nothing answers to the pointer", async () => {
+  const names = Array.from({ length: 41 }, (_, i) => `c${i}`)
+  const partition = names.map((name) => ({ name, trainRows: 9, heldOutRows: 1, rowsByKey: { tea: 7, coffee: 3 } }))
+  const spectrum = names.map((name, i) => ({ module: name, values: i === 0 ? [2, 1] : [3] }))
+  const client = { device: "laptop", rank: 8, precision: "q8" }
+  const clients = names.map((name) => ({ name, ...client }))
+  const run = runOf("r", { partition, spectrum, clients })
+  const page = await read(await writeSimulationReport(out, { name: "r", runs: [run] }))
+  expect(page).not.toMatch(/:hover|cursor/)
+  expect(page).toContain("over its 41 modules (0 beyond a module")
+  expect(page).toContain('<td>q8</td><td class="number">41</td><td class="number">-</td>')
 })
 
 test("two runs of one name are refused", async () => {

@@ -2,6 +2,7 @@ import { join } from "node:path"
 
 import { LaminaError } from "@lamina/protocol/errors"
 
+import { counted } from "../output/counted.js"
 import { writeText } from "../output/files.js"
 import { makeFolder } from "../output/folder.js"
 import { clientTable } from "./client-table.js"
@@ -114,10 +115,6 @@ function introduction({ runs }: SimulationReport): string {
   })
   const units = "Losses are natural logarithms, means over predicted tokens; times are those of the virtual clock."
   return `${what.join(" ")} ${units}`
-}
-
-function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? "" : "s"}`
 }
 
 function capital(text: string): string {

@@ -12,6 +12,14 @@ import type { VirtualClient } from "./virtual-client.js"
 import type { VirtualClock } from "./virtual-clock.js"
 import { Work } from "./work.js"
 
+/** How a round ended for a client, as it tells it. */
+interface Heard {
+  readonly round: number
+  readonly outcome: string
+  readonly code?: string | undefined
+  readonly reason?: string | undefined
+}
+
 interface ConductorSetting {
   readonly clock: VirtualClock
   readonly rounds: RoundWatch
@@ -112,13 +120,13 @@ export class Conductor {
   }
 
   /** A client heard how a round ended for it. */
-  outcome(client: string, round: number, outcome: string): void {
+  outcome(client: string, { round, outcome, code, reason }: Heard): void {
     const key = `${client} ${round}`
     const work = this.#underWay.get(key)
     const heard = (countedRound?: number): void => {
       this.#underWay.delete(key)
       if (work?.fate === undefined && !this.#recorded.has(key))
-        this.#written(() => this.#record(client, round, outcomeOf(outcome), countedRound))
+        this.#written(() => this.#record(client, round, outcomeOf(outcome), { countedRound, code, reason }))
       this.setting.rounds.ended(client, round)
     }
     if (work || !this.setting.rounds.buffered || this.#recorded.has(key)) return heard(work?.countedRound)
@@ -147,7 +155,7 @@ export class Conductor {
       const ofRound = answers.get(round) ?? (await rounds.answers(round))
       answers.set(round, ofRound)
       const { status, countedRound } = ofRound.get(client) ?? { status: "waiting" }
-      if (status !== "waiting") this.#record(client, round, status, countedRound)
+      if (status !== "waiting") this.#record(client, round, status, { countedRound })
       else if (!rounds.expects(client, round)) {
         const hardDeadlineMs = await rounds.endsMs(round)
         this.#works.add(new Work({ ...begun, leftOver: true, hardDeadlineMs, train: busy }))
@@ -321,12 +329,18 @@ export class Conductor {
   }
 
   /** Nothing once the simulation is to stop: what it interrupts is no end, the next process takes it up again. */
-  #record(client: string, round: number, outcome: ClientOutcome, countedRound = round): void {
+  #record(
+    client: string,
+    round: number,
+    outcome: ClientOutcome,
+    { countedRound = round, code, reason }: { countedRound?: number | undefined } & Pick<Heard, "code" | "reason"> = {},
+  ): void {
     if (this.setting.signal.aborted) return
     const atMs = this.setting.clock.now()
     const staleness = this.setting.rounds.buffered && outcome === "accepted" ? { staleness: countedRound - round } : {}
+    const cause = outcome === "failed" || outcome === "rejected" ? { code, reason } : {}
     this.#recorded.add(`${client} ${round}`)
-    this.setting.history.add({ kind: "client", round, client, outcome, atMs, ...staleness })
+    this.setting.history.add({ kind: "client", round, client, outcome, atMs, ...staleness, ...cause })
   }
 
   /**

@@ -40,6 +40,9 @@ export interface ClientRow {
   readonly atMs: number
   /** Rounds between the one it was trained for and the one that counts it; buffered runs only. */
   readonly staleness?: number
+  /** Why it failed or was rejected, as its client was told or found. */
+  readonly code?: string
+  readonly reason?: string
 }
 export type ClientOutcome = "accepted" | "late" | "dropped" | "out-of-memory" | "rejected" | "failed"
 
@@ -65,16 +68,18 @@ export class History {
   }
 
   /** The last word on every client of every round, in the order of rounds, then names. */
-  clients(): { readonly schedule: Schedule; readonly row: ClientRow }[] {
-    const keyOf = ({ round, client }: { round: number; client: string }) => `${round} ${client}`
-    const schedules = new Map(this.#of("begin").map((row) => [keyOf(row), row.schedule]))
+  ends(): ClientRow[] {
     const ends = new Map(this.#of("client").map((row) => [keyOf(row), row]))
-    return [...ends.values()]
-      .sort((left, right) => left.round - right.round || compareNames(left.client, right.client))
-      .flatMap((row) => {
-        const schedule = schedules.get(keyOf(row))
-        return schedule ? [{ schedule, row }] : []
-      })
+    return [...ends.values()].sort((left, right) => left.round - right.round || compareNames(left.client, right.client))
+  }
+
+  /** The same of those who came to train. */
+  clients(): { readonly schedule: Schedule; readonly row: ClientRow }[] {
+    const schedules = new Map(this.#of("begin").map((row) => [keyOf(row), row.schedule]))
+    return this.ends().flatMap((row) => {
+      const schedule = schedules.get(keyOf(row))
+      return schedule ? [{ schedule, row }] : []
+    })
   }
 
   /** Every round a client took up, the newest last. */
@@ -107,6 +112,10 @@ export class History {
     )
     return [...byRound].map(([round, scores]) => ({ round, scores })).sort((left, right) => left.round - right.round)
   }
+}
+
+function keyOf({ round, client }: { readonly round: number; readonly client: string }): string {
+  return `${round} ${client}`
 }
 
 /** A last line that was cut off by a crash is dropped: its event was not acknowledged to anybody. */

@@ -6,6 +6,7 @@ import type { Recipe } from "@lamina/protocol/recipe"
 import type { DataSource } from "@lamina/tuner"
 
 import { dataOfRecipe } from "../data-options.js"
+import { counted } from "../output/counted.js"
 import { readIfThere, writeText } from "../output/files.js"
 import { makeFolder } from "../output/folder.js"
 import { affordedBy } from "./afforded.js"
@@ -97,7 +98,8 @@ function expectEnough({ partition, count, rowsMax }: PopulationRecipe, keys: rea
   if (rowsMax !== undefined && rowsMax < rowsMin) refuse("rowsMax", `at least ${rowsMin}`, `${rowsMax}`)
   if (partition.kind !== "natural") {
     const most = Math.floor(keys.length / rowsMin)
-    if (count > most) refuse("count", `at most ${most} clients over ${keys.length} rows`, `${count}`)
+    if (count > most)
+      refuse("count", `at most ${counted(most, "client")} over ${counted(keys.length, "row")}`, `${count}`)
     return
   }
   if (keys.length === 0) refuse("data", "rows", "none")

@@ -14,7 +14,7 @@ export function reportedRun(name: string, recipe: Recipe, result: SimulationResu
   const turns = turnsByRound(result)
   const scores = new Map(result.scores.map(({ round, scores: of }) => [round, reportedScore(of)]))
   const base = scores.get(0)
-  const counts = new Map(result.population?.map((rows) => [rows.name, rows.trainRows]))
+  const rowsOf = new Map(result.population?.map((rows) => [rows.name, rows.trainRows]))
   const members = result.views.flatMap((view) => view.members)
   const planned = new Map(members.map(({ client, precision }) => [client, precision])) // the last plan's
   return {
@@ -26,9 +26,10 @@ export function reportedRun(name: string, recipe: Recipe, result: SimulationResu
       .map((view) => reportedRound(view, turns.get(view.round) ?? [], scores.get(view.round))),
     spectrum: spectrum(result.globalAdapter),
     clients: result.clients.map(({ name: client, device, rank, precision, tokens }) => {
-      const rows = counts.get(client)
+      const rows = rowsOf.get(client)
       const held = planned.get(client) ?? precision
-      return { name: client, device, rank, precision: held, tokens, ...(rows === undefined ? {} : { rows }) }
+      const counts = { ...(tokens === undefined ? {} : { tokens }), ...(rows === undefined ? {} : { rows }) }
+      return { name: client, device, rank, precision: held, ...counts }
     }),
     ...(result.population ? { partition: result.population } : {}),
   }

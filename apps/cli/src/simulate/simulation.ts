@@ -16,9 +16,11 @@ import { writePeftAdapter } from "@lamina/tuner"
 import type { TunerPool } from "@lamina/tuner"
 
 import { ensureRun } from "../ensure-run.js"
+import { counted } from "../output/counted.js"
 import type { FederationView } from "../output/progress.js"
 import { baseShapeOf } from "../plan/base-shape.js"
 import { Conductor } from "./conductor.js"
+import { failedRun } from "./failed-run.js"
 import type { Scores } from "./held-out.js"
 import { History } from "./journal.js"
 import { planCost } from "./plan-cost.js"
@@ -44,10 +46,19 @@ interface SimulationOptions {
   readonly workers?: number
 }
 
+interface SimulatedClient {
+  readonly name: string
+  readonly rank: number
+  readonly precision: string
+  readonly device: string
+  /** Of its training data; known once an update of it was accepted. */
+  readonly tokens?: number
+}
+
 export interface SimulationResult {
   readonly run: string
   readonly rounds: number
-  readonly clients: readonly { name: string; rank: number; precision: string; device: string; tokens: number }[]
+  readonly clients: readonly SimulatedClient[]
   /** Who holds what, where a population was divided. */
   readonly population?: readonly ClientRows[] | undefined
   /** Held-out scores by round, round 0 first; empty when no client has held-out text. */
@@ -70,6 +81,9 @@ export interface SimulationResult {
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
   const { out, view } = options
   const { clients, population } = await virtualClients(options.recipe, join(out, "data"))
+  const asked = options.recipe.simulation?.population?.count ?? 0
+  if (clients.length < asked)
+    view.note(`population: ${counted(clients.length, "client")} of ${asked}, one for each key that the data has`)
   const cohort = { ...options.recipe.cohort, clients: options.recipe.cohort.clients ?? clients.length }
   const recipe = { ...options.recipe, cohort }
   expectQuorum(cohort, clients.length)
@@ -146,10 +160,11 @@ class Simulation {
   }
 
   async finish(): Promise<SimulationResult> {
-    const { coordinator, run, signal, rounds, view, recipe } = this.setting
+    const { coordinator, run, signal, rounds, view, recipe, history, out } = this.setting
     const all = AbortSignal.any([signal, this.setting.stop.signal])
     setMaxListeners(0, all) // every client listens a few times over: Node's limit of 10 is no leak here
     coordinator.on("roundOpened", ({ round, clients }) => view.roundOpened({ round, rounds: recipe.rounds, clients }))
+    coordinator.on("roundAbandoned", ({ round, reason }) => view.roundAbandoned({ round, reason }))
     this.#scores.watch()
     await rounds.resume()
     await this.#takePart(all)
@@ -158,9 +173,7 @@ class Simulation {
     this.setting.stop.signal.throwIfAborted()
     const state = coordinator.run(run)
     if (state.state !== "done" || state.globalAdapterHash === undefined)
-      throw new LaminaError("RUN_STATE", `run ${run} ended as "${state.state}" after ${state.rounds.length} rounds`, {
-        ...(state.reason === undefined ? {} : { hint: state.reason }),
-      })
+      throw failedRun(state, { ends: history.ends(), history: join(out, "history.jsonl") })
     return this.#result(state.globalAdapterHash)
   }
 
@@ -221,7 +234,7 @@ class Simulation {
       }
     })
     agent.on("receipt", ({ status }) => view.receipt(client.name, status))
-    agent.on("round", ({ round, outcome }) => conductor.outcome(client.name, round, outcome))
+    agent.on("round", (outcome) => conductor.outcome(client.name, outcome))
     await agent.participate({ signal: all })
   }
 
@@ -235,7 +248,8 @@ class Simulation {
       run,
       rounds: recipe.rounds,
       clients: clients.map(({ name, rank, precision, deviceName }) => {
-        return { name, rank, precision, device: deviceName, tokens: weights[name] ?? 0 }
+        const tokens = weights[name]
+        return { name, rank, precision, device: deviceName, ...(tokens === undefined ? {} : { tokens }) }
       }),
       population: this.setting.population,
       scores: history.scores(),
@@ -270,7 +284,7 @@ function expectQuorum(
   { clients: size, quorum: share, buffer }: Recipe["cohort"] & { clients: number },
   there: number,
 ): void {
-  const needed = buffer ? Math.min(size, buffer.size) : quorumOf({ size, share })
+  const needed = buffer ? buffer.size : quorumOf({ size, share })
   if (needed > there)
     throw new LaminaError(
       "RECIPE_INVALID",

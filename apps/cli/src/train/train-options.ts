@@ -5,11 +5,11 @@ import type { Precision } from "@lamina/kernels"
 import { LaminaError } from "@lamina/protocol/errors"
 import type { BasePrecision } from "@lamina/tuner"
 import type { Command } from "commander"
-import { parse } from "yaml"
 
 import type { DataOptions } from "../data-options.js"
 import { modelFrom } from "../model-path.js"
 import type { BackendChoice } from "../pool.js"
+import { parseYaml } from "../yaml-text.js"
 
 /** What `lamina train` takes, as the command line and the `--config` file name it. */
 export interface TrainOptions extends DataOptions {
@@ -78,12 +78,7 @@ async function readConfig(path: string): Promise<Record<string, unknown>> {
   const text = await readFile(path, "utf8").catch((cause: Error) => {
     throw new LaminaError("FILE_UNREADABLE", `${path}: ${cause.message}`, { cause })
   })
-  let settings: unknown
-  try {
-    settings = parse(text)
-  } catch (cause) {
-    throw new LaminaError("USAGE", `${path} is not YAML: ${(cause as Error).message}`, { cause })
-  }
+  const settings = parseYaml(text, { path, code: "USAGE" })
   if (typeof settings === "object" && settings !== null && !Array.isArray(settings))
     return settings as Record<string, unknown>
   throw new LaminaError("USAGE", `${path}: expected keys and values, got something else`)

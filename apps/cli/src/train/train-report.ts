@@ -1,3 +1,4 @@
+import { counted } from "../output/counted.js"
 import { writeText } from "../output/files.js"
 import { averaged, lineChart } from "../report/chart.js"
 import { escapeHtml, htmlPage, htmlTable } from "../report/html.js"
@@ -21,7 +22,7 @@ export async function writeTrainReport(
     { title: "Where it is", html: `<p>Adapter (PEFT): <code>${escapeHtml(about.adapter)}</code></p>` },
   ]
   const steps = history.steps().length
-  await writeText(path, htmlPage(`Lamina: ${about.model}`, `LoRA on one machine, ${steps} steps.`, sections))
+  await writeText(path, htmlPage(`Lamina: ${about.model}`, `LoRA on one machine, ${counted(steps, "step")}.`, sections))
 }
 
 function heldOutSections(history: TrainHistory): ReportSection[] {

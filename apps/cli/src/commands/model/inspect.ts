@@ -2,6 +2,7 @@ import { inspectModel } from "@lamina/tuner"
 import type { ModelReport } from "@lamina/tuner"
 
 import { modelPath } from "../../model-path.js"
+import { counted } from "../../output/counted.js"
 import { printJson } from "../../output/json.js"
 import { formatBytes, renderTable } from "../../output/table.js"
 
@@ -22,7 +23,7 @@ export async function inspectCommand(model: string, options: InspectOptions): Pr
 
 function about(report: ModelReport): string {
   const { config, problem, tokens, chatTemplate } = report
-  const shape = config === undefined ? "" : `, ${config.layers} layers of width ${config.hidden}`
+  const shape = config === undefined ? "" : `, ${counted(config.layers, "layer")} of width ${config.hidden}`
   const lines = [
     ["model", report.path],
     ["kind", report.kind],
@@ -62,7 +63,7 @@ function metadata({ metadata: entries }: ModelReport): string {
 }
 
 function tensors({ tensors: all }: ModelReport, listed: boolean): string {
-  if (!listed) return `${all.length} tensors; --tensors lists them`
+  if (!listed) return `${counted(all.length, "tensor")}; --tensors lists them`
   const rows = all.map(({ name, dtype, shape, bytes }) => [name, dtype, shape.join(" x "), formatBytes(bytes)])
   return renderTable(["tensor", "type", "shape", "size"], rows)
 }
