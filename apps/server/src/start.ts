@@ -23,6 +23,7 @@ import { listen } from "./edge/listen.js"
 import { openFederation } from "./federation.js"
 import { lockDataDir } from "./lock.js"
 import { createMetrics } from "./metrics.js"
+import { logNews } from "./news.js"
 import { makePrivateFolder } from "./private.js"
 import { diskFailure } from "./store/disk-errors.js"
 import { JobRunner } from "./worker/job-runner.js"
@@ -152,6 +153,7 @@ async function openParts(config: Config, runtime: CoordinatorRuntime, logger: Lo
   for (const folder of [blobFolder, spoolFolder]) makePrivateFolder(folder)
   const { identity, store, createdMs } = await openFederation(dataDir, { nowMs: now(), onDiskFailure })
   const events = new CoordinatorEvents((error) => logger.error({ err: error }, "an observer failed"))
+  logNews(events, logger)
   const worker = new JobRunner()
   let isClosing = false
   const shared = {
