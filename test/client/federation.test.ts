@@ -261,3 +261,22 @@ testWithLimits(
   },
   60_000,
 )
+
+test.each([undefined, "another token"])(
+  "a client with the join token %s is told what it lacks and how to give it",
+  async (joinToken) => {
+    const dataDir = join(folder, "coordinator")
+    const coordinator = await startCoordinator({ dataDir, port: 0, logLevel: "silent", joinToken: "open sesame" })
+    opened.push(() => coordinator.close())
+    const data = { kind: "documents", documents: ["ada"] } as const
+    const trainer = deterministicTrainer()
+    const client = new LaminaClient({ coordinator: coordinator.url, data, trainer, joinToken, ...places("ada") })
+    await expect(client.participate()).rejects.toMatchObject({
+      code: "SESSION_REJECTED",
+      message: expect.stringContaining(
+        `join token of this coordinator, got ${joinToken ? "another" : "none"}`,
+      ) as string,
+      hint: expect.stringMatching(/--join-token, LAMINA_JOIN_TOKEN or joinToken$/) as string,
+    })
+  },
+)

@@ -147,7 +147,7 @@ test("a busy port is one error line with what to do, and an --out or --data-dir 
   const { port } = new URL((JSON.parse(line) as { url: string }).url)
   const second = await lamina("serve", "--port", port, "--data-dir", join(data, "b"))
   expect(second.status).toBe(2)
-  expect(second.stderr).toMatch(/lamina: error: .*the port is in use \[USAGE\]\nlamina: hint: /)
+  expect(second.stderr).toMatch(/^lamina: error: .*the port is in use \[USAGE\]\nlamina: hint: /)
   const inFile = await lamina("serve", "--port", "0", "--data-dir", join(text, "x"))
   expect(inFile.stderr).toMatch(/^lamina: error: .*ENOTDIR \[FILE_UNWRITABLE\]\nlamina: hint: /)
   running.kill("SIGTERM")

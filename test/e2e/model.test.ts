@@ -76,6 +76,9 @@ _lamina; printf '%s\\n' "\${COMPREPLY[@]}"`
   expect(complete("lamina", "eval", "").sort()).toEqual(expect.arrayContaining(files))
   expect(complete("lamina", "eval", "--out", "READ")).toEqual(["README.md"])
   expect(complete("lamina", "eval", "")).not.toContain("--task")
+  expect(complete("lamina", "completion", "")).toEqual(["bash", "zsh", "fish"])
+  for (const path of [[], ["model"], ["model", "pull"], ["eval"]])
+    expect(complete("lamina", ...path, "--he")).toContain("--help")
 })
 
 test("a quantized model tells its error and is inspected and evaluated like any other", async () => {

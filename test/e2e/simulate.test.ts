@@ -23,13 +23,18 @@ test("a run that fails says how its clients ended, and the history has why", asy
   const limited = based.replaceAll(/rank: (8|4)(,| })/g, "rank: $1, device: small$2")
   writeFileSync(own, `${limited}  devices: { small: { uploadBytesMax: 10 } }\n`)
   const { status, stderr } = await lamina("simulate", own, "--out", out)
-  const why = /clients of round 2: 2 failed: PLAN_UNSUPPORTED: plan: expected an update of at most 10 bytes.*\[RUN_STATE\]/
+  const why =
+    /clients of round 2: 2 failed: PLAN_UNSUPPORTED: plan: expected an update of at most 10 bytes.*\[RUN_STATE\]/
   expect([status, stderr]).toEqual([1, expect.stringMatching(why)])
   expect(stderr).toMatch(/^round 1 abandoned: quorum-missed$/m)
   expect(stderr).toContain(`lamina: hint: ${join(out, "history.jsonl")} has how`)
   const ends = readFileSync(join(out, "history.jsonl"), "utf8").match(/^.*"kind":"client".*$/gm) ?? []
   const ended = ends.map((line) => JSON.parse(line) as unknown)
-  const failed = { outcome: "failed", code: "PLAN_UNSUPPORTED", reason: expect.stringMatching(/^plan: expected an update/) }
+  const failed = {
+    outcome: "failed",
+    code: "PLAN_UNSUPPORTED",
+    reason: expect.stringMatching(/^plan: expected an update/),
+  }
   expect(ended).toEqual(Array(4).fill(expect.objectContaining(failed)))
 }, 60_000)
 

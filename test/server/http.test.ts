@@ -116,3 +116,63 @@ test("paths that are not there, and runs that are not, answer 404 with a code", 
     ])
   }
 })
+
+interface Refused {
+  readonly status: number
+  readonly body: { readonly code?: string; readonly message?: string }
+}
+
+async function refused(url: string, init: RequestInit = {}): Promise<Refused> {
+  const response = await fetch(url, init)
+  return { status: response.status, body: (await response.json()) as Refused["body"] }
+}
+
+test("what fastify refuses by itself, before a route or a body is looked at, has a code as well", async () => {
+  const { url } = await coordinatorOn()
+  for (const path of ["/v1/runs/%zz", `/v1/runs/${"a".repeat(200)}`]) {
+    const { status, body } = await refused(`${url}${path}`)
+    expect({ path, status, code: body.code }).toEqual({ path, status: 400, code: "FRAME_MALFORMED" })
+    expect(body.message).toContain(path.slice(0, 100))
+  }
+  expect(await (await fetch(`${url}/metrics`)).text()).toContain(`lamina_refused_total{code="FRAME_MALFORMED"} 2`)
+})
+
+test.each([
+  ["a form", "application/x-www-form-urlencoded"],
+  ["plain text", "text/plain"],
+  ["XML", "text/xml"],
+])("a run that comes as %s is refused with what its content type should be", async (_, type) => {
+  const { url, adminToken } = await coordinatorOn()
+  const headers = { authorization: `Bearer ${adminToken}`, "content-type": type }
+  const { status, body } = await refused(`${url}/v1/runs`, { method: "POST", headers, body: "{}" })
+  expect([status, body.code]).toEqual([400, "FRAME_MALFORMED"])
+  expect(body.message).toMatch(new RegExp(`application/json.*${type}`))
+})
+
+test("a range outside is 416 with a code, one inside 206, and both are in the OpenAPI document", async () => {
+  const coordinator = await coordinatorOn()
+  const { url, adminToken } = coordinator
+  const { id: run } = await coordinator.createRun(runRequest())
+  const ended = nextEvent(coordinator, "roundPublished")
+  for (const client of await joinAll(coordinator, "north", "south")) await client.submit(await client.task(run))
+  const { adapterHash } = await ended
+  const at = (range: string) => ({ headers: { authorization: `Bearer ${adminToken}`, range } })
+  const adapter = `${url}/v1/adapters/${adapterHash}`
+  expect((await fetch(adapter, at("bytes=0-1"))).status).toBe(206)
+  expect(await refused(adapter, at("bytes=9999999-"))).toEqual({
+    ...{ status: 416, body: { code: "FRAME_MALFORMED", message: expect.stringContaining("bytes=9999999-") as string } },
+  })
+  const { paths, components } = (await (await fetch(`${url}/openapi.json`)).json()) as {
+    paths: Record<string, Record<string, { responses: Record<string, object> }>>
+    components: { securitySchemes: Record<string, object> }
+  }
+  const json = { "application/json": { schema: { $ref: "#/components/schemas/Failure" } } }
+  for (const verbs of Object.values(paths))
+    for (const { responses } of Object.values(verbs)) expect(responses.default).toMatchObject({ content: json })
+  for (const kind of ["adapters", "bases", "blobs"]) {
+    const { responses } = paths[`/v1/${kind}/{hash}`]!.get!
+    expect(Object.keys(responses)).toEqual(expect.arrayContaining(["200", "206", "416"]))
+    expect(responses["416"]).toMatchObject({ content: json })
+  }
+  expect(components.securitySchemes.bearer).toEqual({ type: "http", scheme: "bearer", bearerFormat: "opaque" })
+})

@@ -48,6 +48,9 @@ test("a join token, where one is asked for, must be the right one", async () => 
   const coordinator = await coordinatorOn(emptyFolder(), { joinToken: "open sesame" })
   expect(await refusal(clientOf(coordinator, "north").open())).toBe("SESSION_REJECTED")
   expect(await refusal(clientOf(coordinator, "north").open({ joinToken: "open simsim" }))).toBe("SESSION_REJECTED")
+  const said = "expected the join token of this coordinator, got"
+  await expect(clientOf(coordinator, "north").open()).rejects.toThrow(`${said} none`)
+  await expect(clientOf(coordinator, "north").open({ joinToken: "open simsim" })).rejects.toThrow(`${said} another`)
   await clientOf(coordinator, "north").open({ joinToken: "open sesame" })
   expect((await fetch(`${coordinator.url}/v1/clients`)).status).toBe(401)
   const headers = { authorization: `Bearer ${coordinator.adminToken}` }

@@ -51,9 +51,10 @@ complete -o filenames -F _lamina lamina
 `
 }
 
-/** The commands of a group; nothing for a command. */
+/** The commands of a group, or what the arguments of a command may be; nothing where that is anything. */
 function names(command: Command): string {
-  return command.commands.map((sub) => sub.name()).join(" ")
+  const choices = command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? [])
+  return [...command.commands.map((sub) => sub.name()), ...choices].join(" ")
 }
 
 /** As a pattern of `case`. */
@@ -84,13 +85,16 @@ function fishCommand(when: string, command: Command): string {
 
 /** An option with choices takes one of them, another one with a value a file or what is typed. */
 function fishOptions(when: string, command: Command): string[] {
-  return command.options.flatMap(({ long, argChoices, required }) => {
+  const options = command.options.flatMap(({ long, argChoices, required }) => {
     if (long === undefined) return []
     const value = argChoices === undefined ? (required ? " -r" : "") : ` -x -a '${argChoices.join(" ")}'`
     return [`complete -c lamina -n '${when}' -l ${long.slice(2)}${value}`]
   })
+  const choices = command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? [])
+  const words = choices.length > 0 ? [`complete -c lamina -n '${when}' -f -a '${choices.join(" ")}'`] : []
+  return [...words, ...options, `complete -c lamina -n '${when}' -l help`]
 }
 
 function longOptions(command: Command): string[] {
-  return command.options.flatMap(({ long }) => long ?? [])
+  return [...command.options.flatMap(({ long }) => long ?? []), "--help"]
 }

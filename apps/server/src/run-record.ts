@@ -11,6 +11,8 @@ import { openDiskBlobs } from "./blobs/disk-blobs.js"
 import { checkHeaders } from "./header-chain.js"
 import { lockDataDir } from "./lock.js"
 import type { RoundRow, RunRow } from "./store/schema.js"
+import { diskFailure } from "./store/disk-errors.js"
+import type { OnDiskFailure } from "./store/disk-errors.js"
 import { openSqliteStore } from "./store/sqlite-store.js"
 import type { Store } from "./store/store.js"
 import { strategySettings } from "./worker/strategy-settings.js"
@@ -57,8 +59,8 @@ export interface RunRecord {
  * What the data folder of a stopped coordinator has of a run: `runId`, or the newest that published a round. The
  * folder is held while its tables are read, not after: kept files are never written again. Every round's header is
  * checked: its signature, and that it names the global adapter that the rounds before it published. Throws NOT_FOUND
- * (no database, no such run), RUN_STATE where a coordinator runs on the folder, BLOB_CORRUPT where rounds do not fit
- * their headers.
+ * (no database, no such run), RUN_STATE where a coordinator runs on the folder, FILE_UNREADABLE where the database is
+ * damaged, BLOB_CORRUPT where rounds do not fit their headers.
  */
 export async function readRunRecord(dataDir: string, runId?: string): Promise<RunRecord> {
   const folder = resolve(dataDir)
@@ -67,7 +69,7 @@ export async function readRunRecord(dataDir: string, runId?: string): Promise<Ru
     throw new LaminaError("NOT_FOUND", `expected a coordinator's data folder, got no lamina.db in ${folder}`)
   const lock = lockDataDir(folder)
   try {
-    const store = await openSqliteStore(file, leaveToCaller)
+    const store = await openSqliteStore(file, leaveToCaller(folder))
     try {
       return await readRun(store, folder, runId)
     } finally {
@@ -79,7 +81,11 @@ export async function readRunRecord(dataDir: string, runId?: string): Promise<Ru
 }
 
 /** Nothing is written here that a failing disk could lose: whoever reads gets the error. */
-const leaveToCaller = (): void => undefined
+function leaveToCaller(folder: string): OnDiskFailure {
+  return (error) => {
+    throw diskFailure(folder, error)
+  }
+}
 
 async function readRun(store: Store, folder: string, runId: string | undefined): Promise<RunRecord> {
   const run = pickRun(await store.runs(), folder, runId)
@@ -92,7 +98,7 @@ async function readRun(store: Store, folder: string, runId: string | undefined):
     }),
   )
   const recipe = Recipe.parse(JSON.parse(run.recipe))
-  const blobs = openDiskBlobs(join(folder, "adapters"), leaveToCaller)
+  const blobs = openDiskBlobs(join(folder, "adapters"), leaveToCaller(folder))
   return {
     ...{ id: run.id, name: run.name, base: recipe.base, strategy: recipe.strategy },
     settings: strategySettings(recipe),

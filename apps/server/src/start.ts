@@ -13,8 +13,6 @@ import type { Config, CoordinatorOptions } from "./config.js"
 import { Coordinator } from "./coordinator/coordinator.js"
 import { CoordinatorEvents } from "./coordinator/events.js"
 import type { CoordinatorEventMap } from "./coordinator/events.js"
-import { loadIdentity } from "./coordinator/identity.js"
-import type { CoordinatorIdentity } from "./coordinator/identity.js"
 import { RunBook } from "./coordinator/run-book.js"
 import type { RunSummary } from "./coordinator/run-book.js"
 import { parseRunRequest } from "./coordinator/run-request.js"
@@ -22,10 +20,12 @@ import type { RunRequestInput } from "./coordinator/run-request.js"
 import { Sessions } from "./coordinator/sessions.js"
 import type { RoundView } from "./coordinator/views.js"
 import { listen } from "./edge/listen.js"
+import { openFederation } from "./federation.js"
 import { lockDataDir } from "./lock.js"
 import { createMetrics } from "./metrics.js"
-import { openSqliteStore } from "./store/sqlite-store.js"
-import type { Store } from "./store/store.js"
+import { logNews } from "./news.js"
+import { makePrivateFolder } from "./private.js"
+import { diskFailure } from "./store/disk-errors.js"
 import { JobRunner } from "./worker/job-runner.js"
 
 /** Exit status of a process whose disk failed to keep what it was given (sysexits: EX_SOFTWARE). */
@@ -75,8 +75,9 @@ export interface RunningCoordinator {
 /**
  * Starts the coordinator on a data folder (made when missing) and goes on with its unfinished runs. Throws USAGE for
  * wrong options, RUN_STATE where another coordinator holds the folder, FILE_UNWRITABLE where it cannot be made or
- * written to. A disk that fails ends the process with status 70: nothing is acknowledged that is not durable. From then
- * on the threads of Node's pool give way to the event loop (letPoolGiveWay of @lamina/kernels).
+ * written to, FILE_UNREADABLE where its key is damaged, or the key or the database is missing. A disk that fails, or a
+ * database that is damaged, ends the process with status 70, and stderr says why: nothing is acknowledged that is not
+ * durable. From then on the threads of Node's pool give way to the event loop (letPoolGiveWay of @lamina/kernels).
  */
 export async function startCoordinator(
   options: CoordinatorOptions,
@@ -144,14 +145,15 @@ async function openParts(config: Config, runtime: CoordinatorRuntime, logger: Lo
   const { now = () => Date.now(), ready = () => true, present } = runtime
   const onDiskFailure = (error: Error) => {
     logger.fatal({ err: error }, "the disk failed to keep what it was given; nothing more is acknowledged")
+    const { code, message, hint } = diskFailure(dataDir, error)
+    process.stderr.write(`lamina: error: ${message} [${code}]\nlamina: hint: ${hint}\n`) // whatever the log level
     process.exit(EXIT_DISK)
   }
   const [blobFolder, spoolFolder] = [join(dataDir, "adapters"), join(dataDir, "uploads")]
-  await Promise.all([blobFolder, spoolFolder].map((folder) => mkdir(folder, { recursive: true })))
-  const identity = await loadIdentity(dataDir)
-  const store = await openSqliteStore(join(dataDir, "lamina.db"), onDiskFailure)
-  const createdMs = await registerFederation(store, identity, now())
+  for (const folder of [blobFolder, spoolFolder]) makePrivateFolder(folder)
+  const { identity, store, createdMs } = await openFederation(dataDir, { nowMs: now(), onDiskFailure })
   const events = new CoordinatorEvents((error) => logger.error({ err: error }, "an observer failed"))
+  logNews(events, logger)
   const worker = new JobRunner()
   let isClosing = false
   const shared = {
@@ -177,23 +179,4 @@ async function openParts(config: Config, runtime: CoordinatorRuntime, logger: Lo
   }
   const coordinator = new Coordinator(shared, { software, createdMs })
   return { coordinator, store, spool: shared.spool, identity, worker, events, closing }
-}
-
-/**
- * The one federation of a data folder. Throws FILE_UNREADABLE where the key is not the one the database was made
- * with.
- */
-async function registerFederation(store: Store, identity: CoordinatorIdentity, nowMs: number): Promise<number> {
-  const id = toHex(identity.federationId)
-  const known = await store.federation()
-  if (known && known.id !== id)
-    throw new LaminaError(
-      "FILE_UNREADABLE",
-      `expected the key of federation ${known.id} in coordinator.key, got that of ${id}`,
-      {
-        hint: "restore coordinator.key together with lamina.db",
-      },
-    )
-  if (!known) await store.createFederation({ id, coordinator_key: identity.signer.publicKey, created_ms: nowMs })
-  return known?.created_ms ?? nowMs
 }

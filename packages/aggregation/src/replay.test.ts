@@ -73,7 +73,7 @@ test("without a client, a stack is byte for byte the one it never was in, its up
         for (const gone of [undefined, "client-0"]) {
           const kept = rounds.map((round) => stored(round, gone))
           const globals: (string | undefined)[] = []
-          for await (const global of withoutClient(kept, "client-0", SETTINGS, strategy))
+          for await (const global of withoutClient(kept, { id: "client-0" }, SETTINGS, strategy))
             globals.push(global && bytesOf(global))
           expect(globals).toEqual(expected)
         }
@@ -88,7 +88,7 @@ test.each<Partial<StrategySettings>>([{ combine: "stack" }, { combine: "pad" }])
     fc.assert(
       fc.asyncProperty(unequalCohort, async (updates) => {
         const settings = { ...SETTINGS, ...combine }
-        const global = await lastWithout([stored(updates)], "client-0", settings, STRATEGIES.fedpipe)
+        const global = await lastWithout([stored(updates)], { id: "client-0" }, settings, STRATEGIES.fedpipe)
         for (const module of global?.modules ?? []) {
           const name = module.name
           const contributors = updates.filter(({ adapter }) => adapter.modules.some((each) => each.name === name))
@@ -117,22 +117,23 @@ test("the removed client's rows are gone from the rank", async () => {
     ...{ clientId: `c${k}`, weight: 1 },
     adapter: adapterOf(randomModule({ outFeatures: 30, inFeatures: 20, rank }, k)),
   }))
-  const global = await lastWithout([stored(updates)], "c1", SETTINGS, STRATEGIES.flora)
+  const global = await lastWithout([stored(updates)], { id: "c1" }, SETTINGS, STRATEGIES.flora)
   expect(global!.modules[0]!.rank).toBe(6)
 })
 
 test("strategies that replace the global adapter cannot forget, and fedpipe needs the update", async () => {
   for (const name of ["flexlora", "fedit", "zeropad", "hetlora", "ffa", "fedex"] as const)
-    expect(() => withoutClient([], "a", SETTINGS, STRATEGIES[name])).toThrow(
+    expect(() => withoutClient([], { id: "a" }, SETTINGS, STRATEGIES[name])).toThrow(
       expect.objectContaining({
         ...{ code: "STRATEGY_UNSUITABLE", message: expect.stringContaining("train on from what client a gave") },
       }),
     )
+  expect(() => withoutClient([], { id: "a", name: "ada" }, SETTINGS, STRATEGIES.fedit)).toThrow("what client ada gave")
   const updates = ["a", "b"].map((clientId) => ({
     ...{ clientId, weight: 1 },
     adapter: adapterOf(randomModule({ outFeatures: 3, inFeatures: 2, rank: 1 }, 1)),
   }))
-  await expect(lastWithout([stored(updates, "b")], "b", SETTINGS, STRATEGIES.fedpipe)).rejects.toMatchObject({
+  await expect(lastWithout([stored(updates, "b")], { id: "b" }, SETTINGS, STRATEGIES.fedpipe)).rejects.toMatchObject({
     code: "UPLOAD_CONFLICT",
   })
 })

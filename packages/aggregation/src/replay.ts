@@ -9,6 +9,12 @@ export interface StoredRound {
   readonly updates: Iterable<Update> | AsyncIterable<Update>
 }
 
+/** Who is taken out; `name` is how failures call it, its id where it is not said. */
+interface Leaver {
+  readonly id: string
+  readonly name?: string
+}
+
 type Rounds = Iterable<StoredRound> | AsyncIterable<StoredRound>
 
 /**
@@ -44,7 +50,7 @@ const SUMS: readonly StrategyName[] = ["flora", "florist", "fedpipe"]
  */
 export function withoutClient(
   rounds: Rounds,
-  clientId: string,
+  { id, name = id }: Leaver,
   settings: StrategySettings,
   strategy: Strategy,
 ): AsyncGenerator<Adapter | undefined> {
@@ -52,34 +58,34 @@ export function withoutClient(
     throw new LaminaError(
       "STRATEGY_UNSUITABLE",
       `expected one of ${SUMS.join(", ")}, whose global adapter is a sum over clients, got ${strategy.name}: ` +
-        `its clients train on from what client ${clientId} gave, which cannot be taken out again`,
+        `its clients train on from what client ${name} gave, which cannot be taken out again`,
       { hint: "start the run again without the client" },
     )
-  return remaining(replay(cleared(rounds, clientId, strategy.name), settings, strategy))
+  return remaining(replay(cleared(rounds, { id, name }, strategy.name), settings, strategy))
 }
 
 async function* remaining(results: AsyncGenerator<RoundResult>): AsyncGenerator<Adapter | undefined> {
   for await (const { global } of results) yield global.modules.length > 0 ? global : undefined
 }
 
-async function* cleared(rounds: Rounds, clientId: string, strategy: StrategyName): AsyncGenerator<StoredRound> {
+async function* cleared(rounds: Rounds, leaver: Required<Leaver>, strategy: StrategyName): AsyncGenerator<StoredRound> {
   for await (const { clients, updates } of rounds) {
-    const at = clients.findIndex((client) => client.clientId === clientId)
-    yield { clients, updates: at < 0 ? updates : clearedUpdates(updates, { clientId, at, strategy }) }
+    const at = clients.findIndex(({ clientId }) => clientId === leaver.id)
+    yield { clients, updates: at < 0 ? updates : clearedUpdates(updates, { ...leaver, at, strategy }) }
   }
 }
 
 /** The updates with the one of this client, which is number `at`, zeroed, and an empty one where it is missing. */
 async function* clearedUpdates(
   updates: StoredRound["updates"],
-  { clientId, at, strategy }: { clientId: string; at: number; strategy: StrategyName },
+  { id: clientId, name, at, strategy }: Required<Leaver> & { at: number; strategy: StrategyName },
 ): AsyncGenerator<Update> {
   let count = 0
   const empty = (): Update => {
     if (strategy === "fedpipe")
       throw new LaminaError(
         "UPLOAD_CONFLICT",
-        `expected the update of client ${clientId}, whose modules its shares are over, got none`,
+        `expected the update of client ${name}, whose modules its shares are over, got none`,
       )
     return { clientId, weight: 0, adapter: { modules: [] } }
   }

@@ -9,6 +9,7 @@ import { untilInterrupted } from "../interrupt.js"
 import { modelPath } from "../model-path.js"
 import { counted } from "../output/counted.js"
 import { printJson } from "../output/json.js"
+import { showParticipation } from "../output/participation.js"
 import { federationView } from "../output/progress.js"
 import { openPool } from "../pool.js"
 import type { BackendChoice } from "../pool.js"
@@ -55,7 +56,8 @@ export async function join(url: string, options: JoinOptions): Promise<void> {
     trainer,
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
   })
-  const view = showEvents(client, name)
+  const view = federationView(process.stderr)
+  showParticipation(client, view, name)
   view.note(`kernels ${pool.kernels}`)
   try {
     const result = await untilInterrupted((signal) => client.participate({ signal }))
@@ -69,27 +71,9 @@ export async function join(url: string, options: JoinOptions): Promise<void> {
 }
 
 function summary({ reason, runId, state, rounds }: Awaited<ReturnType<LaminaClient["participate"]>>): string {
-  const taken = rounds.filter(({ outcome }) => outcome === "accepted" || outcome === "duplicate").length
-  if (reason === "left") return `left after ${counted(taken, "round")}; the same command goes on\n`
-  return `run ${runId ?? ""} ended: ${state ?? "done"}; ${taken} of this client's updates count\n`
-}
-
-function showEvents(client: LaminaClient, name: string): ReturnType<typeof federationView> {
-  const view = federationView(process.stderr)
-  client.on("connected", ({ coordinator }) => view.note(`connected to ${coordinator} as ${name}`))
-  client.on("reconnecting", ({ cause, inMs }) =>
-    view.note(`connection lost (${cause}); again in ${(inMs / 1000).toFixed(1)} s`),
-  )
-  client.on("waiting", ({ reason }) => view.note(`waiting: ${reason} (Ctrl-C leaves)`))
-  client.on("task", ({ round, steps }) => view.note(`round ${round}: ${counted(steps, "step")}`))
-  client.on("task", () => view.start([name]))
-  client.on("progress", ({ step, steps, loss }) => view.training(name, { step, steps, loss }))
-  client.on("receipt", ({ status }) => view.receipt(name, status))
-  client.on("retrying", ({ what, error }) => view.note(`${what}: ${error.message}; trying again`))
-  client.on("round", ({ round, outcome, code }) => {
-    if (code !== undefined || outcome === "missed") view.note(`round ${round}: ${outcome}${code ? ` (${code})` : ""}`)
-  })
-  return view
+  const accepted = rounds.filter(({ outcome }) => outcome === "accepted" || outcome === "duplicate").length
+  if (reason === "left") return `left after ${counted(accepted, "round")}; the same command goes on\n`
+  return `run ${runId ?? ""} ended: ${state ?? "done"}; ${accepted} of this client's updates were accepted\n`
 }
 
 /** A machine's name as a client name: lower-case letters, digits and dashes. */

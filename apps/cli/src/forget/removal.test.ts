@@ -86,6 +86,11 @@ test.each(CHANGED)("%s in what was kept is found, with its round", async (_, cha
   })
 })
 
+test("a client is called by its name, also where it was named by its id", async () => {
+  const named = recordOf([], { strategy: "fedit", clients: [{ id: "a", name: "ada" }] })
+  await expect(removeClient(named, "a")).rejects.toThrow("from what client ada gave")
+})
+
 test("a strategy that continues, a run that kept nothing and one without rounds are refused", async () => {
   await expect(removeClient(recordOf([], { strategy: "fedit", keepsUpdates: false }), "a")).rejects.toMatchObject({
     ...{ code: "STRATEGY_UNSUITABLE" },

@@ -36,7 +36,8 @@ export interface Removal {
  */
 export async function removeClient(record: RunRecord, clientId: string): Promise<Removal> {
   const strategy = STRATEGIES[record.strategy]
-  const remaining = withoutClient(storedRounds(record), clientId, record.settings, strategy)
+  const leaver = record.clients.find(({ id }) => id === clientId) ?? { id: clientId }
+  const remaining = withoutClient(storedRounds(record), leaver, record.settings, strategy)
   checkKept(record)
   const recomputed: string[] = []
   let whole: Adapter = { modules: [] }

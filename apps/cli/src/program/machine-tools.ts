@@ -1,3 +1,4 @@
+import { Argument } from "commander"
 import type { Command } from "commander"
 
 import { completionScript } from "../completion.js"
@@ -13,7 +14,8 @@ export function addMachineTools(program: Command): void {
     .addOption(json())
     .action(async (options) => (await import("../commands/doctor.js")).doctor(options))
   program
-    .command("completion <shell>")
+    .command("completion")
     .description("print a completion script for bash, zsh or fish")
+    .addArgument(new Argument("<shell>").choices(["bash", "zsh", "fish"]))
     .action((shell: string) => void process.stdout.write(completionScript(shell, program)))
 }

@@ -12,7 +12,7 @@ const joinToken = (use: string): Option => new Option("--join-token <token>", us
 export function addService(program: Command): void {
   program
     .command("serve")
-    .description("run the coordinator service (with --json its first line of stdout is the object)")
+    .description("run the coordinator service")
     .addOption(
       new Option("--port <number>", "TCP port, 0 for a free one")
         .env("LAMINA_PORT")
@@ -30,7 +30,7 @@ export function addService(program: Command): void {
     .addOption(
       new Option("--log-level <level>", "how much to log").env("LAMINA_LOG_LEVEL").choices(LOG_LEVELS).default("info"),
     )
-    .addOption(json())
+    .option("--json", "print one JSON object as the first line of stdout, once it listens")
     .action(async (options) => (await import("../commands/serve.js")).serve(options))
   const join = program
     .command("join <url>")

@@ -7,6 +7,7 @@ import { abortable } from "../timing.js"
 import type { CoordinatorIdentity } from "./known-coordinator.js"
 import type { Link, LinkOptions } from "./link.js"
 import { connectLink } from "./link.js"
+import type { Refusal } from "./requests.js"
 
 /** Protocol version of this build, of every session and in every round header. */
 export const PROTOCOL_VERSION = 1
@@ -60,7 +61,7 @@ async function open(link: Link, options: HandshakeOptions, capability: Capabilit
     version: PROTOCOL_VERSION,
     software,
   })
-  if ("refusal" in answer) throw answer.refusal
+  if ("refusal" in answer) throw withHint(answer.refusal)
   const session = answer.ok
   if (!equalBytes(session.clientId, identity.clientId))
     throw new LaminaError(
@@ -77,4 +78,13 @@ async function open(link: Link, options: HandshakeOptions, capability: Capabilit
     token: session.token,
     clockAheadMs: session.serverTimeMs - options.now(),
   }
+}
+
+/** No hint is on the wire, and of what a session needs only the join token is for people to give. */
+function withHint(refusal: Refusal): Refusal | LaminaError {
+  if (refusal.code !== "SESSION_REJECTED") return refusal
+  return new LaminaError(refusal.code, refusal.message, {
+    cause: refusal,
+    hint: "the coordinator's operator has its join token: give it as --join-token, LAMINA_JOIN_TOKEN or joinToken",
+  })
 }

@@ -27,6 +27,8 @@ test("a pin that cannot be read is no permission to trust anybody", async () => 
   const path = join(folder, "coordinator.json")
   for (const text of ["", "{", '{"coordinatorKey":1}']) {
     await writeFile(path, text)
-    await expect(pinCoordinator(path, met)).rejects.toMatchObject({ code: "FILE_UNREADABLE" })
+    await expect(pinCoordinator(path, met)).rejects.toMatchObject({
+      ...{ code: "FILE_UNREADABLE", hint: expect.stringContaining("remove it") as string },
+    })
   }
 })

@@ -39,7 +39,14 @@ function parsePin(bytes: Uint8Array, path: string): { coordinatorKey: string; fe
         return { coordinatorKey, federationId }
     }
   } catch (cause) {
-    throw new LaminaError("FILE_UNREADABLE", `${path}: expected JSON`, { cause })
+    throw unreadable(path, "JSON", cause)
   }
-  throw new LaminaError("FILE_UNREADABLE", `${path}: expected coordinatorKey and federationId`)
+  throw unreadable(path, "coordinatorKey and federationId")
+}
+
+function unreadable(path: string, expected: string, cause?: unknown): LaminaError {
+  return new LaminaError("FILE_UNREADABLE", `${path}: expected ${expected}, got another text`, {
+    cause,
+    hint: "restore it, or remove it: the next coordinator that answers at this address is then taken for the right one",
+  })
 }

@@ -28,7 +28,7 @@ export function openDiskBlobs(folder: string, onFailure: OnDiskFailure): Blobs {
         const name = hashHex(bytes)
         const path = join(folder, name)
         const there = await stat(path).catch(() => undefined)
-        if (there?.size !== bytes.length) await writeDurably(path, bytes, 0o644)
+        if (there?.size !== bytes.length) await writeDurably(path, bytes)
         return name
       }, onFailure),
     read: (name) =>

@@ -5,6 +5,7 @@ import { promisify } from "node:util"
 
 import { syncFolder } from "@lamina/crypto"
 
+import { PRIVATE_FILE } from "../private.js"
 import { isDiskFull, onDisk } from "../store/disk-errors.js"
 import type { OnDiskFailure } from "../store/disk-errors.js"
 import { Gathered } from "./gathered.js"
@@ -135,7 +136,7 @@ class Known {
 
 /** Two calls of the system that touch no disk: a thread of the pool would cost more than they do. */
 function createSync(path: string, bytes: number): void {
-  const file = openSync(path, "wx")
+  const file = openSync(path, "wx", PRIVATE_FILE)
   try {
     ftruncateSync(file, bytes)
   } finally {

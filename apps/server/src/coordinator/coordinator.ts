@@ -29,6 +29,8 @@ import { Views } from "./views.js"
 
 /** A client that heard nothing asks again after this; hints make it sooner. */
 const ASK_AGAIN_MS = 15_000
+/** Runs that a client without a task is told of; each in less than 100 bytes of the 1,000 that a reason may have. */
+const REASONS_MAX = 5
 
 type Shared = Omit<CoordinatorContext, "retire" | "forgetUploads">
 
@@ -73,12 +75,16 @@ export class Coordinator {
 
   /** Goes on with every run that is not over, from the store alone, and removes files nobody owns. */
   async resume(): Promise<void> {
-    const { store, spool } = this.#context
+    const { store, spool, book, events } = this.#context
     await this.#forgetUploads()
     await this.#removing
     const owned = new Set(await store.uploadIds())
     for (const id of await spool.ids()) if (!owned.has(id)) await spool.remove(id)
-    for (const row of await store.runs()) if (row.state === "active") await this.#drive(row)
+    for (const row of await store.runs()) {
+      if (row.state !== "active") continue
+      events.tell("runResumed", { runId: row.id, name: row.name, rounds: book.standing(row.id).roundsPlanned })
+      await this.#drive(row)
+    }
   }
 
   /**
@@ -139,8 +145,21 @@ export class Coordinator {
       const task = open ?? (await this.#offer(clientId, await this.#begun(clientId, driver, after)))
       if (task) return { task }
     }
-    const reason = this.#drivers.size === 0 ? "no run is active" : "no round waits for this client"
-    return { wait: { retryAfterMs: ASK_AGAIN_MS, reason } }
+    const reasons = drivers.flatMap((driver) => (driver ? [this.#whyNothing(clientId, driver, after)] : []))
+    return {
+      wait: { retryAfterMs: ASK_AGAIN_MS, reason: reasons.slice(0, REASONS_MAX).join("; ") || "no run is active" },
+    }
+  }
+
+  /** Why a run has no task for this client now. */
+  #whyNothing(clientId: string, { id, open, number }: RunDriver, afterRound: number): string {
+    const { waiting = "no round waits for this client" } = this.#context.book.standing(id)
+    if (!open) return waiting
+    if (open.round.phase !== "collecting") return `round ${number} is being aggregated`
+    const isDone = number <= afterRound || open.round.answers.has(clientId)
+    return isDone
+      ? `round ${number} goes on, this client is done with it`
+      : `round ${number} goes on with other clients`
   }
 
   /** What a client of its cohort is to do in a round. */
@@ -273,7 +292,6 @@ export class Coordinator {
 
   #stalled(driver: RunDriver, error: unknown): void {
     if (this.#context.closing()) return
-    this.#context.logger.error({ err: error, run: driver.id }, "a run could not go on; it is tried again")
     this.events.tell("runStalled", { runId: driver.id, error })
   }
 }

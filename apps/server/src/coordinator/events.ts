@@ -29,6 +29,10 @@ export interface CoordinatorEventMap {
   clientJoined: { readonly clientId: string; readonly client: string }
   clientLeft: { readonly clientId: string; readonly client: string }
   runCreated: { readonly runId: string; readonly name: string; readonly rounds: number }
+  /** An unfinished run that a start found. */
+  runResumed: { readonly runId: string; readonly name: string; readonly rounds: number }
+  /** Once for each round that does not begin because too few clients are there; `reason` says how many. */
+  runWaiting: OfRound & { readonly reason: string }
   roundOpened: OfRound & { readonly clients: readonly string[] }
   progress: ClientProgress
   updateAccepted: OfClient & {
@@ -37,7 +41,8 @@ export interface CoordinatorEventMap {
     readonly metrics: Readonly<Record<string, number>>
   }
   updateRefused: OfClient & { readonly status: "REJECTED" | "LATE" | "CLOSED"; readonly code?: string }
-  roundSealed: OfRound & { readonly accepted: number }
+  /** `cohort`: how many clients it was open to. */
+  roundSealed: OfRound & { readonly accepted: number; readonly cohort: number }
   roundPublished: OfRound & { readonly adapterHash: HashHex; readonly report: AggregationReport }
   roundAbandoned: OfRound & { readonly reason: string }
   /** A run could not go on; it is tried again, and may go on then. */

@@ -5,6 +5,12 @@ import { hash, loadOrCreateIdentity, randomBytes, toHex, utf8, writeDurably } fr
 import type { Identity } from "@lamina/crypto"
 import { LaminaError } from "@lamina/protocol/errors"
 
+/** The coordinator's key in its data folder. */
+export const KEY_FILE = "coordinator.key"
+
+const KEY_HINT =
+  "restore it from a backup: without it this federation cannot go on, and another data folder begins a new one"
+
 /** Who the coordinator is: it signs headers, plans and receipts, and enrols nobody. */
 export interface CoordinatorIdentity {
   readonly signer: Identity
@@ -15,7 +21,7 @@ export interface CoordinatorIdentity {
 
 /** Reads coordinator.key and admin.token of the data folder, and makes them (mode 0600) at the first start. */
 export async function loadIdentity(dataDir: string): Promise<CoordinatorIdentity> {
-  const signer = await loadOrCreateIdentity(join(dataDir, "coordinator.key"))
+  const signer = await loadOrCreateIdentity(join(dataDir, KEY_FILE), KEY_HINT)
   const adminToken = await loadOrCreateToken(join(dataDir, "admin.token"))
   return { signer, federationId: hash(utf8("federation"), signer.publicKey), adminToken }
 }

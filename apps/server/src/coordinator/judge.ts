@@ -64,3 +64,9 @@ export function judgeAll(asked: readonly AskedCommit[], { runId, number, seq, at
   })
   return { answers, recorded, round, effects }
 }
+
+/** A carried update that comes between two rounds has no answer by the rules of either: it is late for the first. */
+export function statusIn(effects: readonly RoundEffect[]): AnswerStatus {
+  for (const effect of effects) if (effect.kind === "answer") return effect.status
+  return "LATE"
+}

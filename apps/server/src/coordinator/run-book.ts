@@ -21,6 +21,8 @@ export interface RunSummary {
   readonly name: string
   readonly state: RunRow["state"]
   readonly reason?: string
+  /** What an active run lacks to begin its next round, for people; nothing while a round is open. */
+  readonly waiting?: string
   readonly strategy: string
   readonly roundsPlanned: number
   /** The recipe's base: a folder of the coordinator's machine. */
@@ -102,9 +104,16 @@ export class RunBook {
     }
     const rounds = [...run.rounds.filter(({ round }) => round !== row.round), summary]
     this.#change(run, {
+      waiting: undefined,
       rounds: rounds.sort((left, right) => left.round - right.round),
       ...(row.adapter_hash === null ? {} : { globalAdapterHash: row.adapter_hash }),
     })
+  }
+
+  /** Says what a run waits for until a round of it is put or it ends. */
+  wait(runId: string, waiting: string): void {
+    const run = this.#runs.get(runId)
+    if (run) this.#change(run, { waiting })
   }
 
   weigh(runId: string, client: string, weight: number): void {
@@ -114,7 +123,8 @@ export class RunBook {
   end(runId: string, end: { state: RunRow["state"]; reason?: string; atMs: number }): void {
     const { state, reason, atMs } = end
     const run = this.#runs.get(runId)
-    if (run) this.#change(run, { state, endedMs: atMs, ...(reason === undefined ? {} : { reason }) })
+    if (run)
+      this.#change(run, { waiting: undefined, state, endedMs: atMs, ...(reason === undefined ? {} : { reason }) })
   }
 
   #change(run: Omit<RunSummary, "weights">, change: Partial<RunSummary>): void {

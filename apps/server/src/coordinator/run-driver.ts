@@ -21,7 +21,7 @@ import type { LoggedEvent, NewUpdate } from "../store/store.js"
 import { BusyClients } from "./busy-clients.js"
 import type { CoordinatorContext } from "./context.js"
 import { Gathered } from "../blobs/gathered.js"
-import { judgeAll } from "./judge.js"
+import { judgeAll, statusIn } from "./judge.js"
 import type { AskedCommit, CommitAnswer, CommitEvent } from "./judge.js"
 import { openRound } from "./open-round.js"
 import type { StoredAggregation } from "./publish.js"
@@ -29,6 +29,7 @@ import { drawingOrder } from "./plan.js"
 import { RunAggregation } from "./run-aggregation.js"
 import { restoreRound } from "./round-log.js"
 import { selectingOf } from "./selecting.js"
+import { lacking } from "./waiting.js"
 import type { TrainedModule } from "./run-request.js"
 
 /** Before start(): nobody is looked for. */
@@ -46,6 +47,8 @@ export class RunDriver {
   #row: RoundRow | undefined
   #number = 0
   #logged = 0
+  /** The last round that was said to wait for clients. */
+  #waited = 0
   #queue: Promise<unknown> = Promise.resolve()
   readonly #commits = new Gathered((asked: readonly AskedCommit[]) => this.#serially(() => this.#answerAll(asked)))
   readonly #aggregation: RunAggregation
@@ -240,7 +243,8 @@ export class RunDriver {
     if (effect.kind === "configure") return this.#open(effect.cohort)
     if (effect.kind !== "aggregate" || this.#aggregation.busy) return
     const { events } = this.context
-    events.tell("roundSealed", { runId: this.id, round: this.#number, accepted: effect.accepted.length })
+    const cohort = this.#row?.cohort ?? 0
+    events.tell("roundSealed", { runId: this.id, round: this.#number, accepted: effect.accepted.length, cohort })
     void this.#aggregation.start()
   }
 
@@ -250,9 +254,20 @@ export class RunDriver {
     const here = [...sessions.connected.values()].filter(
       ({ id, name }) => !this.#busy.has(id) && (present?.(name, this.#number) ?? true),
     )
-    if (here.length < selecting.minimum) return
+    if (here.length < selecting.minimum) return this.#wait(selecting, here.length)
     const clients = drawingOrder(here, { seed: this.recipe.seed, round: this.#number })
     await this.#apply({ kind: "present", clients: clients.map(({ id, name }) => ({ id, name })) })
+    if (this.#round === selecting) this.#wait(selecting, here.length)
+  }
+
+  #wait(selecting: Selecting, here: number): void {
+    const { book, events, now } = this.context
+    const reason = lacking(selecting, { round: this.#number, here, nowMs: now() })
+    if (book.standing(this.id).waiting === reason) return
+    book.wait(this.id, reason)
+    if (this.#waited === this.#number) return
+    this.#waited = this.#number
+    events.tell("runWaiting", { runId: this.id, round: this.#number, reason })
   }
 
   async #open(drawn: readonly CohortMember[]): Promise<void> {
@@ -379,10 +394,4 @@ export class RunDriver {
 function outcomeOf({ state, reason }: RoundRow): Outcome {
   if (state === "published") return "published"
   return reason === "cancelled" ? "cancelled" : "abandoned"
-}
-
-/** A carried update that comes between two rounds has no answer by the rules of either: it is late for the first. */
-function statusIn(effects: readonly RoundEffect[]): AnswerStatus {
-  for (const effect of effects) if (effect.kind === "answer") return effect.status
-  return "LATE"
 }

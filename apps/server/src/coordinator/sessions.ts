@@ -58,13 +58,12 @@ export class Sessions {
     if (request.version !== PROTOCOL_VERSION)
       throw new LaminaError("PROTOCOL_VERSION", `expected protocol version ${PROTOCOL_VERSION}, got ${request.version}`)
     const parts = [identity.federationId, nonce, request.publicKey]
-    if (
-      !verify(request.publicKey, request.signature, "lamina/v1/session", ...parts) ||
-      !tokenMatches(joinToken, request.joinToken)
-    )
+    if (!verify(request.publicKey, request.signature, "lamina/v1/session", ...parts))
+      throw new LaminaError("SESSION_REJECTED", "expected a signature over this federation's nonce, got another")
+    if (!tokenMatches(joinToken, request.joinToken))
       throw new LaminaError(
         "SESSION_REJECTED",
-        "expected a signature over this federation's nonce, and its join token where it asks for one",
+        `expected the join token of this coordinator, got ${request.joinToken === "" ? "none" : "another"}`,
       )
     const name = checkedName(request.name)
     const { capability } = request

@@ -1,8 +1,17 @@
 import { createReadStream } from "node:fs"
 import type { Readable } from "node:stream"
 
-import { Controller, Get, Headers, HttpCode, Inject, Param, Put, Req, Res } from "@nestjs/common"
-import { ApiBearerAuth, ApiHeader, ApiOkResponse, ApiOperation, ApiParam, ApiProduces, ApiTags } from "@nestjs/swagger"
+import { applyDecorators, Controller, Get, Headers, HttpCode, Inject, Param, Put, Req, Res } from "@nestjs/common"
+import {
+  ApiBearerAuth,
+  ApiHeader,
+  ApiOkResponse,
+  ApiOperation,
+  ApiParam,
+  ApiProduces,
+  ApiResponse,
+  ApiTags,
+} from "@nestjs/swagger"
 import type { FastifyReply, FastifyRequest } from "fastify"
 
 import { LaminaError } from "@lamina/protocol/errors"
@@ -22,6 +31,16 @@ interface Content {
   readonly bytes: number
   open(start: number, end: number): Uint8Array | Readable
 }
+
+/** Bytes by content hash, whole or a range of them. */
+const ApiBytes = (description: string) =>
+  applyDecorators(
+    ApiHeader({ name: "range", required: false }),
+    ApiProduces(BYTES),
+    ApiOkResponse({ description }),
+    ApiResponse({ status: 206, description: `${description}: the range that was asked for` }),
+    ApiResponse({ status: 416, description: "a range outside" }),
+  )
 
 /** Bulk bytes: chunks of uploads in, adapters and base files out by content hash, with ranges. */
 @ApiTags("bulk")
@@ -58,9 +77,7 @@ export class BulkController {
   @Get("adapters/:hash")
   @ApiOperation({ summary: "A global adapter by content hash" })
   @ApiParam({ name: "hash", schema: { type: "string" } })
-  @ApiHeader({ name: "range", required: false })
-  @ApiProduces(BYTES)
-  @ApiOkResponse({ description: "encodeAdapter bytes" })
+  @ApiBytes("encodeAdapter bytes")
   async adapter(
     @Headers() headers: Record<string, string>,
     @Param("hash") hash: string,
@@ -74,8 +91,7 @@ export class BulkController {
   @Get("bases/:hash")
   @ApiOperation({ summary: "The manifest of a base" })
   @ApiParam({ name: "hash", schema: { type: "string" } })
-  @ApiProduces(BYTES)
-  @ApiOkResponse({ description: "BaseManifest" })
+  @ApiBytes("BaseManifest")
   async base(
     @Headers() headers: Record<string, string>,
     @Param("hash") hash: string,
@@ -89,9 +105,7 @@ export class BulkController {
   @Get("blobs/:hash")
   @ApiOperation({ summary: "A file of a base by content hash" })
   @ApiParam({ name: "hash", schema: { type: "string" } })
-  @ApiHeader({ name: "range", required: false })
-  @ApiProduces(BYTES)
-  @ApiOkResponse({ description: "the file" })
+  @ApiBytes("the file")
   async blob(
     @Headers() headers: Record<string, string>,
     @Param("hash") hash: string,
@@ -107,7 +121,7 @@ export class BulkController {
     void response.headers({ etag, "accept-ranges": "bytes", "cache-control": FOREVER })
     if (headers["if-none-match"] === etag) return void response.status(304).send()
     const range = parseRange(headers.range, content.bytes)
-    if (range === "none") return void response.status(416).header("content-range", `bytes */${content.bytes}`).send()
+    if (range === "none") return outside(headers.range, content, response)
     const { start, end } = range === "whole" ? { start: 0, end: content.bytes } : range
     if (range !== "whole")
       void response.status(206).header("content-range", `bytes ${start}-${end - 1}/${content.bytes}`)
@@ -117,6 +131,11 @@ export class BulkController {
       .header("content-length", end - start)
       .send(body instanceof Uint8Array ? Buffer.from(body.buffer, body.byteOffset, body.length) : body)
   }
+}
+
+function outside(range: string | undefined, { bytes }: Content, response: FastifyReply): void {
+  const message = `expected a range within ${bytes} bytes, got ${range?.slice(0, 100)}`
+  void response.status(416).header("content-range", `bytes */${bytes}`).send({ code: "FRAME_MALFORMED", message })
 }
 
 function hashOf(text: string): string {

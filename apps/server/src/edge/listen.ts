@@ -14,7 +14,7 @@ import type { CoordinatorIdentity } from "../coordinator/identity.js"
 import { Access } from "./access.js"
 import { BulkController } from "./bulk.controller.js"
 import { takeChunkBodies } from "./chunk-bodies.js"
-import { ErrorFilter } from "./error-filter.js"
+import { ErrorFilter, refusePath } from "./error-filter.js"
 import { FederationController } from "./federation.controller.js"
 import { HealthController } from "./health.controller.js"
 import { serveOpenApi } from "./open-api.js"
@@ -51,13 +51,15 @@ export async function listen(
   const access = new Access(coordinator.sessions, { adminToken: identity.adminToken, joinToken: config.joinToken })
   const adapter = new FastifyAdapter({
     ...{ bodyLimit: JSON_BYTES_MAX, requestTimeout: REQUEST_MS_MAX, forceCloseConnections: true },
+    frameworkErrors: refusePath(coordinator.metrics),
     schemaController: { compilersFactory: { buildValidator: noSchema, buildSerializer: noSchema } },
   })
+  let isListening = false
   const app = await NestFactory.create<NestFastifyApplication>(
     edgeModule(coordinator, { access, logger, config }),
     adapter,
     {
-      logger: nestLogger(logger),
+      logger: nestLogger(logger, () => isListening),
       abortOnError: false,
     },
   )
@@ -69,6 +71,7 @@ export async function listen(
     await app.close()
     throw cannotListen(config, cause)
   })
+  isListening = true
   const { port } = app.getHttpServer().address() as { port: number }
   const host = config.host.includes(":") ? `[${config.host}]` : config.host
   return { url: `http://${host}:${port}`, port, close: () => app.close() }
@@ -109,11 +112,11 @@ function edgeModule(
   }
 }
 
-/** Nest's own lines, at a level below ours. */
-function nestLogger(logger: Logger): LoggerService {
+/** Nest's own lines, at a level below ours. Until it listens, what it calls an error is thrown as well. */
+function nestLogger(logger: Logger, isListening: () => boolean): LoggerService {
   return {
     log: (message: unknown) => logger.debug({ nest: message }),
-    error: (message: unknown) => logger.error({ nest: message }),
+    error: (message: unknown) => logger[isListening() ? "error" : "debug"]({ nest: message }),
     warn: (message: unknown) => logger.warn({ nest: message }),
     debug: (message: unknown) => logger.trace({ nest: message }),
     verbose: (message: unknown) => logger.trace({ nest: message }),

@@ -2,7 +2,11 @@ import type { NestFastifyApplication } from "@nestjs/platform-fastify"
 import { DocumentBuilder, SwaggerModule } from "@nestjs/swagger"
 import type { OpenAPIObject } from "@nestjs/swagger"
 
-import { components } from "./schemas.js"
+import { components, schemas } from "./schemas.js"
+
+const FAILURE_BODY = { content: { "application/json": { schema: schemas.one("Failure") } } }
+/** Every route may answer so; the status is that of the code. */
+const FAILURE = { description: "a refusal or a failure; codes are in docs/errors.md", ...FAILURE_BODY }
 
 /** /openapi.json and /docs; the document is made when somebody first asks for it. */
 export function serveOpenApi(app: NestFastifyApplication, software: string): void {
@@ -19,8 +23,13 @@ function document(app: NestFastifyApplication, software: string): OpenAPIObject 
       "Federations, runs and rounds as JSON, bulk bytes by content hash. Clients use the socket: docs/protocol.md.",
     )
     .setVersion(software)
-    .addBearerAuth()
+    .addBearerAuth({ type: "http", bearerFormat: "opaque" })
     .build()
   const made = SwaggerModule.createDocument(app, options)
+  for (const path of Object.values(made.paths))
+    for (const { responses } of Object.values(path) as { responses: Record<string, object> }[]) {
+      responses.default = FAILURE
+      if (responses["416"]) responses["416"] = { ...responses["416"], ...FAILURE_BODY }
+    }
   return { ...made, components: { ...made.components, schemas: components() } } as OpenAPIObject
 }

@@ -35,9 +35,11 @@ export class RunsController {
   @ApiCreatedResponse({ schema: schemas.one("RunView") })
   async create(
     @Headers("authorization") authorization: string | undefined,
+    @Headers("content-type") contentType: string | undefined,
     @Body() body: unknown,
   ): Promise<RunSummary> {
     this.access.admin(authorization)
+    checkJson(contentType)
     const id = await this.coordinator.createRun(parseRunRequest(body))
     return this.coordinator.views.run(id)
   }
@@ -98,4 +100,11 @@ export class RunsController {
       throw new LaminaError("FRAME_MALFORMED", `expected the number of a round, got "${round.slice(0, 20)}"`)
     return this.coordinator.views.round(id, Number(round))
   }
+}
+
+/** Forms and text are parsed as well, into something that no recipe is in. */
+function checkJson(contentType: string | undefined): void {
+  if (/^application\/json\s*(;|$)/i.test(contentType ?? "")) return
+  const got = contentType?.slice(0, 100) ?? "none"
+  throw new LaminaError("FRAME_MALFORMED", `expected a body with content-type: application/json, got ${got}`)
 }

@@ -68,6 +68,7 @@ const documented = {
     name: z.string(),
     state: z.enum(["active", "done", "failed", "cancelled"]),
     reason: z.string().optional(),
+    waiting: z.string().optional().describe("what an active run lacks to begin its next round"),
     strategy: z.string(),
     roundsPlanned: count,
     base: z.string().describe("the recipe's base"),

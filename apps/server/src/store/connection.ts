@@ -7,6 +7,7 @@ import Database from "better-sqlite3"
 import { Kysely, Migrator, SqliteDialect } from "kysely"
 
 import { Gathered } from "../blobs/gathered.js"
+import { PRIVATE_FILE, closeToOthers } from "../private.js"
 import { migrations } from "./migrations.js"
 import type { Schema } from "./schema.js"
 import { WriteQueue } from "./write-queue.js"
@@ -30,6 +31,8 @@ export interface Connection {
  * committed transaction can be lost at power loss, and an acknowledgement would be a lie. `writes` syncs by itself.
  */
 export async function connect(file: string): Promise<Connection> {
+  closeSync(openSync(file, "a", PRIVATE_FILE)) // SQLite gives its log the mode of the database
+  for (const suffix of ["", "-wal", "-shm"]) closeToOthers(`${file}${suffix}`, PRIVATE_FILE)
   const sqlite = new Database(file)
   sqlite.pragma("journal_mode = WAL")
   sqlite.pragma("synchronous = FULL")

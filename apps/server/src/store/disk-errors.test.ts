@@ -1,4 +1,4 @@
-import { onDisk } from "./disk-errors.js"
+import { diskFailure, onDisk } from "./disk-errors.js"
 
 const failing = (code: string) => async () => {
   throw Object.assign(new Error(code), { code })
@@ -13,7 +13,7 @@ test.each(["ENOSPC", "EDQUOT", "EFBIG", "SQLITE_FULL"])(
   },
 )
 
-test.each(["EIO", "EROFS", "SQLITE_IOERR_FSYNC", "SQLITE_CORRUPT"])(
+test.each(["EIO", "EROFS", "SQLITE_IOERR_FSYNC", "SQLITE_CORRUPT", "SQLITE_NOTADB"])(
   "%s is handed over as a failure of the disk",
   async (code) => {
     const failures: Error[] = []
@@ -28,4 +28,11 @@ test("any other failure passes as it is", async () => {
     code: "SQLITE_CONSTRAINT",
   })
   expect(failures).toEqual([])
+})
+
+test("a damaged database is unreadable and to be restored; a disk that does not keep its data is unwritable", () => {
+  const failure = (code: string) => diskFailure("/data", Object.assign(new Error(`said ${code}`), { code }))
+  for (const code of ["SQLITE_CORRUPT", "SQLITE_CORRUPT_VTAB", "SQLITE_NOTADB"])
+    expect(failure(code)).toMatchObject({ code: "FILE_UNREADABLE", hint: expect.stringContaining("backup") as string })
+  expect(failure("EIO")).toMatchObject({ code: "FILE_UNWRITABLE", message: expect.stringContaining("EIO") as string })
 })

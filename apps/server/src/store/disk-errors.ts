@@ -19,14 +19,30 @@ export async function onDisk<T>(work: () => Promise<T>, onFailure: OnDiskFailure
         cause: error,
         hint: "free space in the data directory; the client comes again by itself",
       })
-    const code = codeOf(error)
-    if (
-      error instanceof Error &&
-      (code === "EIO" || code === "EROFS" || code.startsWith("SQLITE_IOERR") || code === "SQLITE_CORRUPT")
-    )
-      onFailure(error)
+    if (error instanceof Error && (isIoError(codeOf(error)) || isDamage(codeOf(error)))) onFailure(error)
     throw error
   }
+}
+
+/** What a failure that `onDisk` handed over means for a data folder: FILE_UNREADABLE or FILE_UNWRITABLE. */
+export function diskFailure(dataDir: string, cause: Error): LaminaError {
+  if (isDamage(codeOf(cause)))
+    return new LaminaError("FILE_UNREADABLE", `${dataDir}: expected lamina.db to be intact, got: ${cause.message}`, {
+      cause,
+      hint: "look at the disk, then restore the data folder from a backup (docs/server.md)",
+    })
+  return new LaminaError("FILE_UNWRITABLE", `${dataDir}: expected a disk that keeps its data, got: ${cause.message}`, {
+    cause,
+    hint: "look at the disk, then start again: what was acknowledged is kept",
+  })
+}
+
+function isIoError(code: string): boolean {
+  return code === "EIO" || code === "EROFS" || code.startsWith("SQLITE_IOERR")
+}
+
+function isDamage(code: string): boolean {
+  return code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB"
 }
 
 /** Whether the system or SQLite found no room. */

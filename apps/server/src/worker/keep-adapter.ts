@@ -12,7 +12,7 @@ export async function keepAdapter(folder: string, adapter: Adapter): Promise<str
   const name = toHex(hash(bytes))
   // a disk that fails fails the aggregation, which is tried again
   await onDisk(
-    () => writeDurably(join(folder, name), bytes, 0o644),
+    () => writeDurably(join(folder, name), bytes),
     () => undefined,
   )
   return name
