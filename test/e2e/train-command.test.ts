@@ -56,7 +56,9 @@ test("training lowers the held-out loss and goes on after Ctrl-C to the same byt
 
   const other = await lamina("train", model, ...settings, "--seed", "1", "--out", join(folder, "whole"))
   expect(other.status).toBe(1)
-  expect(other.stderr).toMatch(/seed: 0 there, 1 asked for \[CHECKPOINT_MISMATCH\]/)
+  expect(other.stderr).toMatch(
+    /settings.json: another training is there \[CHECKPOINT_MISMATCH\]\n  seed: 0 there, 1 asked for\n/,
+  )
 }, 120_000)
 
 test("patience ends training when the held-out loss gets no better, and a second call has nothing to do", async () => {
