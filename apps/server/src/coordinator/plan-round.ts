@@ -118,7 +118,14 @@ async function views(
     for (const [i, projected] of projections.entries())
       if ("refused" in projected) reasons.set(cuts[i]![0], projected.refused)
       else {
-        const { adapter, startRanks } = projected
+        const { adapter, startRanks, relativeError } = projected
+        const { terms: each, client } = cuts[i]![1]
+        const { downloadBytesMax: bytesMax } = client.capability
+        if (bytesMax > 0)
+          logger.info(
+            { run: run.id, rank: each.rank, bytesMax, relativeError },
+            "the global adapter is cut to a budget",
+          )
         made.set(cuts[i]![0], { adapterHash: bytesOf(await blobs.put(adapter)), startRanks })
       }
   }
