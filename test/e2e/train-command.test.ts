@@ -57,7 +57,7 @@ test("training lowers the held-out loss and goes on after Ctrl-C to the same byt
   const other = await lamina("train", model, ...settings, "--seed", "1", "--out", join(folder, "whole"))
   expect(other.status).toBe(1)
   expect(other.stderr).toMatch(
-    /settings.json: another training is there \[CHECKPOINT_MISMATCH\]\n  seed: 0 there, 1 asked for\n/,
+    /settings.json: another training is there \[CHECKPOINT_MISMATCH\]\n {2}seed: 0 there, 1 asked for\n/,
   )
 }, 120_000)
 
