@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs"
 
 import { STRATEGY_NAMES } from "./strategy-names.js"
-import { parseRecipe, recipeJsonSchema, recipeKeys } from "./recipe.js"
+import { parseRecipe, Recipe, recipeJsonSchema, recipeKeys } from "./recipe.js"
 
 const minimal = { name: "a", base: "b" }
 
@@ -150,6 +150,12 @@ test("what is asked of a strategy is taken where it can be followed", () => {
     { strategy: "hetlora", strategyOptions: { pruneTo: 0.5, tau: 0.1 }, training: { steps: 3, warmupSteps: 3 } },
   ])
     expect(parseRecipe({ ...minimal, ...recipe })).toMatchObject(recipe)
+})
+
+test("a recipe that was taken before a rule was made is still read from where it is stored", () => {
+  const stored = { ...minimal, strategy: "fedit", globalAdapter: { keepUpdates: true } }
+  expect(Recipe.parse(stored)).toMatchObject(stored)
+  expect(() => parseRecipe(stored)).toThrow(/keepUpdates/)
 })
 
 const partitioned = (partition: object) => ({ population: { count: 2, data: "d", partition } })

@@ -90,51 +90,45 @@ const serverOptimizer = z.strictObject({
   tau: z.number().positive().default(1e-3),
 })
 
-/** The validated configuration of a run (YAML or JSON). */
-export const Recipe = z
-  .strictObject({
-    name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "lower-case letters, digits and dashes"),
-    /** Folder of the base, relative to the recipe. */
-    base: z.string().min(1),
-    rounds: z.int().min(1).max(100_000).default(3),
-    seed: z.int().min(0).max(0xffff_ffff).default(0),
-    strategy: z.enum(STRATEGY_NAMES).default("flora"),
-    strategyOptions: strategyOptions.prefault({}),
-    serverOptimizer: serverOptimizer.prefault({}),
-    privacy: z.strictObject({ mode: z.literal("open").default("open") }).prefault({}),
-    weightBy: z.enum(["tokens", "examples", "equal"]).default("tokens"),
-    lora: lora.prefault({}),
-    training: training.prefault({}),
-    cohort: cohort.prefault({}),
-    globalAdapter: globalAdapter.prefault({}),
-    simulation: simulation.optional(),
-  })
-  .superRefine((recipe, context) => {
-    if (recipe.cohort.hardDeadlineMs < recipe.cohort.softDeadlineMs)
-      context.addIssue({
-        code: "custom",
-        path: ["cohort", "hardDeadlineMs"],
-        message: "expected at least softDeadlineMs",
-      })
-    if (recipe.training.warmupSteps > recipe.training.steps)
-      context.addIssue({
-        code: "custom",
-        path: ["training", "warmupSteps"],
-        message: `expected at most training.steps (${recipe.training.steps}): the schedule is that of one round`,
-      })
-    for (const { path, message } of strategyIssues(recipe)) context.addIssue({ code: "custom", path, message })
-  })
+/**
+ * The configuration of a run (YAML or JSON), key by key. A run is made from what `parseRecipe` took; what is stored of
+ * it is read by this, so that a rule of a later version keeps no coordinator from its runs.
+ */
+export const Recipe = z.strictObject({
+  name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "lower-case letters, digits and dashes"),
+  /** Folder of the base, relative to the recipe. */
+  base: z.string().min(1),
+  rounds: z.int().min(1).max(100_000).default(3),
+  seed: z.int().min(0).max(0xffff_ffff).default(0),
+  strategy: z.enum(STRATEGY_NAMES).default("flora"),
+  strategyOptions: strategyOptions.prefault({}),
+  serverOptimizer: serverOptimizer.prefault({}),
+  privacy: z.strictObject({ mode: z.literal("open").default("open") }).prefault({}),
+  weightBy: z.enum(["tokens", "examples", "equal"]).default("tokens"),
+  lora: lora.prefault({}),
+  training: training.prefault({}),
+  cohort: cohort.prefault({}),
+  globalAdapter: globalAdapter.prefault({}),
+  simulation: simulation.optional(),
+})
 export type Recipe = z.infer<typeof Recipe>
 
-/** A recipe that is well formed and whose rounds can close. */
-const RunnableRecipe = Recipe.superRefine(({ cohort: { buffer, clients }, simulation }, context) => {
-  const atATime = clients ?? simulatedClients(simulation) ?? 1 // each of them has one update at most in a round
-  if (buffer && buffer.size > atATime)
-    context.addIssue({
-      code: "custom",
-      path: ["cohort", "buffer", "size"],
-      message: `expected at most ${atATime}, as many clients as train at a time, got ${buffer.size}`,
-    })
+/** A recipe of which no key contradicts another, and whose rounds can close. */
+const ConsistentRecipe = Recipe.superRefine((recipe, context) => {
+  const refuse = (path: string[], message: string): void => context.addIssue({ code: "custom", path, message })
+  const { cohort, training, simulation } = recipe
+  if (cohort.hardDeadlineMs < cohort.softDeadlineMs)
+    refuse(["cohort", "hardDeadlineMs"], "expected at least softDeadlineMs")
+  if (training.warmupSteps > training.steps)
+    refuse(
+      ["training", "warmupSteps"],
+      `expected at most training.steps (${training.steps}): the schedule is that of one round`,
+    )
+  for (const { path, message } of strategyIssues(recipe)) refuse(path, message)
+  const atATime = cohort.clients ?? simulatedClients(simulation) ?? 1 // each of them has one update at most in a round
+  const { size = 0 } = cohort.buffer ?? {}
+  if (size > atATime)
+    refuse(["cohort", "buffer", "size"], `expected at most ${atATime}, as many clients as train at a time, got ${size}`)
 })
 export { SimulatedDevice } from "./recipe-simulation.js"
 export type { Partition, RecipeData } from "./recipe-simulation.js"
@@ -144,7 +138,7 @@ export type RecipeInput = z.input<typeof Recipe>
  * Unknown data -> Recipe, or RECIPE_INVALID whose message has one line per issue: path, what was expected, what came.
  */
 export function parseRecipe(data: unknown): Recipe {
-  const result = RunnableRecipe.safeParse(data, { reportInput: true })
+  const result = ConsistentRecipe.safeParse(data, { reportInput: true })
   if (result.success) return result.data
   const schema = recipeJsonSchema() as SchemaNode
   const message = result.error.issues.map((issue) => describeIssue(issue, schema)).join("\n")
