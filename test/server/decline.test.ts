@@ -53,11 +53,14 @@ test("a client of no cohort, a round that is not open and a run there is not: no
   const [north, south] = await joinAll(coordinator, "north", "south")
   const task = await north!.task(run)
   const [stranger] = await joinAll(coordinator, "stranger")
+  const told: string[] = []
+  coordinator.on("clientDeclined", ({ client }) => told.push(client))
   await stranger!.decline({ runId: run, round: 1, code, reason: "" })
   await north!.decline({ runId: run, round: 2, code, reason: "" })
   await north!.decline({ runId: "no-such-run", round: 1, code, reason: "" })
   const { members } = await coordinator.round(run, 1)
   expect(members.map(({ status }) => status)).toEqual(["waiting", "waiting"])
+  expect(told).toEqual([]) // nor does the log
   expect((await north!.submit(task)).status).toBe("ACCEPTED")
   const published = nextEvent(coordinator, "roundPublished")
   await south!.decline({ runId: run, round: 1, code, reason: "" })

@@ -22,6 +22,7 @@ test("a run is a line for each of its turns, with fields to look for", () => {
     events.tell("runResumed", { runId: "r", name: "test", rounds: 2 })
     events.tell("runWaiting", { ...of, reason: "round 1 starts when 2 clients are there, 1 is" })
     events.tell("roundOpened", { ...of, clients: ["north", "south"] })
+    events.tell("clientDeclined", { ...of, clientId: "c1", client: "south", code: "STORAGE_FULL", reason: "full" })
     events.tell("roundSealed", { ...of, accepted: 1, cohort: 2 })
     events.tell("roundPublished", { ...of, adapterHash: "ab", report: { updates: 1, rank: 4 } as never })
     events.tell("roundAbandoned", { ...of, reason: "quorum-missed" })
@@ -38,6 +39,7 @@ test("a run is a line for each of its turns, with fields to look for", () => {
       reason: "round 1 starts when 2 clients are there, 1 is",
     },
     { level: info, ...at, clients: 2, msg: "a round is open" },
+    { level: warn, ...at, client: "south", code: "STORAGE_FULL", reason: "full", msg: "a client brings no update" },
     { level: info, ...at, accepted: 1, of: 2, msg: "a round is sealed" },
     { level: info, ...at, updates: 1, rank: 4, adapterHash: "ab", msg: "a round is published" },
     { level: warn, ...at, reason: "quorum-missed", msg: "a round is abandoned" },

@@ -15,6 +15,9 @@ export function logNews(events: CoordinatorEvents, logger: Logger): void {
   events.on("roundOpened", ({ runId: run, round, clients }) =>
     logger.info({ run, round, clients: clients.length }, "a round is open"),
   )
+  events.on("clientDeclined", ({ runId: run, round, client, code, reason }) =>
+    logger.warn({ run, round, client, code, reason }, "a client brings no update"),
+  )
   events.on("roundSealed", ({ runId: run, round, accepted, cohort }) =>
     logger.info({ run, round, accepted, of: cohort }, "a round is sealed"),
   )

@@ -195,10 +195,10 @@ export class Coordinator {
   /** Nobody waits for this client any more; a round that does not wait for it, or is none, is left as it is. */
   async decline(clientId: string, { runId, round, code: wire, reason }: Decline): Promise<void> {
     const driver = this.#drivers.get(runId)
-    const client = this.sessions.connected.get(clientId)?.name
-    if (!driver || client === undefined) return
+    const { name: client = "" } = this.sessions.connected.get(clientId) ?? {}
+    if (!driver || !isAwaited(clientId, driver, round)) return
     const code = errorCodeOfWire(wire)
-    this.#context.logger.warn({ run: runId, round, client, code }, `a client brings no update: ${reason}`)
+    this.events.tell("clientDeclined", { runId, round, clientId, client, code, reason })
     await driver.decline(clientId, round, code)
   }
 
@@ -294,6 +294,13 @@ export class Coordinator {
     if (this.#context.closing()) return
     this.events.tell("runStalled", { runId: driver.id, error })
   }
+}
+
+/** Whether this client is of the cohort of a round that still waits for it, or that it trains for in a buffered run. */
+function isAwaited(clientId: string, driver: RunDriver, round: number): boolean {
+  if (driver.busyWith(clientId) === round) return true
+  const open = driver.awaits(clientId, round) ? driver.open?.round : undefined
+  return open?.phase === "collecting" && open.terms.cohort.some(({ id }) => id === clientId)
 }
 
 /** The round of a run that collects now, where it still waits for this client, should it be of the cohort. */

@@ -40,6 +40,8 @@ export interface CoordinatorEventMap {
     readonly weight: number
     readonly metrics: Readonly<Record<string, number>>
   }
+  /** It brings no update to a round that waits for one; `reason` is its own word. */
+  clientDeclined: OfClient & { readonly code: string; readonly reason: string }
   updateRefused: OfClient & { readonly status: "REJECTED" | "LATE" | "CLOSED"; readonly code?: string }
   /** `cohort`: how many clients it was open to. */
   roundSealed: OfRound & { readonly accepted: number; readonly cohort: number }
